@@ -14,7 +14,7 @@ from server import program
 
 NGINX = """
 master_process off; daemon off; worker_rlimit_nofile 20000; error_log {folder}/error.log; pid {folder}/pid;
-events {{ worker_connections 10000; }}
+events {{ worker_connections 30000; }}
 http {{
   access_log off; client_max_body_size 0; keepalive_requests 100000000;
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;

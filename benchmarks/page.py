@@ -34,6 +34,9 @@ are this machine's, the ratios are what counts.
 - The gateway is `httpcore.gateway` under uvicorn and wrk with 64 connections; the others are the same app with
   another client in it (`benchmarks/gateways.py`); nginx, Caddy and aiohttp on both sides are gateways of their own
   (`benchmarks/fronts.py`), one process and one thread each.
+- An idle event stream is what one takes of the process's private memory, kernel buffers not counted; then events are
+  timed from the upstream's write to the client's read, of several rounds the best, ahead of all other processes where
+  this runs as root (`benchmarks/streams.py`). `bare uvicorn` has half of each stream: a client, and no upstream.
 - Import times are net of the interpreter, with bytecode compiled. Memory is of the process, over 1,000 idle connections
   or 100 pools, and taken in one round.
 """

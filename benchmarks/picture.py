@@ -54,7 +54,9 @@ def bar(client: str, ratio: float, y: float) -> list[str]:
 
 
 def group(work: Work, found: Mapping[str, Found], y: float) -> tuple[list[str], float]:
-    """One work's bars, and where the next begins. Ours is the line, so it has no bar; its cost is told in its place."""
+    """One work's bars, and where the next begins. Ours is the line, so it has no bar; its cost is written in its
+    place.
+    """
     first = work.clients[0]
     lines = [text(8, y + 9, work.name, "work")]
     if first in found:

@@ -9,7 +9,7 @@ from works import Measure
 
 
 class Found(NamedTuple):
-    """Medians of all that its processes told, and the medians of the ratios within a round: to ours, to the floor."""
+    """Medians of all results of its processes, and the medians of the ratios within a round: to ours, to the floor."""
 
     values: Mapping[str, Any]
     of_ours: float | None
@@ -29,6 +29,12 @@ class Found(NamedTuple):
             more.append(f"{values['selects']:.2f} selects")
         if "modules" in values:
             more.append(f"{values['modules']:.0f} modules {values['brings'] and '(' + values['brings'] + ')'}".strip())
+        for rate in ("100", "1000"):
+            if f"p99_ms_{rate}" in values:
+                times = f"{values[f'median_ms_{rate}']:.2f} / {values[f'p99_ms_{rate}']:.2f}"
+                more.append(f"{times} ms at {int(rate):,} events/s (median / p99)")
+        if "streams" in values:
+            more.append(f"{values['streams']:,.0f} streams")
         return [
             self.figure(measure),
             "" if per_second is None else f"{per_second:,.{0 if per_second > 20 else 1}f}",

@@ -3,7 +3,7 @@
     run.py PYTHON PEERS_PYTHON [ROUNDS [WORD]]
 
 Absolute figures are this machine's; what counts is the ratio within one run. Every client runs in a process of its own,
-pinned to the first core, against servers on the last one. A client that fails is told of and left out. A run of
+pinned to the first core, against servers on the last one. A client that fails is reported and left out. A run of
 everything writes `docs/benchmarks.md` and `docs/benchmarks.svg`; `PAGES=folder` has any run write them there. With
 `CLIENTS="a, b"` only those are run, with `SHARE=0.1` a tenth of the requests, to see whether all runs.
 """
@@ -52,7 +52,7 @@ class Bench:
         return [python, str(HERE / work.script), client, *arguments]
 
     def cell(self, work: Work, client: str) -> dict[str, Any] | None:
-        """What one client's process told, in one round; None when it cannot do it, now and later."""
+        """The result of one client's process in one round; None when it cannot do it, now and later."""
         if (work.name, client) in self.left_out:
             return None
         environment = {**self.environment, "LOOP": work.loop}

@@ -9,7 +9,7 @@ PATHS = {"get": "/hello", "vary": "/varied/", "post": "/drain", "down": "/200m",
 
 class Measure(NamedTuple):
     """A figure of a cell, and how it is written. The first of a work is compared; less is better. What is under `least`
-    cannot be told from nothing: it is written so, and nothing is compared with it."""
+    cannot be distinguished from nothing: it is written so, and nothing is compared with it."""
 
     key: str
     unit: str
@@ -64,6 +64,11 @@ def requests(
 def gateway(name: str, loop: str, pictured: bool) -> Work:
     clients = ("httpcore async", "httpcore all on async", "bare uvicorn", "aiohttp", "httpx2 async", *FRONTS)
     return Work(name, clients, CPU, "loading.py", (loop, "{plain}", "3", "64"), pictured=pictured)
+
+
+def streams(count: str, clients: tuple[str, ...], protocol: str = "") -> Work:
+    name = f"{int(count):,} idle event streams" + (", HTTP/2" if protocol else "")
+    return Work(name, clients, MEMORY, "streams.py", ("uvloop", count, protocol))
 
 
 def gateway_bulk(job: str) -> Work:
@@ -216,6 +221,9 @@ WORKS = [
     gateway("gateway, uvloop", "uvloop", False),
     gateway_bulk("down"),
     gateway_bulk("up"),
+    streams("1000", ("httpcore async",)),
+    streams("10000", ("httpcore async", "bare uvicorn", "nginx", "Caddy")),  # aiohttp's 1,000 connections are its limit
+    streams("10000", ("httpcore async",), "h2"),
     Work(
         "gateway, echo of 1 KB over WebSockets, uvloop",
         ("httpcore async", "bare uvicorn"),
@@ -238,6 +246,7 @@ PAIRS = [
     ("asyncio GET, 10,000 on 100", "asyncio GET, 1,000 on 100"),
     ("asyncio GET, 10,000 on 100", "asyncio GET, 100 at once"),
     ("HTTP/2 GET, 3,000 at once", "HTTP/2 GET, 100 at once"),
+    ("10,000 idle event streams", "1,000 idle event streams"),
 ]
 """Work that must cost about the same: nothing scans."""
 

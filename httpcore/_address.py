@@ -1,9 +1,9 @@
 """IP addresses and `host:port` as text: the one reader and the one writer of both.
 
-What a policy denies, what NO_PROXY lists, what a proxy gets and what a socket connects to must be the same address,
-however it is spelled. So one function reads an address, and whatever was read is written in one spelling. It stands on
-the ground because backends and everything above them need it. `ipaddress` is loaded when the first address is read: it
-takes longer to import than all of a small program's own start.
+A policy, NO_PROXY, a proxy and a socket must use the same address, however it is spelled.
+So one function reads an address, and whatever was read is written in one spelling. It is in the
+lowest layer because backends and everything above them need it. `ipaddress` is loaded when the first address is read:
+it takes longer to import than all of a small program's own start.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def canonical_bytes(packed: bytes) -> str | None:
 
 
 def bracketed(host: str) -> str:
-    """A host as it stands in a URL: an IPv6 address is put into brackets (RFC 3986, section 3.2.2)."""
+    """A host as it is written in a URL: an IPv6 address is put into brackets (RFC 3986, section 3.2.2)."""
     return f"[{host}]" if ":" in host else host
 
 

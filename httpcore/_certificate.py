@@ -1,6 +1,6 @@
 """The contents of a certificate (RFC 5280), read from its DER form.
 
-`ssl` tells this only of certificates that it has verified, and not with `verify=False`, where one wants to know most.
+`ssl` returns this only for certificates that it has verified, and not with `verify=False`, where it is needed most.
 Nothing here decides whether a certificate is trusted; OpenSSL has done that, unless verification is off.
 """
 
@@ -120,7 +120,7 @@ def _certificate(data: bytes) -> tuple[Names, Names, int, datetime, datetime, Na
 
 
 class _Reader:
-    """Reads one element after another. Lengths are those of DER: definite, and within what is there."""
+    """Reads one element after another. Lengths are those of DER: definite, and within the given bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

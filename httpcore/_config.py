@@ -164,7 +164,7 @@ def _either(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Second
 
 
 def _check_range(name: str, value: int, least: int, most: int) -> None:
-    """A limit that cannot be lifted: what a peer sends without end is kept up to it."""
+    """A limit that cannot be lifted: it bounds the bytes that a peer sends without end."""
     expected = f"expected a whole number from {least:,} to {most:,}"
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: {expected}, got {value!r}")
@@ -182,7 +182,7 @@ class TimeoutConfig:
     the read timeout alone. As a pool's own it is the default.
 
     Arguments:
-        timeout: what each of the four below is when it is left out. Default 5.0.
+        timeout: the value of each of the four below that is left out. Default 5.0.
         connect_timeout: resolving the name, connecting and the TLS handshake, together.
         read_timeout: each wait for bytes of the response.
         write_timeout: each wait for room to send bytes of the request. It bounds the wait, not the delivery.
@@ -200,8 +200,8 @@ class TimeoutConfig:
     peer uses it up, second by second; each byte refills it by 1/`min_rate` seconds, never above the window. When it is
     used up while nothing is there to read, or no room to write, the body is too slow. So a body of N bytes may take
     `N / min_rate + min_rate_window` seconds of waiting, and no more. Only waiting counts: a caller that reads slowly,
-    or an upload whose iterator is slow, uses up nothing. What counts is the body as sent, before
-    decoding, and for an upload the bytes that the system has taken. The head has no such limit, nor has a body that
+    or an upload whose iterator is slow, uses up nothing. Counted is the body as sent, before
+    decoding, and for an upload the bytes that the system has accepted. The head has no such limit, nor has a body that
     leaves together with it, nor the stream behind CONNECT and an upgrade. With `duplex=True` both bodies have it: where
     either may pause, give that request `min_rate=None`.
 
@@ -274,7 +274,7 @@ class TimeoutConfig:
         return cls(value)
 
     def replace(self, **changes: Unpack[TimeoutFields]) -> TimeoutConfig:
-        """The same but for some fields, by either of their names: `http.timeout.replace(read=60, total=300)`.
+        """A copy with some fields changed, by either of their names: `http.timeout.replace(read=60, total=300)`.
 
         Raises:
             TypeError, ValueError: as the constructor; also `timeout`, which is no field.
@@ -284,9 +284,9 @@ class TimeoutConfig:
         return self.overlaid(TimeoutConfig(**changes))
 
     def overlaid(self, other: TimeoutConfig | Seconds) -> TimeoutConfig:
-        """These timeouts with what `other`, that of a request, says.
+        """These timeouts, replaced by those that `other`, of a request, sets.
 
-        A number is all but the total and the rate, None is no limit of any kind, a `TimeoutConfig` what it was given.
+        A number sets all but the total and the rate, None removes every limit, a `TimeoutConfig` sets its given fields.
         """
         if other is None:
             return _NO_LIMIT
@@ -323,7 +323,7 @@ class PoolLimits:
         max_keepalive: how many may stay open with no request on them. Default None: all.
         keepalive_expiry: seconds after which a connection with no request on it is not used again. Default 30.0.
         max_connection_lifetime: seconds after which a connection is given no further request, counted from when it was
-            open; so that a pool in constant use follows what DNS and load balancers say. The requests that are on it
+            open; so that a pool in constant use follows changes of DNS and load balancers. The requests that are on it
             run to their end. Default None.
         max_head_bytes: of the head of one response, or of its trailers, as sent; over HTTP/2 also decompressed. From
             1,024 to 16 MiB. Default 256 KiB.
@@ -352,7 +352,7 @@ class PoolLimits:
         _check_range("max_head_fields", self.max_head_fields, 1, 1 << 16)
 
     def replace(self, **changes: Unpack[LimitFields]) -> PoolLimits:
-        """The same but for some fields: `http.limits.replace(max_connections=5)`.
+        """A copy with some fields changed: `http.limits.replace(max_connections=5)`.
 
         Raises:
             TypeError, ValueError: as the constructor.
@@ -364,24 +364,27 @@ class PoolLimits:
 @resolvable
 @dataclass(frozen=True, slots=True, init=False)
 class SSLConfig:
-    """What to trust and how to identify ourselves under TLS. Equal values share connections and one `ssl.SSLContext`.
+    """The trusted authorities and our own certificate under TLS. Equal values share connections and one
+    `ssl.SSLContext`.
 
     Arguments:
         cert: a client certificate: one PEM file with certificate and key, `(certificate, key)`, or
             `(certificate, key, password)`; paths. Default None.
-        verify: True trusts certifi's bundle, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name when they are set; a path
-            of a PEM file or of a directory of them trusts that instead; "system" what the operating system trusts (on
-            macOS and Windows that needs the package truststore); False accepts any certificate.
+        verify: True trusts certifi's bundle, or the files of `SSL_CERT_FILE` and `SSL_CERT_DIR` when they are set; a
+        path
+            of a PEM file or of a directory of them trusts that instead; "system" the authorities of the operating
+            system (on macOS and Windows that needs the package truststore); False accepts any certificate.
         trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are followed. Default True.
         server_hostname: the name that is sent (SNI) and that the certificate must be for, in place of the URL's host;
             in ASCII ("xn--..."), or an IP address, which is checked but not sent. Default None: the URL's host.
-        alpn: the protocols to offer, best first, in place of what the pool speaks: a choice from it, another order,
-            further names. () sends no ALPN at all. "h2" and "http/1.1" are offered only where they can be spoken.
+        alpn: the protocols to offer, best first, in place of those of the pool: a choice from them, another order,
+            further names. () sends no ALPN at all. "h2" and "http/1.1" are offered only where they are supported.
             Default None.
         fingerprints: SHA-256 of the certificates (the server's own, DER encoded) that are accepted, in hex, with or
             without colons. Checked in addition to `verify`, and also when that is False. Default (): any.
         minimum_version, maximum_version: of TLS, "TLSv1.2" or "TLSv1.3" (or the members of `ssl.TLSVersion`). Default
-            None: from TLS 1.2, or what OpenSSL's configuration asks if that is more, to the newest there is.
+            None: from TLS 1.2, or the version that OpenSSL's configuration requires if that is higher, to the newest
+            there is.
         ciphers: those of TLS 1.2 that are offered, best first, in OpenSSL's words: names with colons between them, or
             a sequence of names. Those of TLS 1.3 cannot be chosen. Default None: Python's choice.
 
@@ -437,7 +440,7 @@ class SSLConfig:
             object.__setattr__(self, name, value)
 
     def replace(self, **changes: Unpack[SSLFields]) -> SSLConfig:
-        """The same but for some fields: `config.replace(verify="ca.pem")`.
+        """A copy with some fields changed: `config.replace(verify="ca.pem")`.
 
         Raises:
             TypeError, ValueError: as the constructor.
@@ -455,7 +458,7 @@ class SSLConfig:
 
 
 def changed(config: SSLConfig, **fields: Any) -> SSLConfig:
-    """The same settings but for `fields`. The one way to copy them, so that no field is forgotten."""
+    """The same settings, except `fields`. The one way to copy them, so that no field is forgotten."""
     return SSLConfig(**{**{name: getattr(config, name) for name in _SSL_FIELDS}, **fields})
 
 
@@ -493,7 +496,7 @@ def _checked_server_hostname(name: object) -> str | None:
 
 
 def _checked_version(name: str, version: object) -> TLSVersion | None:
-    """A version of TLS as text, however it was given. Nothing older than TLS 1.2 is spoken (RFC 8996)."""
+    """A version of TLS as text, however it was given. Nothing older than TLS 1.2 is used (RFC 8996)."""
     if version is None:
         return None
     known = _VERSIONS.get(version) if isinstance(version, (str, int)) else None
@@ -549,7 +552,7 @@ def _checked_fingerprints(fingerprints: object) -> tuple[str, ...]:
         raise TypeError(f"fingerprints is {fingerprints!r}: expected a sequence of SHA-256 values in hex")
     given = tuple(map(exact_str, given))
     if given:
-        fingerprint_of(b"")  # so that no request has to import what it takes
+        fingerprint_of(b"")  # so that no request has to import it
     plain = tuple(fingerprint.replace(":", "").lower() for fingerprint in given)
     for fingerprint, shown in zip(plain, given, strict=True):
         if not _SHA256.fullmatch(fingerprint):
@@ -602,7 +605,7 @@ _DEMANDS: Final = (
 
 
 def demands_of(tls: Any) -> Demands:
-    """What a context demands of a peer now, as far as it tells; a config does not change.
+    """The current demands of a context on a peer, as far as Python can read them; a config does not change.
 
     It does not tell its ciphers (only by making a session, which takes 0.2 ms), the client certificate that it shows
     and the protocols that it offers. A caller that changes those needs a new context.

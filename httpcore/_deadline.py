@@ -1,4 +1,4 @@
-"""What is left of a request's timeouts: each wait gets its own limit, or what is left of the whole if that is less.
+"""The remaining time of a request's timeouts: each wait gets its own limit, or the rest of the whole if that is less.
 
 `Pace` is the one limit that waits share: it holds a body to `min_rate`.
 """
@@ -68,7 +68,7 @@ class Pace:
 
     Arguments:
         deadline: of the request, whose config has a `min_rate`.
-        kind: what is raised when the allowance is used up.
+        kind: the error that is raised when the allowance is used up.
 
     Bytes that are received have been on their way while they were waited for, so the allowance is never above the
     window. Bytes that are sent are counted when the system, or the connection that many requests share, has taken them:

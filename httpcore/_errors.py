@@ -1,9 +1,9 @@
-"""What can go wrong, whose fault it is, and whether the caller may try again.
+"""The errors: the fault, its side, and whether the caller may try again.
 
 One base, `HTTPCoreError`; below it the classes are split by fault: ours, the peer's, the network's, time, a limit, or
 misuse of a response. Network errors are also `OSError`; timeouts are not, because code written to this API catches
 `OSError` first and the timeouts after it. Where an error is raised only part of the facts is known (a stream knows its
-peer, not the URL), so each rim that it passes adds what it knows with `add`, and the text is made when it is asked for.
+peer, not the URL), so each layer that it passes adds its facts with `add`, and the text is made at its first use.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ _SHOWN = 200
 
 
 def show(raw: bytes | str) -> str:
-    """Text of what a peer or a caller gave, safe to print: escaped, at most 200 characters."""
-    if isinstance(raw, str):  # the methods of the built-in classes: those of a subclass might say anything
+    """Text of a peer's or a caller's value, safe to print: escaped, at most 200 characters."""
+    if isinstance(raw, str):  # the methods of the built-in classes: those of a subclass might return anything
         length, text = str.__len__(raw), repr(exact_str(str.__getitem__(raw, slice(_SHOWN))))
     else:
         octets = raw if isinstance(raw, bytes) else bytes(raw)
@@ -73,7 +73,7 @@ def show(raw: bytes | str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` as it is, but for what is not printable, which is escaped: control characters, C1 ones too."""
+    """`text`, with unprintable characters escaped: control characters, C1 ones too."""
     return text if text.isprintable() else "".join([c if c.isprintable() else repr(c)[1:-1] for c in text])
 
 
@@ -82,7 +82,7 @@ class HTTPCoreError(Exception):
     """Base of every error that this library raises on purpose.
 
     Attributes, each `None` where it is not known:
-        phase: what was being done, e.g. "connect", "write the request", "read the response body".
+        phase: the step that failed, e.g. "connect", "write the request", "read the response body".
         method, url: the request, as text; user name and password are removed from the URL.
         peer: the address at the other end, e.g. "127.0.0.1:443".
         status_code: of the response whose body or raw stream failed; of a proxy's answer in a `ProxyError`.
@@ -113,9 +113,9 @@ class HTTPCoreError(Exception):
             self.add(**facts)
 
     def add(self, **facts: object) -> None:
-        """Fill in facts that are not known yet; what is known stays."""
+        """Fill in facts that are not known yet; known ones stay."""
         for name, value in facts.items():
-            # The innermost layer knows best: what a phase was is not overwritten on the way out.
+            # The innermost layer knows best: its phase is not overwritten on the way out.
             if getattr(self, name) is None:
                 setattr(self, name, value)
 
@@ -148,7 +148,7 @@ class HTTPCoreError(Exception):
 
 @public
 class LocalProtocolError(HTTPCoreError):
-    """The request cannot be sent as given: the argument, what was seen and what is allowed are in the message."""
+    """The request cannot be sent as given: the message has the argument, the given and the expected value."""
 
 
 @public
@@ -158,7 +158,7 @@ class InvalidURL(HTTPCoreError, ValueError):
 
 @public
 class UnsupportedProtocol(HTTPCoreError):
-    """The URL's scheme, or what the peer chose to speak, is not one that this library speaks."""
+    """The URL's scheme, or the protocol that the peer chose, is not supported."""
 
 
 # The peer's fault.
@@ -166,11 +166,11 @@ class UnsupportedProtocol(HTTPCoreError):
 
 @public
 class RemoteProtocolError(HTTPCoreError):
-    """The peer sent what HTTP does not allow, or stopped in the middle of a message."""
+    """The peer sent bytes that HTTP does not allow, or stopped in the middle of a message."""
 
 
 class Code(IntEnum):
-    """Error codes of HTTP/2 (RFC 9113, section 7). A peer may send others, so that what it sent is an int."""
+    """Error codes of HTTP/2 (RFC 9113, section 7). A peer may send others, which are ints."""
 
     NO_ERROR = 0
     PROTOCOL_ERROR = 1
@@ -197,7 +197,7 @@ class StreamReset(RemoteProtocolError):
     """The server ended this request's HTTP/2 stream before its response was complete (RST_STREAM, RFC 9113 6.4).
 
     Attributes:
-        code: why, as the server said it (RFC 9113, section 7).
+        code: the reason, as the server sent it (RFC 9113, section 7).
     """
 
     def __init__(self, code: int, message: str = "", **facts: object) -> None:
@@ -210,9 +210,9 @@ class GoAway(RemoteProtocolError):
     """The server left the HTTP/2 connection before this request was answered (GOAWAY, RFC 9113 6.8).
 
     Attributes:
-        code: why, as the server said it (RFC 9113, section 7).
+        code: the reason, as the server sent it (RFC 9113, section 7).
         last_stream_id: the last stream that it may have acted on.
-        debug_data: what else it said.
+        debug_data: the further bytes of the GOAWAY.
     """
 
     def __init__(
@@ -279,7 +279,7 @@ class ConnectError(NetworkError):
 
 @public
 class TLSError(ConnectError):
-    """The TLS handshake failed: certificate, host name, protocol version, or the peer does not speak TLS."""
+    """The TLS handshake failed: certificate, host name, protocol version, or the peer does not use TLS."""
 
 
 @public

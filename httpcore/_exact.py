@@ -1,6 +1,6 @@
-"""Exact built-in values of what a caller gave, so that what was checked is what is sent.
+"""The caller's values as exact built-in ones, so that the checked value is the one that is sent.
 
-A subclass of `str`, `bytes` or `int` can say one thing to a check and another to the wire: with its own `encode`,
+A subclass of `str`, `bytes` or `int` can show one value to a check and another to the wire: with its own `encode`,
 `__bytes__`, `__str__`, `__len__`, `__iter__` or `__eq__`. So a value is converted first, once, by the methods of the
 built-in class, which no subclass can replace; then it is checked; then that same object is sent.
 """

@@ -1,4 +1,4 @@
-"""What both pools have, and what both responses have: the types of code that takes either.
+"""The common part of both pools, and of both responses: types for code that accepts either.
 
 They are for annotations alone: nothing inherits from them, and nothing looks at them when a program runs. A pool's
 `stream` is left out: `with` takes the one and `async with` the other, so no code can use either.
@@ -30,7 +30,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 @public
 class AnyPool(Protocol[R_co]):
-    """A `ConnectionPool` or a `SyncConnectionPool`; `R_co` is what its `request` returns.
+    """A `ConnectionPool` or a `SyncConnectionPool`; `R_co` is the result of its `request`.
 
     A function that makes requests and hands them on serves both kinds of program:
 
@@ -60,7 +60,7 @@ class AnyPool(Protocol[R_co]):
 
     @property
     def ssl(self) -> SSLConfig | ssl_module.SSLContext:
-        """How https origins are checked where a request does not say."""
+        """The TLS settings for https origins of requests without `ssl`."""
         ...
 
     @property
@@ -118,7 +118,7 @@ class AnyPool(Protocol[R_co]):
 
 @public
 class AnyResponse(Protocol):
-    """A `Response` or a `SyncResponse`: for code that looks at an answer, but for its body reads what is there.
+    """A `Response` or a `SyncResponse`: for code that reads the head of a response, and a body that has been read.
 
     def check(response: httpcore.AnyResponse) -> None:
         if response.status_code >= 400:
@@ -142,7 +142,7 @@ class AnyResponse(Protocol):
 
     @property
     def protocol(self) -> str:
-        """The version that was spoken: "HTTP/1.1", "HTTP/1.0" or "HTTP/2"."""
+        """The version of the protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2"."""
         ...
 
     @property

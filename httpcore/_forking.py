@@ -19,7 +19,7 @@ _LOOK: Final = 0.0005  # seconds between two looks: a handshake takes some milli
 
 
 class Gate:
-    """`with gate:` around what a fork is to wait for. Threads do not wait for each other.
+    """`with gate:` around code that a fork must wait for. Threads do not wait for each other.
 
     A fork waits for two seconds at most, and for its own thread not at all: it may come from a signal handler.
     """

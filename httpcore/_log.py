@@ -55,7 +55,7 @@ _in_force = ""  # the value of HTTPCORE_LOG that was read last
 
 
 def log_by_environment(value: str) -> None:
-    """Log to stderr, as HTTPCORE_LOG says. Harmless when it is called again."""
+    """Log to stderr, as HTTPCORE_LOG selects. Harmless when it is called again."""
     global _in_force
     if value == _in_force:
         return

@@ -1,4 +1,4 @@
-"""Marks what users see: a public class or function says that it is from `httpcore`, wherever it is defined.
+"""Marks public names: a public class or function has `httpcore` as its module, wherever it is defined.
 
 Tracebacks, error trackers and pickles then show the public name, and a move inside the package breaks none of them.
 """

@@ -1,8 +1,8 @@
-"""Locks that tell whether the calling thread is inside already.
+"""Locks that can report whether the calling thread is inside already.
 
 A signal handler, a finaliser or a weakref callback runs in the middle of whatever its thread does, also of a step under
 one of our locks. A plain lock would wait there for the very code that was interrupted. So each entrance that such code
-may use asks first. What can be put off is put off until the step ends; a request is refused.
+may use asks first. Calls that can be postponed are postponed until the step ends; a request is refused.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def run(coroutine: Coroutine[Any, Any, T], caller: str = "SyncConnectionPool") -
 
 @public
 def run_sync(coroutine: Coroutine[object, None, T]) -> T:
-    """Drive a coroutine in this thread, without an event loop: what it awaits must block and never suspend.
+    """Drive a coroutine in this thread, without an event loop: everything that it awaits must block and never suspend.
 
     So one `async def` serves both kinds of program. It is written for a `ConnectionPool`:
 
@@ -69,14 +69,14 @@ def run_sync(coroutine: Coroutine[object, None, T]) -> T:
         pool = httpcore.ConnectionPool(backend=httpcore.threads_backend())
         body = httpcore.run_sync(fetch(pool, "https://example.com/"))
 
-    Many threads may share that pool. What belongs to an event loop (`asyncio.sleep`, a trio nursery) cannot be awaited
+    Many threads may share that pool. Awaitables of an event loop (`asyncio.sleep`, a trio nursery) cannot be used
     there.
 
-    Returns: what the coroutine returned.
+    Returns: the coroutine's result.
 
     Raises:
         TypeError: it is no coroutine.
-        RuntimeError: it suspended, as what belongs to an event loop does. It is closed then.
+        RuntimeError: it suspended, as awaitables of an event loop do. It is closed then.
         Exception: what the coroutine raised.
     """
     if not isinstance(coroutine, Coroutine):
@@ -97,13 +97,14 @@ class SyncConnectionPool:
         timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each.
         limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive. A thread that finds none free waits
             up to `pool_timeout`.
-        http1, http2: what may be spoken. Both (the default): whatever the server chooses by ALPN, and HTTP/1.1 over
+        http1, http2: the protocols that may be used. Both (the default): whatever the server chooses by ALPN, and
+        HTTP/1.1 over
             plain http. `http1=False` is prior knowledge: HTTP/2 it is, over plain http too. An `SSLContext` means
             HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it. Over HTTP/2 many threads use one
             connection at the same time.
         proxy: the way to all origins: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
-            `proxies_from_environment()`. Default None: none, whatever the environment says.
+            `proxies_from_environment()`. Default None: none, also if the environment has one.
         uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
         local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
@@ -115,7 +116,7 @@ class SyncConnectionPool:
             address, of proxies too. Under one an HTTP proxy tunnels all requests, and gets addresses that were checked
             instead of names, so that names must resolve here. It means nothing to `uds`. Default None: all.
         retries: how often a connection that cannot be made is tried again, after pauses that begin at half a second and
-            double; or a `RetryPolicy`, which also says which answers are asked for again. The thread sleeps in a pause,
+            double; or a `RetryPolicy`, which also retries responses. The thread sleeps in a pause,
             and holds no connection. Default 0.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
@@ -132,10 +133,11 @@ class SyncConnectionPool:
         backend: how to connect and to wait, a `Backend` whose calls block the thread and never suspend: that of a
             simulation (`httpcore.testing.Simulation.blocking`), a wrapper around `threads_backend()`, or one of your
             own. A call that suspends ends with `RuntimeError`. Default None: `threads_backend()`, sockets.
-        engines: what reads and writes the protocols: "native", this library; "reference", h11 and h2 under the same
+        engines: the readers and writers of the protocols: "native", this library; "reference", h11 and h2 under the
+        same
             rules; "shadow", native with the reference beside it, whose differences are traced; or one for each, e.g.
-            `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: what the
-            environment variable HTTPCORE_ENGINES says, else native.
+            `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: the
+            value of the environment variable HTTPCORE_ENGINES, else native.
 
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
 
@@ -223,7 +225,8 @@ class SyncConnectionPool:
             stream: False reads the whole body before returning; True returns at the head, and the response must be
                 read to its end or closed.
             ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the pool's. Default None: the pool's.
-            timeout: a `TimeoutConfig`, of which what is left out is the pool's; or seconds for each kind of wait, which
+            timeout: a `TimeoutConfig`, whose missing fields have the pool's values; or seconds for each kind of wait,
+            which
                 leaves the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
@@ -231,13 +234,13 @@ class SyncConnectionPool:
                 LimitExceeded. None: no limit. Left out: the pool's.
             trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to this request,
                 after the pool's own trace if there is one. Default None.
-            tag: anything that is to stand in the records of this request. Default None.
+            tag: any value, which appears in the records of this request. Default None.
             duplex: leave the request open: the response returns at its head, and of `response.connection` one thread
-                may send more of the request while another receives the response. `body` is the beginning; of an
-                iterator nothing more is asked for once the head is there, and an empty piece is an occasion to look for
-                it; what has not been asked for stays the caller's. An iterator that ends before the head ends the
-                request. Over HTTP/1.1 the body is chunked, unless there is a Content-Length. It means nothing for
-                CONNECT, TRACE and an Upgrade. Default False.
+                may send more of the request while another receives the response. `body` is the beginning; an
+                iterator is read until the head has been received, and an empty piece lets the pool look for it; the
+                caller keeps the unread rest. An iterator that ends before the head ends the request. Over HTTP/1.1 the
+                body is chunked, unless there is a Content-Length. It means nothing for CONNECT, TRACE and an Upgrade.
+                Default False.
 
         Returns: a `SyncResponse`. A status of 400 or more is no error, and redirects are not followed: that is for
             `httpcore.Client`.
@@ -253,7 +256,8 @@ class SyncConnectionPool:
             ProxyError: a proxy refused, or broke its protocol.
             PolicyError: the network policy allows none of the host's addresses.
             PoolClosed: the pool is closed.
-            Exception: whatever the body's iterator, `trailers`, a resolver, what chooses the proxy, or `trace` raises.
+            Exception: whatever the body's iterator, `trailers`, a resolver, the chooser of the proxy, or `trace`
+            raises.
         """
         sent: Any = body if type(body) is bytes else _plain_body(body)  # so that a body is taken apart once
         response = _new(SyncResponse)
@@ -284,16 +288,16 @@ class SyncConnectionPool:
         timeout: TimeoutTypes | Unset = UNSET,
         trace: Trace | None = None,
     ) -> StreamInfo:
-        """See that a connection for requests to `url` is open and idle, and tell what it is: both ends, and what TLS
-        agreed on. So the first request need not wait for it, and a deployment can check names and certificates. The
+        """See that a connection for requests to `url` is open and idle, and return its facts: both ends, and TLS.
+        So the first request need not wait for it, and a deployment can check names and certificates. The
         calling thread waits until then.
 
         A connection that is idle is as good as a new one. It is in no way reserved: `keepalive_expiry` and the limits
-        hold for it. Of retries the pool knows nothing here.
+        hold for it. Retries do not apply here.
 
         Arguments:
             url: of any resource of the origin; only scheme, host and port count.
-            ssl, timeout, trace: as for `request`, by whose `ssl` connections are told apart. The trace
+            ssl, timeout, trace: as for `request`, whose `ssl` distinguishes connections. The trace
                 gets the records of the dial and of the connection, and none of a request.
 
         Raises: as `request`, as far as it comes to a connection.
@@ -343,8 +347,8 @@ class SyncConnectionPool:
 
         Arguments:
             abort: those that were sent end with PoolClosed too, at once, whatever their threads are blocked in:
-                connect, a TLS handshake, write, read, a lookup. What does not end is code of the caller's own that does
-                not return: the iterator of a request's body, a resolver, a trace. Default False.
+                connect, a TLS handshake, write, read, a lookup. Code of the caller that does not return does not end:
+                the iterator of a request's body, a resolver, a trace. Default False.
 
         Raises:
             TypeError: `abort` is no bool.
@@ -359,7 +363,7 @@ class SyncConnectionPool:
             timeout: seconds to wait; 0 looks once. Default None: no limit.
 
         Returns:
-            Whether all have ended. False: some are in flight still; `requests()` says which.
+            Whether all have ended. False: some are still in flight; `requests()` lists them.
 
         Raises:
             TypeError, ValueError: `timeout` is no number of seconds.
@@ -384,7 +388,7 @@ class SyncConnectionPool:
 
     @property
     def ssl(self) -> SSLConfig | ssl_module.SSLContext:
-        """How https origins are checked where a request does not say."""
+        """The TLS settings for https origins of requests without `ssl`."""
         return self._pool.ssl
 
     @property
@@ -478,7 +482,7 @@ class SyncResponse(HeaderLookup):
 
     @property
     def protocol(self) -> str:
-        """The version that was spoken: "HTTP/1.1", "HTTP/1.0" or "HTTP/2"."""
+        """The version of the protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2"."""
         return self._response.protocol
 
     @property
@@ -604,11 +608,11 @@ class SyncBodyStream:
 class SyncRawStream:
     """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
     CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT. Of a request made with `duplex=True` it is the rest
-    of both messages: what is sent is more of the request's body, and what is received is the response's.
+    of both messages: sent bytes continue the request's body, and received bytes are the response's.
 
     One thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the first is
     not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed, which leaving
-    its block does: `with response.connection as raw`. Errors say what was being done, and for which request.
+    its block does: `with response.connection as raw`. Errors have the failed step, and the request.
     """
 
     __slots__ = ("_raw",)

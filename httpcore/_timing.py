@@ -31,15 +31,16 @@ class TimeSpan:
 @resolvable
 @dataclass(frozen=True, slots=True)
 class RequestTiming:
-    """When the steps of a request were, in seconds since `request()` was called; None for what was not, or is not yet.
+    """When the steps of a request were, in seconds since `request()` was called; None for steps that did not take
+    place, or not yet.
 
     Of a request that was sent several times they are those of the last attempt. All are readings of one clock, that of
     the request's runtime, and the same readings as in the records of its trace.
 
     Attributes:
         started: the clock when `request()` was called, as `TraceEvent.at`: `time.monotonic()`, of a simulation its own.
-        queued: waiting for a connection of the pool, or for one that another request makes. None: it had not to wait.
-        dns: looking up the name of what is connected to, origin or proxy; or that of the origin, where it is this side
+        queued: waiting for a connection of the pool, or for one that another request makes. None: it did not wait.
+        dns: looking up the name of the peer, origin or proxy; or that of the origin, where it is this side
             that resolves it for a proxy. None: an address, or the connection was there before.
         connect: connecting the socket. None, as the three below: the connection was there before.
         proxy_tls: the TLS handshake with the proxy. None: no such proxy.
@@ -49,7 +50,7 @@ class RequestTiming:
         request_sent: all of the request was handed to the system. None where an early answer has cut it short.
         first_byte: the first bytes of a response were there, those of an interim (1xx) one count.
         head: the head of the final response was there.
-        complete: the body was received to its end. None where it was not, and for what became a raw stream.
+        complete: the body was received to its end. None if it was not, and for raw streams.
     """
 
     started: float

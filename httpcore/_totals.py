@@ -1,4 +1,4 @@
-"""What a pool has done since it was made, as plain numbers that are added to where it is done.
+"""The counts of a pool since it was made, as plain numbers that are increased by the code that is counted.
 
 `totals.name += n` is safe in threads and under Ctrl-C: no call lies between its reading and its writing, so no other
 thread and no signal handler can come in between. So the bytes are counted without a lock where they pass.
@@ -12,7 +12,7 @@ __all__ = ["Totals"]
 
 
 class Totals:
-    """See `PoolTotals`, which is what a user gets of it, and says what each number counts."""
+    """See `PoolTotals`, the public copy, for the meaning of each number."""
 
     __slots__ = (
         "bytes_received",

@@ -1,12 +1,12 @@
-"""What happened, as frozen records handed to one callable.
+"""The steps of requests and connections, as frozen records for one callable.
 
-The callable is plain, is never called under a lock, and should be quick. It is called in the task or thread that made
-what is recorded happen: mostly that of the request; over HTTP/2 another request's may write for all, and what was
-dropped is noticed by a finaliser. What it raises ends the request like any other error; where no request is, or where
-something is closed, `sys.excepthook` gets it. Nothing here is made unless there is such a callable.
+The callable is plain, is never called under a lock, and should be quick. It is called in the task or thread that took
+the recorded step: mostly that of the request; over HTTP/2 another request's may write for all, and a
+finaliser notices dropped objects. An exception of it ends the request like any other error; where there is no
+request, or at a close, `sys.excepthook` receives it. Nothing here is made unless there is such a callable.
 
 Each request ends with exactly one record of a subclass of `RequestEnded`, and each connection that was opened with one
-`ConnectionClosed`. So what was opened, less what was closed, is what `stats().open` counts.
+`ConnectionClosed`. So connections opened, less those closed, are those that `stats().open` counts.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class CloseReason(StrEnum):
 
 @public
 class RequestPhase(StrEnum):
-    """What a request in flight is doing. Each is also the text of its value."""
+    """The step of a request in flight. Each is also the text of its value."""
 
     QUEUED = "wait for a connection"
     RESOLVE = "resolve"
@@ -99,7 +99,7 @@ class RequestPhase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
     """`at`: seconds on the monotonic clock (`time.monotonic`), of a simulation on its own. `request`: its number in
-    this process, from 1; 0 where there is no request. `tag`: what was given as `request(..., tag=)`.
+    this process, from 1; 0 where there is no request. `tag`: the value of `request(..., tag=)`.
     """
 
     at: float
@@ -213,7 +213,7 @@ class DialFailed(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened(TraceEvent):
-    """A new connection is there. `alpn` is what TLS agreed on, if anything.
+    """A new connection is there. `alpn` is the protocol that TLS agreed on, if any.
 
     `hint`: why HTTP/2 was not offered, where that is a surprise: an `SSLContext` decides it.
     """
@@ -229,10 +229,10 @@ class ConnectionOpened(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class EngineDifference(TraceEvent):
-    """With `engines="shadow"`: the library beside the native engine read otherwise what a peer sent.
+    """With `engines="shadow"`: the library beside the native engine read a peer's bytes differently.
 
-    `engine`: that library and its version. `difference`: what differs, without a value that the peer sent. `request`:
-    the one that told it; over HTTP/2 it may have been found while another one ran on the same pool.
+    `engine`: that library and its version. `difference`: the difference, without a value that the peer sent. `request`:
+    the one that reported it; over HTTP/2 it may have been found while another one ran on the same pool.
     """
 
     engine: str
@@ -252,7 +252,7 @@ class HeadSent(TraceEvent):
 
 
 def _shown(event: InterimResponse | ResponseStarted) -> str:
-    """The record as text, for logs: what a cookie says, and user name and password in a Location, are not in it."""
+    """The record as text, for logs: values of cookies, and user name and password in a Location, are not in it."""
     fields = []
     for name, value in event.headers:
         if name in (b"set-cookie", b"set-cookie2"):
@@ -338,7 +338,7 @@ class RequestRetried(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class RequestEnded(TraceEvent):
-    """The last record of a request; there is exactly one, of a subclass. `exception`: what ended it, if anything."""
+    """The last record of a request; there is exactly one, of a subclass. `exception`: the one that ended it, if any."""
 
     exception: BaseException | None = field(default=None, kw_only=True, compare=False)
 
@@ -381,11 +381,11 @@ class RequestFailed(RequestEnded):
 @public
 @dataclass(frozen=True, slots=True)
 class RequestCancelled(RequestFailed):
-    """The request was cancelled, or interrupted by Ctrl-C: by what is no `Exception`."""
+    """The request was cancelled, or interrupted by Ctrl-C: by an exception that is not an `Exception`."""
 
 
 Trace = Callable[[TraceEvent], object]
-"""What is called with each event. It must not wait, and what it returns is not looked at.
+"""A callable for each event. It must not wait, and its result is ignored.
 
 It may have a method `request_fields(number)`, which is called in the request's task or thread, each time when the
 request is about to be sent on a connection. It returns further header fields for it, as pairs of bytes. One of a name
@@ -413,7 +413,7 @@ earlier: ContextVar[Earlier] = ContextVar("httpcore.earlier", default=Earlier())
 
 
 class Progress(Protocol):
-    """What the steps of a request tell of themselves, where there is a trace. `at`: when it was, on the clock of the
+    """The records of the steps of a request, if there is a trace. `at`: when it was, on the clock of the
     request's runtime; None: now.
     """
 

@@ -1,4 +1,4 @@
-"""`dataclass` as in the standard library, without what that costs when a program is imported.
+"""`dataclass` as in the standard library, without its cost at the import of a program.
 
 The standard library's imports `inspect`, which brings a dozen modules, and compiles each method of each class by
 itself. Here the methods of a class are compiled together, and when one of them is first used. What else makes a

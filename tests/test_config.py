@@ -143,7 +143,7 @@ def test_path_is_same_as_its_text_and_a_missing_password_as_none() -> None:
     assert httpcore.SSLConfig(cert=Path("a.pem")) == httpcore.SSLConfig(cert="a.pem")
 
 
-def test_whatever_differs_is_another_config() -> None:
+def test_any_difference_is_another_config() -> None:
     different = {
         httpcore.SSLConfig(),
         httpcore.SSLConfig(verify=False),
@@ -161,7 +161,7 @@ def test_whatever_differs_is_another_config() -> None:
 
 
 @pytest.mark.parametrize("verify", [None, 1, 0, "", b"ca.pem", ["ca.pem"], object()])
-def test_what_cannot_be_verified_with_is_refused(verify: Any) -> None:
+def test_unusable_values_of_verify_are_refused(verify: Any) -> None:
     with pytest.raises(TypeError, match=r"^verify is "):
         httpcore.SSLConfig(verify=verify)
 
@@ -265,7 +265,7 @@ def test_a_password_is_neither_in_the_repr_nor_in_an_error() -> None:
     ],
     ids=repr,
 )
-def test_a_tls_version_that_is_not_spoken_is_refused(name: str, value: Any, error: type[Exception]) -> None:
+def test_an_unsupported_tls_version_is_refused(name: str, value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=rf'^{name}: expected "TLSv1.2" or "TLSv1.3", or None, got '):
         httpcore.SSLConfig(**{name: value})
 
@@ -488,7 +488,7 @@ def test_each_argument_is_checked_when_the_pool_is_made(pool: Any, name: str, va
 
 @each_pool
 @pytest.mark.parametrize("name", RIGHT)
-def test_what_an_argument_may_be_makes_a_pool(pool: Any, name: str) -> None:
+def test_each_valid_argument_makes_a_pool(pool: Any, name: str) -> None:
     for value in RIGHT[name]:
         assert repr(pool(**{name: value}))
 

@@ -50,7 +50,7 @@ def test_no_wait_begins_when_nothing_is_left(clock: Clock, late: float) -> None:
         assert caught.value.limit == 10.0
 
 
-def test_a_wait_that_total_timeout_cut_short_says_so(clock: Clock) -> None:
+def test_a_wait_that_total_timeout_cut_short_names_it(clock: Clock) -> None:
     deadline = Deadline(httpcore.TimeoutConfig(total_timeout=10), clock)
     clock.time += 10
     error = httpcore.ReadTimeout("late", peer="127.0.0.1:80", limit=3.0, phase="read the response head")

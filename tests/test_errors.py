@@ -54,7 +54,7 @@ def test_every_class_is_public_and_has_one_base() -> None:
         assert issubclass(kind, httpcore.HTTPCoreError)
 
 
-def test_what_the_network_did_is_an_oserror_and_nothing_else_is() -> None:
+def test_errors_of_the_network_alone_are_oserrors() -> None:
     network = {"NetworkError", "ConnectError", "TLSError", "ReadError", "WriteError"}
     assert {kind.__name__ for kind in CLASSES if issubclass(kind, OSError)} == network
 
@@ -177,7 +177,7 @@ def test_shown_bytes_are_cut_with_their_length(raw: bytes | str) -> None:
     assert text.endswith(f"... ({len(raw)} long)")
 
 
-def test_what_fits_is_shown_whole() -> None:
+def test_a_short_text_is_shown_whole() -> None:
     assert show(b"x" * 200) == "'" + "x" * 200 + "'"
 
 

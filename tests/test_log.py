@@ -106,7 +106,7 @@ def test_a_named_field_never_shows_a_secret(name: str, debug: bool) -> None:
 
 
 @pytest.mark.parametrize("tag", ["two\nlines", b"\n", "\x1b[31m", 7, None])
-def test_a_line_stays_one_line_whatever_the_tag_is(tag: object) -> None:
+def test_a_line_stays_one_line_with_any_tag(tag: object) -> None:
     records = [RequestStarted(0.0, 7, "GET", "http://a.test/", tag=tag), ResponseComplete(3.0, 7, 5, tag=tag)]
     for line in lines_of(records, RequestLines(debug=True)):
         assert line.isprintable()

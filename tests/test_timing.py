@@ -123,7 +123,7 @@ def test_a_reused_connection_has_no_steps_before_it() -> None:
     play(body)
 
 
-def test_what_waits_for_a_connection_says_for_how_long() -> None:
+def test_a_queued_request_shows_how_long_it_waits() -> None:
     runtime = Simulation()
     runtime.listen("a.test", 80, serve)
 
@@ -194,7 +194,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("what", FAILURES)
-def test_an_error_says_how_far_its_request_came(what: str) -> None:
+def test_an_error_has_the_times_of_its_request(what: str) -> None:
     act, expected = FAILURES[what]
 
     async def body(pool: httpcore.ConnectionPool) -> None:
@@ -361,7 +361,7 @@ def test_each_hop_of_a_client_has_figures_of_its_own(client: httpcore.Client) ->
     assert (first.body_received, second.body_received, second.body_decoded) == (0, len(CODED), len(TEXT))
 
 
-def test_what_a_client_streams_has_its_end_when_it_has_come(client: httpcore.Client) -> None:
+def test_a_streamed_body_has_its_end_at_once(client: httpcore.Client) -> None:
     with client.stream("GET", "/second") as response:
         assert response.info.timing is not None
         assert response.info.timing.complete is None

@@ -195,7 +195,7 @@ def test_a_response_in_pieces_is_complete_at_its_end() -> None:
     play(body)
 
 
-def test_a_response_closed_early_says_what_it_cost() -> None:
+def test_a_response_closed_early_has_its_figures() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         response = await pool.request("GET", "http://a.test/half", stream=True)
         listener.taken()
@@ -229,7 +229,7 @@ def test_an_interim_response_comes_before_the_final_one() -> None:
     play(body)
 
 
-def test_a_request_that_waits_for_a_connection_says_so() -> None:
+def test_a_request_that_waits_for_a_connection_records_it() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         response = await pool.request("GET", "http://a.test/half", stream=True)
         listener.taken()
@@ -244,7 +244,7 @@ def test_a_request_that_waits_for_a_connection_says_so() -> None:
     play(body, limits=httpcore.PoolLimits(max_connections=1))
 
 
-def test_a_request_that_is_sent_again_tells_why() -> None:
+def test_a_request_that_is_sent_again_records_why() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://a.test/last")
         listener.taken()
@@ -427,7 +427,7 @@ def test_a_stuck_upload_and_a_silent_server_look_different() -> None:
     play(body)
 
 
-def test_an_upload_cut_short_by_an_early_answer_says_so() -> None:
+def test_an_upload_cut_short_by_an_early_answer_is_marked() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         response = await pool.request("POST", "http://early.test/", body=bytes(1_000_000))
         assert response.status_code == 413
@@ -474,7 +474,7 @@ CLOSES = {
 
 
 @pytest.mark.parametrize("reason", CLOSES)
-def test_a_connection_that_no_request_uses_says_why_it_closed(reason: CloseReason) -> None:
+def test_an_unused_connection_records_why_it_closed(reason: CloseReason) -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await CLOSES[reason](pool)
         closes = [event for event in listener.taken() if isinstance(event, ConnectionClosed)]
@@ -483,7 +483,7 @@ def test_a_connection_that_no_request_uses_says_why_it_closed(reason: CloseReaso
     play(body, limits=httpcore.PoolLimits(max_connections=1))
 
 
-def test_a_connection_that_was_idle_for_too_long_says_so() -> None:
+def test_a_connection_idle_for_too_long_records_it() -> None:
     runtime = Simulation()
     runtime.listen("a.test", 80, serve)
     listener = Listener()
@@ -500,7 +500,7 @@ def test_a_connection_that_was_idle_for_too_long_says_so() -> None:
     runtime.run(main())
 
 
-def test_what_a_trace_raises_of_a_close_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traces_exception_at_a_close_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     def trace(event: TraceEvent) -> None:
         if isinstance(event, ConnectionClosed):
             raise ValueError("no")

@@ -106,7 +106,7 @@ def test_a_field_that_frames_or_breaks_the_head_is_refused(field: tuple[bytes, b
         ([BUSY, MOVED, BUSY, BUSY, ok()], {"retries": EAGER}, [0, 2]),
     ],
 )
-def test_a_client_says_how_often_a_call_was_sent_before(
+def test_a_client_reports_how_often_a_call_was_sent(
     answers: list[bytes], settings: dict[str, Any], sends: list[int]
 ) -> None:
     script, trace = Noting(*answers), Adding()

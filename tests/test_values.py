@@ -86,7 +86,7 @@ MADE: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "named"), MADE)
-def test_a_class_is_what_the_standard_library_makes(name: str, arguments: Any, named: Any) -> None:
+def test_a_class_is_like_one_of_the_standard_library(name: str, arguments: Any, named: Any) -> None:
     ours, theirs = OURS[name], THEIRS[name]
     one, other = ours(*arguments, **named), theirs(*arguments, **named)
     assert repr(one).partition(" at ")[0] == repr(other).partition(" at ")[0]

@@ -1,7 +1,7 @@
 """The runtimes: asyncio, trio and threads. Each is imported only when it is used.
 
-A pool that was given `backend=` asks nothing here. Another asks `current_backend` at its first request, and again only
-when its backend says that another event loop runs.
+A pool that was given `backend=` asks nothing here. Any other calls `current_backend` at its first request, and again
+only when its backend reports that another event loop runs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def register(detect: Callable[[], Backend | None]) -> None:
 
 @public
 def current_backend() -> Backend:
-    """The backend of the event loop that runs the calling code: what a pool without `backend=` uses.
+    """The backend of the event loop that runs the calling code, which a pool without `backend=` uses.
 
     For backends that wrap another one. A runtime whose library was never imported cannot be running, so nothing is
     imported to find out.
@@ -84,7 +84,7 @@ def current_backend() -> Backend:
 
 @public
 def threads_backend() -> Backend:
-    """A backend whose calls block the calling thread and never suspend: what a `SyncConnectionPool` uses by default.
+    """A backend whose calls block the calling thread and never suspend, the default of a `SyncConnectionPool`.
 
     For backends that wrap another one.
     """

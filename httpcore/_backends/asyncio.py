@@ -6,8 +6,8 @@ microseconds on asyncio, 26 against 31 with 20 at once, 26 against 25 on uvloop;
 or less. (asyncio's transport makes a buffer of 256 KiB for each read. Where the allocator hands that back to the system
 each time, the 46 were 78.)
 
-Four things that are hard with a transport are simple: to look for input at any moment, to lose nothing that came before
-a reset, to free the descriptor at once (also when the loop is closed), and to know that a byte which was taken is with
+Four things that are hard with a transport are simple: to look for input at any moment, to lose no bytes received before
+a reset, to free the descriptor at once (also when the loop is closed), and to be sure that an accepted byte is with
 the system. The price: a loop without `add_reader`, Windows' proactor, cannot be used.
 
 There is no task, and one timer per stream: a wait notes its deadline and sets the timer only if none fires before it. A
@@ -83,7 +83,7 @@ def _post(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], value: T) 
         loop.call_soon_threadsafe(_settle, future, value)
 
 
-# What the loop holds of a stream: a stream that was dropped is then not kept alive by being watched.
+# The loop's reference to a stream: a stream that was dropped is then not kept alive by being watched.
 
 _Me = weakref.ReferenceType["AsyncioStream"]
 
@@ -139,7 +139,8 @@ class AsyncioStream:
         "_writer_listens",
     )
 
-    # Nothing is held back: what `write_some` took is with the system. And TCP alone knows no end cut short.
+    # Nothing is held back: the bytes that `write_some` accepted are with the system. And TCP alone knows no end cut
+    # short.
     owes = False
     truncated = False
     can_wake = True
@@ -156,7 +157,7 @@ class AsyncioStream:
         self._pieces: list[bytes] = []
         self._offset = 0
         self._size = 0
-        # How much to receive: what the last reader asked for, so that nothing needs to be split.
+        # How much to receive: the size of the last reader's request, so that nothing needs to be split.
         self._at_once = PIECE
         # No more input will come: the peer's end, an error, or our close. The descriptor keeps which.
         self._is_over = False
@@ -405,7 +406,7 @@ class AsyncioStream:
         return sent
 
     def _keep(self) -> None:
-        """Put what the descriptor saved of the input, when a write failed, behind what had come before."""
+        """Append the input that the descriptor saved, when a write failed, to that received before."""
         while self._descriptor.kept:
             self._receive()
 
@@ -520,7 +521,8 @@ class AsyncioStream:
 
     def __del__(self) -> None:
         # The loop holds no reference to the stream, so a stream that was dropped comes here at once. One that was
-        # interrupted before `_me` was set is not registered with the loop, and lacks what `close` needs: see `_stream`.
+        # interrupted before `_me` was set is not registered with the loop, and lacks the attributes that `close` needs:
+        # see `_stream`.
         if hasattr(self, "_me"):
             self.close()
 
@@ -614,7 +616,7 @@ class AsyncioBackend:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # uvloop's clock stands still while code runs, so a deadline counted from it would come too early after a long
+        # uvloop's clock stops while code runs, so a deadline counted from it would come too early after a long
         # computation. Any other loop is taken at its word, so that one with a clock of its own can be used.
         # What the standard loops do is done without them: it takes a call less, five times in a request.
         is_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
@@ -651,15 +653,15 @@ class AsyncioBackend:
         await asyncio.sleep(seconds)
 
     async def interruptible(self, interrupt: Interrupt, run: Callable[[], Awaitable[T]]) -> T:
-        """See `Backend`. The task is cancelled by asyncio's own timeout, which tells that from any other cancellation,
-        and is none before it is interrupted.
+        """See `Backend`. The task is cancelled by asyncio's own timeout, which distinguishes it from any other
+        cancellation, and is none before it is interrupted.
         """
         if asyncio.current_task() is None:  # a driver without tasks
             return await run()
         limit = asyncio.timeout(None)
 
         def end() -> None:
-            with contextlib.suppress(RuntimeError):  # it is over
+            with contextlib.suppress(RuntimeError):  # the wait has ended
                 limit.reschedule(self._loop.time())
 
         def interrupted() -> None:
@@ -770,7 +772,7 @@ class AsyncioBackend:
             for number in numbers:
                 self._loop.add_writer(number, _settle, future, True)
             in_time = await self._in_time(future, seconds)
-            # Of several the future does not say which one it was: the caller then asks each.
+            # Of several the future does not show which one it was: the caller then checks each.
             return sockets if in_time and len(sockets) == 1 else ()
         finally:
             for number in numbers:

@@ -1,7 +1,7 @@
 """The interface of a runtime: a clock, events, and streams of bytes. Public as `Backend`, `Stream` and `Event`.
 
 A runtime is asyncio, trio, threads, a simulation, or one of your own: `ConnectionPool(backend=)` takes any object with
-these methods. There is nothing to inherit from. What the library relies on, beside what each docstring says:
+these methods. There is nothing to inherit from. The library relies on these rules, beside each docstring:
 
 - **async means "may wait".** A function here is async exactly when it may wait. `take`, `give`, `close`, `abandon`,
   `set` and the like never wait, and never raise, but for `take`: that raises where `read` would, since an end and a
@@ -13,7 +13,7 @@ these methods. There is nothing to inherit from. What the library relies on, bes
   `ConnectError`, `ConnectTimeout`. They take `peer=`, for timeouts `limit=` in seconds, and for network errors
   `errno=`. Any other exception passes through to the caller, and the connection is closed.
 - **Timeouts are in seconds**, by the clock of `Backend.now`; `None` waits for ever.
-- **TLS is not the runtime's.** It stands on the stream's methods, for every runtime alike.
+- **TLS is not the runtime's.** It uses the stream's methods, for every runtime alike.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class TLSInfo:
 @resolvable
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """Both ends of a stream as text ("127.0.0.1:8080", "[::1]:8080", or a path), and what TLS agreed on."""
+    """Both ends of a stream as text ("127.0.0.1:8080", "[::1]:8080", or a path), and the facts of TLS."""
 
     peer: str
     local: str
@@ -93,8 +93,8 @@ class Stream(Protocol):
     `close` may be called while others read and write; under a backend for threads, from any thread.
 
     A stream may also have `is_quiet() -> bool`: whether it is open, nothing has come that waits to be read, and neither
-    has the end. It looks at the connection itself, as `take` does, and takes nothing, so that asked twice it says the
-    same. Of a stream without it the pool asks `take`, and remembers what that found.
+    has the end. It looks at the connection itself, as `take` does, and takes nothing, so that a second call returns
+    the same. Of a stream without it the pool asks `take`, and remembers its result.
     """
 
     @property
@@ -142,15 +142,16 @@ class Stream(Protocol):
         ...
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
-        """Send what `write_some` took and still holds. False when input waits first (never with `duplex`).
+        """Send the bytes that `write_some` accepted and still holds. False when input waits first (never with
+        `duplex`).
 
-        Raises as `write_some` does. What a cancelled flush leaves is sent by the next one. Where `owes` is always False
-        it returns True.
+        Raises as `write_some` does. Bytes that a cancelled flush leaves are sent by the next one. Where `owes` is
+        always False it returns True.
         """
         ...
 
     async def end(self, timeout: float | None) -> None:
-        """Half-close: tell the peer that no more bytes come (FIN; close_notify under TLS). Reading goes on."""
+        """Half-close: tell the peer that no more bytes follow (FIN; close_notify under TLS). Reading goes on."""
         ...
 
     def take(self) -> bytes | None:
@@ -236,7 +237,7 @@ class Interrupt:
             call()
 
     def forget(self, call: Callable[[], object]) -> None:
-        """The wait is over."""
+        """The wait has ended."""
         self._calls.remove(call)
 
     def set(self) -> None:
@@ -263,7 +264,7 @@ class Backend(Protocol):
 
     Any backend may also have `async def interruptible(interrupt, run)`: it awaits `run()`, which connects by the other
     methods, but ends that with `PoolClosed` as soon as a plain function is called, from any task or thread, that it has
-    passed to `interrupt.on_set`. Without it, what connects when a pool is closed runs to its own end first.
+    passed to `interrupt.on_set`. Without it, a dial runs to its own end when its pool is closed.
 
     `ConnectionPool(backend=)` takes one and stays with it. For `SyncConnectionPool(backend=)` no coroutine of it, of
     its streams and of its events may ever suspend: each blocks the calling thread until it is done.
@@ -310,7 +311,7 @@ class Backend(Protocol):
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
         """Ask the operating system for the IP addresses of a name in ASCII: as text, each once, in its order.
 
-        The zone of a link-local address stands behind a "%".
+        The zone of a link-local address follows a "%".
 
         Raises:
             ConnectTimeout: there was no answer within `timeout`.
@@ -334,7 +335,7 @@ class Backend(Protocol):
         (RFC 8305, "Happy Eyeballs"). The losers are closed.
 
         Arguments:
-            target: what is connected to, for messages. Default: the first address with its port.
+            target: the peer's name for messages. Default: the first address with its port.
             local_address: an IP address of this machine, of the same family as the others.
             socket_options: set after those two.
 

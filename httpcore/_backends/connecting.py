@@ -45,7 +45,7 @@ class Connecting:
     async def run(
         self, wait: Callable[[Sequence[socket.socket], float | None], Awaitable[Sequence[socket.socket]]]
     ) -> Descriptor:
-        """Connect. The caller owns what is returned; all else is closed, also when this is cancelled.
+        """Connect. The caller owns the returned socket; all others are closed, also when this is cancelled.
 
         Arguments:
             wait: waits until one of the sockets is writable, or for so many seconds (None: without a limit), and
@@ -53,7 +53,7 @@ class Connecting:
 
         Raises:
             ConnectError: every address has failed.
-            ConnectTimeout: the time is over.
+            ConnectTimeout: the time has passed.
         """
         try:
             writable: Sequence[socket.socket] = ()
@@ -67,7 +67,7 @@ class Connecting:
                 self.sockets.popitem()[0].close()
 
     def _step(self, writable: Sequence[socket.socket] = ()) -> Descriptor | None:
-        """Look at what is under way, and begin what is due. Returns the connection, once there is one.
+        """Check the running attempts, and begin those that are due. Returns the connection, once there is one.
 
         Arguments:
             writable: the sockets that are known to be, if any are; else all are asked.
@@ -149,7 +149,7 @@ async def connect_unix(
 
 
 def _connect_unix(path: str, peer: str, options: Sequence[SocketOption]) -> Descriptor | None:
-    """The connection, or None when the queue is full. Raises `OSError`, and closes what it opened."""
+    """The connection, or None when the queue is full. Raises `OSError`, and closes the sockets that it opened."""
     if not hasattr(socket, "AF_UNIX"):
         raise OSError(errno.EAFNOSUPPORT, "this system, or its Python, has no unix domain sockets")
     sock = _open(socket.AF_UNIX)

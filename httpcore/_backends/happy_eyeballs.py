@@ -30,7 +30,7 @@ class Race(Generic[A]):
     """One connect to one of several addresses; its caller reports the outcome of each.
 
     Arguments:
-        target: what is connected to, for messages: "example.com:80".
+        target: the peer's name for messages: "example.com:80".
         addresses: in the order to try them.
         timeout: seconds for all of it, or None.
         now: the clock.
@@ -78,7 +78,7 @@ class Race(Generic[A]):
 
         Raises:
             ConnectError: every address has failed.
-            ConnectTimeout: the time is over.
+            ConnectTimeout: the time has passed.
         """
         rest = list(under_way)
         if not rest and not self._waiting:
@@ -100,7 +100,7 @@ class Race(Generic[A]):
 def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> ConnectError:
     """One error for all that was tried: each address as text with its reason. `errno` and cause are the last one's.
 
-    `target` is what the caller asked for, e.g. "example.com:80". An address equal to it is not repeated.
+    `target` is the caller's host and port, e.g. "example.com:80". An address equal to it is not repeated.
     """
     tried = [
         _described(error) if address == target else f"{address}: {_described(error)}" for address, error in failures

@@ -1,6 +1,6 @@
 """From a host name to the addresses to try, in a few threads of our own, and how an address is written in a message.
 
-A blocking `getaddrinfo` knows no timeout and cannot be called off, so it runs in a thread that the caller need not wait
+A blocking `getaddrinfo` has no timeout and cannot be cancelled, so it runs in a thread that the caller need not wait
 for: the waiter may leave, and the answer then goes nowhere. The threads are daemons and end when there is nothing to
 do. `loop.getaddrinfo` of asyncio is not used, because its default executor is joined at exit: a dead name server would
 hold up the whole program.

@@ -22,7 +22,7 @@ _MOST_KEPT = 8 * PIECE
 # `recv` makes a buffer of the whole size before it asks. For one of 128 KiB or more malloc goes to the system, and
 # gives it back: three calls and cleared pages each time, a third of the CPU of a small request and four fifths of a
 # download's. So no more than this is asked for until a call brought as much; and as glibc keeps buffers up to the
-# largest that it had to give back, one larger than all of ours is given back now.
+# largest that was freed, one larger than all of ours is freed now.
 _USUAL = 65536
 bytes(PIECE + 4096)
 
@@ -46,7 +46,9 @@ def _open(family: int) -> socket.socket:
 
 
 def open_socket(family: int, local_address: str | None, options: Sequence[SocketOption]) -> socket.socket:
-    """A TCP socket that is not connected yet, its options set. Raises `OSError`, and closes what it opened."""
+    """A TCP socket that is not connected yet, its options set. Raises `OSError`, and closes the sockets that it
+    opened.
+    """
     sock = _open(family)
     try:
         # A head and a streamed body leave in two writes: Nagle's algorithm would hold the second one back until the
@@ -76,11 +78,11 @@ class Descriptor:
         self.info = StreamInfo(peer, show_address(sock.getsockname()))
         self.is_closed = False
         self.has_ended = False
-        # What the peer had sent before a write failed. It is read before the socket is asked.
+        # Bytes that the peer had sent before a write failed. It is read before the socket is asked.
         self.kept = bytearray()
         # How the connection broke. The system reports that once, and then claims a clean end: this is raised instead.
         self._failure: OSError | None = None
-        self._room = _USUAL  # for what is received
+        self._room = _USUAL  # for received bytes
 
     def receive(self, max_bytes: int) -> bytes | None:
         """The bytes that are here now, `b""` at the end, None when there are none. Raises ReadError."""
@@ -111,7 +113,7 @@ class Descriptor:
         return self.receive(PIECE)
 
     def send(self, data: bytes | bytearray | memoryview) -> int | None:
-        """Hand over what there is room for, at most PIECE bytes; None when there is no room. Raises WriteError."""
+        """Send as much as there is room for, at most PIECE bytes; None when there is no room. Raises WriteError."""
         try:
             return self.sock.send(data if len(data) <= PIECE else memoryview(data)[:PIECE], _NO_SIGNAL)
         except BlockingIOError:
@@ -167,7 +169,7 @@ class Descriptor:
             pass  # the peer was faster
 
     def error(self, kind: type[Failure], doing: str, cause: OSError | None = None) -> Failure:
-        """The error to raise. Closing wins: what the system says afterwards is only its consequence."""
+        """The error to raise. Closing wins: errors of the system afterwards are only its consequence."""
         if self.is_closed:
             return kind(f"{doing} on a connection that was closed on this side", peer=self.info.peer)
         if cause is None:
@@ -175,7 +177,7 @@ class Descriptor:
         return kind(f"the connection broke while {doing}: {reason(cause)}", errno=cause.errno, peer=self.info.peer)
 
     def read_timeout(self, timeout: float | None) -> ReadTimeout:
-        """The error of a read whose time is over, or that `Stream.wake` ended."""
+        """The error of a read whose time has passed, or that `Stream.wake` ended."""
         message = (
             "the wait for input was ended" if timeout is None else f"no bytes were received for {timeout:g} seconds"
         )

@@ -98,14 +98,14 @@ class BlockingStream:
                 raise descriptor.error(ReadError, "reading")
             begun = time.monotonic()
             left = _milliseconds(timeout)
-            # What a failed write saved comes first: the socket itself may report only the reset.
+            # Bytes that a failed write saved come first: the socket itself may report only the reset.
             while descriptor.kept or self._input(left):
                 data = descriptor.receive(max_bytes)
                 if data is not None:
                     return data
                 left = _left(timeout, begun)
             raise descriptor.read_timeout(timeout)
-        except RuntimeError as error:  # how a poll object that another thread waits with says so
+        except RuntimeError as error:  # how a poll object reports that another thread waits with it
             raise descriptor.busy("reading from") from error
         finally:
             self._inside.pop()
@@ -192,7 +192,7 @@ class BlockingStream:
             self._inside.append(None)
             descriptor = self._descriptor
             return not (descriptor.is_closed or descriptor.kept or descriptor.has_ended or self._input(0))
-        except RuntimeError:  # another thread reads: what comes is for it
+        except RuntimeError:  # another thread reads: the bytes are for it
             return True
         finally:
             self._inside.pop()
@@ -335,12 +335,14 @@ class BlockingBackend:
 
 
 async def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
-    """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
+    """Wait until one of the sockets is writable, or for so many seconds. Returns the sockets that are known to be
+    connected.
+    """
     interrupt = _here.interrupt
     if interrupt is not None:
         interrupt.check()
         seconds = _LOOK if seconds is None else min(seconds, _LOOK)
-    if not hasattr(select, "poll"):  # Windows, which tells of a failure as an exception
+    if not hasattr(select, "poll"):  # Windows, which reports a failure as an exception
         select.select([], sockets, sockets, seconds)
         return ()
     poll = select.poll()

@@ -1,9 +1,9 @@
 """The runtime of trio: plain non-blocking sockets, and trio only where something really has to wait.
 
-Trying comes first and costs no turn of the scheduler; what would block then waits. So that a fast peer cannot keep the
-other tasks out, or a cancellation out, a stream gives up its turn before the next piece once it has moved PIECE
-bytes without waiting, each call counting for some more. In both cases the act comes after the wait: a cancelled call
-has taken or given nothing.
+Trying comes first and costs no turn of the scheduler; a call that would block then waits. So that a fast peer cannot
+keep the other tasks out, or a cancellation out, a stream gives up its turn before the next piece once it has moved
+PIECE bytes without waiting, each call counting for some more. In both cases the act comes after the wait: a cancelled
+call has taken or given nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class TrioStream:
 
     __slots__ = ("_descriptor", "_moved", "_spoke", "_token", "_waits", "_wakes")
 
-    # Nothing is held back: what `write_some` took is with the system. And TCP alone knows no end cut short.
+    # Nothing is held back: the bytes that `write_some` accepted are with the system. And TCP alone knows no end cut
+    # short.
     owes = False
     truncated = False
     can_wake = True
@@ -89,7 +90,7 @@ class TrioStream:
         self._spoke = False
         # Bytes that have gone either way since this stream last let others run, and `_CALL` for each call.
         self._moved = 0
-        self._waits: list[trio.CancelScope] = []  # what waits at this moment, for `wake`
+        self._waits: list[trio.CancelScope] = []  # the waiting tasks at this moment, for `wake`
         self._wakes = 0  # how often that was called
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -155,7 +156,7 @@ class TrioStream:
             descriptor.is_closed = True
             self._close_here()
             return
-        # From another thread: what waits is woken now, but only its own loop knows which tasks still wait for the
+        # From another thread: waiting tasks are woken now, but only its own loop knows which tasks still wait for the
         # descriptor.
         descriptor.shut_down()
         try:
@@ -216,7 +217,7 @@ class TrioStream:
                     if result is not None:
                         return result
         except trio.ClosedResourceError:
-            pass  # `act` says what it means
+            pass  # `act` decides its meaning
         except trio.BusyResourceError:
             raise self._descriptor.busy(doing) from None
         finally:
@@ -294,7 +295,7 @@ class TrioBackend:
         return False
 
     def now(self) -> float:
-        return self._clock.current_time()  # also asked in other threads, and when the run is over
+        return self._clock.current_time()  # also called in other threads, and after the end of the run
 
     def event(self) -> TrioEvent:
         return TrioEvent()
@@ -318,7 +319,7 @@ class TrioBackend:
         await trio.sleep(max(seconds, 0.0))
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
-        # Cancellable at once: the function reads files or makes a TLS context, and what it returns late is dropped.
+        # Cancellable at once: the function reads files or makes a TLS context, and a late result is dropped.
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:

@@ -34,7 +34,7 @@ class Call:
 class Threads:
     """At most so many daemon threads, started when there is something to do and gone when there is not.
 
-    Starting one takes some 50 microseconds, little beside what is done in it, and an idle program keeps none.
+    Starting one takes some 50 microseconds, little beside the work in it, and an idle program keeps none.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -69,7 +69,7 @@ class Threads:
         try:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
         except RuntimeError as error:
-            # Those that run will come to it. Only where none runs the work would be lost.
+            # Those that run will come to it. Only without a running thread the work would be lost.
             if not self._running:
                 raise ConnectError(f"cannot start a thread ({self._name}): {error}", errno=errno.EAGAIN) from error
         else:

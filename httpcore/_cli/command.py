@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from getpass import getpass
+from getpass import GetPassWarning, getpass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -217,15 +218,20 @@ def client_of(plan: Plan, wire: Wire) -> Client:
 
 
 def password_of(user: str, password: str | None) -> str:
-    """The user name and password; the program prompts for a missing password.
+    """The password; the program prompts for a missing one on the terminal, also if stdin is a file.
 
     Raises:
-        UsageError: the input ended before one was typed.
+        UsageError: there is no terminal, or the input ended before one was typed.
     """
     if password is not None:
         return password
     try:
-        return getpass(f"Password of {line_text(user)}: ")
+        with warnings.catch_warnings():
+            # Without a terminal `getpass` warns, and then reads from stdin, which may be meant for the body.
+            warnings.simplefilter("error", GetPassWarning)
+            return getpass(f"Password of {line_text(user)}: ")
+    except GetPassWarning:
+        raise UsageError("-u: expected a password: give USER:PASSWORD, or run in a terminal") from None
     except EOFError:
         raise UsageError("-u: expected USER:PASSWORD or a typed password, got the end of the input") from None
 

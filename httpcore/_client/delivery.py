@@ -205,8 +205,8 @@ class Delivery:
     def close(self) -> None:
         """Release the resources of the exchange at once. May be called repeatedly."""
         self._is_over = True
-        # The plain part is done by `release`; what waits is kept for `aclose`, also when this is called several times.
         try:
+            # The plain part is done by `release`; what waits is kept for `aclose`, also when this is called again.
             self._waiting += self._wire.release()
         finally:
             if self._on_close is not None:

@@ -120,7 +120,7 @@ class DigestAnswer:
 
     Attributes:
         value: of the Authorization field.
-        rspauth: the expected proof of the server; None if it cannot be told from the head alone.
+        rspauth: the expected proof of the server; None if the head alone does not determine it.
         nc, cnonce: as sent.
     """
 

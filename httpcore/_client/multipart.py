@@ -67,6 +67,7 @@ class Multipart:
         self.content_type: str = f"multipart/form-data; boundary={quoted}"
         parts = [] if data is None else [_field(name, value) for name, value in form_pairs(data)]
         parts += [] if files is None else [_file(name, file, place) for name, file, place in _named(files)]
+        # 128 random bits are in no content but by a guess; one that a caller chose may be.
         if boundary is not None:
             _check_absent(self.boundary.encode(), parts)
         self._body = _joined(parts, self.boundary.encode())
@@ -120,6 +121,7 @@ def _file(name: bytes, file: object, place: str) -> Part:
         filename, content, content_type, headers = _filename(file, name), file, None, None
     encoded = None if filename is None else octets(filename, f"{place} has a file name")
     fields = header_pairs(headers) if headers else []
+    # Content-Disposition first, as browsers send it.
     lines = [_disposition(name, encoded), *_content_type(encoded, content_type, fields, place)]
     lines += [key + b": " + value for key, value in fields]
     return b"\r\n".join(lines), _content(content, place)
@@ -178,6 +180,8 @@ _ESCAPED: Final = re.compile(rb'["\r\n]')
 
 
 def _disposition(name: bytes, filename: bytes | None) -> bytes:
+    # As the HTML standard has it: line ends of a name become CRLF, and then the three bytes that would end the
+    # parameter are percent-encoded, no others.
     line = b'Content-Disposition: form-data; name="' + _quoted(_NEWLINE.sub(b"\r\n", name)) + b'"'
     return line if filename is None else line + b'; filename="' + _quoted(filename) + b'"'
 
@@ -220,6 +224,7 @@ class _Chain:
 
     @property
     def replayable(self) -> bool:
+        # One part that cannot be sent again makes the whole form one.
         return all(body.replayable for body in self._bodies)
 
     @property

@@ -86,6 +86,18 @@ OPTIONS: Final = frozenset(RequestOptions.__annotations__)
 OF_SEND: Final = frozenset(SendOptions.__annotations__)
 
 
+# Keywords that users of other clients try, and of our own pools, with the argument that has their meaning.
+_OTHER_NAMES: Final = {
+    "body": "content=...",
+    "cert": "ssl=SSLConfig(cert=...)",
+    "proxies": "Client(proxy=...) or Client(mounts={...})",
+    "proxy": "Client(proxy=...)",
+    "retries": "Client(transport=HTTPTransport(retries=...))",
+    "trust_env": "Client(trust_env=...)",
+    "verify": "ssl=SSLConfig(verify=...)",
+}
+
+
 def check_options(options: Iterable[str], known: frozenset[str]) -> None:
     """Refuse an unknown keyword.
 
@@ -94,6 +106,8 @@ def check_options(options: Iterable[str], known: frozenset[str]) -> None:
     """
     for name in options:
         if name not in known:
+            if name in _OTHER_NAMES:
+                raise TypeError(f"unexpected keyword argument {name!r} of a request: expected {_OTHER_NAMES[name]}")
             raise TypeError(f"unexpected keyword argument {name!r}: expected one of {', '.join(sorted(known))}")
 
 

@@ -24,7 +24,7 @@ from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import SharedFields
 from .._trace import Earlier, earlier
-from .._transports.base import Transport, TransportRequest, TransportResponse
+from .._transports.base import Transport, TransportRequest, TransportResponse, blocking
 from .._transports.extensions import RequestExtensions, has_connection
 from .auth import Auth, NetrcAuth, auth_of_url
 from .cookies import Cookies
@@ -337,20 +337,15 @@ class Session(Generic[R]):
         began = perf_counter()
         try:
             answer = await (
-                self.transport.handle(wire) if not call.earlier.requests else self._sent_again(wire, call.earlier)
+                self.transport.handle(wire)
+                if not call.earlier.requests
+                else _sent_again(self.transport, wire, call.earlier)
             )
         except BaseException:
             for response in wire.release():
                 await response.aclose()
             raise
         return self._received(request, wire, answer, perf_counter() - began, call)
-
-    async def _sent_again(self, wire: TransportRequest, before: Earlier) -> TransportResponse:
-        token = earlier.set(before)
-        try:
-            return await self.transport.handle(wire)
-        finally:
-            earlier.reset(token)
 
     def _received(
         self, request: Request, wire: TransportRequest, answer: TransportResponse, elapsed: float, call: Call
@@ -378,6 +373,8 @@ class Session(Generic[R]):
             wire.opened(answer)
             delivery = Delivery(request, wire, answer, elapsed, call.progress)
             self.in_flight.hold(delivery)
+            if self.is_sync and has_connection(answer.extensions):
+                answer.extensions = blocking(answer.extensions)
             response = self._response.received(delivery, self.default_encoding, call.max_body)
         if answer.status_code in STATUSES:
             response._follows = cast("Any", _Next(self, call))
@@ -477,6 +474,14 @@ class _Next(Generic[R]):
             return following
         finally:
             session.in_flight.end(mark)
+
+
+async def _sent_again(transport: Transport, wire: TransportRequest, before: Earlier) -> TransportResponse:
+    token = earlier.set(before)
+    try:
+        return await transport.handle(wire)
+    finally:
+        earlier.reset(token)
 
 
 async def _run(hooks: list[Hook], what: object) -> None:

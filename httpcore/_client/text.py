@@ -161,6 +161,7 @@ class TextDecoder:
     def _text(self, data: bytes, *, final: bool) -> str:
         if self._decoder is None:
             data = self._held = self._held + data
+            # The first bytes may be the beginning of a mark: nothing is decoded before that is known.
             if not final and any(mark.startswith(data) and mark != data for mark, _ in _MARKS):
                 return ""
             self._held = b""
@@ -189,6 +190,7 @@ class LineSplitter:
     def feed(self, text: str) -> list[str]:
         """The lines whose end has been received."""
         if self._after_cr and text:
+            # A CR at the end of a piece ends its line now; an LF that begins the next piece belongs to it.
             text, self._after_cr = text.removeprefix("\n"), False
         if not text:
             return []

@@ -256,6 +256,7 @@ class URL:
             raise InvalidURL(f"host is {show(name)}: expected a name or an IP address, and the port in port")
         place = bracketed(name) if not name.startswith("[") else name
         if isinstance(port, _Unset):
+            # Only a port that was written: one that the scheme implies goes with it.
             _, _, digits = self.authority.rpartition("@")[2].rpartition(":")
             port = int(digits) if digits.isdigit() else None
         if port is not None:
@@ -276,6 +277,7 @@ class URL:
         if reference._host:
             return URL(f"{self._scheme}:{reference._text}")
         path, query = reference._path, reference._query
+        # RFC 3986, section 5.2.2: an empty path is the base's, and so is the query unless the reference has one.
         if not path:
             path = self._path
             query = self._query if query is None else query

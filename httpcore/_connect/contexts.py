@@ -97,7 +97,7 @@ def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http
 
     Later changes of what it checks (such as `verify_mode`, `check_hostname`, `verify_flags`, versions, options and
     loaded authorities) hold for connections that are made from then on, and those made before are not used again. Other
-    ciphers, client certificates and ALPN protocols cannot be told from outside: make a new context for them.
+    ciphers, client certificates and ALPN protocols cannot be read from a context: make a new context for them.
 
     Arguments:
         config: what to trust and how to identify ourselves. Default `SSLConfig()`.

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class Connector:
-    """How one pool reaches servers: what is the same for all its dials.
+    """How one pool reaches servers: the common settings of all its dials.
 
     Attributes:
         network: resolver, policy, local address, options of sockets.
@@ -114,7 +114,7 @@ class Dial:
             if self._stream is not None:
                 self._stream.close()
             if isinstance(error, ConnectTimeout):
-                error.limit = self._limit  # each step knew only what the others had left of it
+                error.limit = self._limit  # each step had only the rest of the others' time
             raise
 
     async def _walk(self) -> Stream:
@@ -124,11 +124,11 @@ class Dial:
         steps = self._steps
         # Kept on the line of the wait itself: a Ctrl-C before the next line finds what to close.
         stream = self._stream = await self._socket()
-        # From now on `close(abort=True)` can end what waits on it.
+        # From now on `close(abort=True)` can end a wait on it.
         self._reached(stream)
         steps.connected(stream.info().peer)
         if proxy is not None and proxy.kind.over_tls:
-            # HTTP/1.1 alone with a proxy: CONNECT and absolute-form are spoken as HTTP/1.1 messages here.
+            # HTTP/1.1 alone with a proxy: CONNECT and absolute-form are HTTP/1.1 messages here.
             hop = Hop(("proxy", proxy), proxy.ssl, proxy.host, ("http/1.1",), of_proxy)
             stream = self._stream = await _naming(proxy, self._secured(stream, hop, is_proxy=True))
             self._reached(stream)
@@ -146,7 +146,7 @@ class Dial:
         """How long the next wait may take. Raises ConnectTimeout when nothing is left."""
         if self._ends is None:
             return self._deadline.within(None)
-        # One timeout for all steps: each wait gets what the earlier ones have left of it.
+        # One timeout for all steps: each wait gets the rest of it.
         rest = self._ends - self._backend.now()
         if rest <= 0:
             raise ConnectTimeout("connecting took too long", phase="connect", limit=self._limit)
@@ -215,7 +215,7 @@ class Dial:
         return addresses[0]
 
     async def _hold(self, conversation: Conversation, stream: Stream) -> None:
-        """Send and receive what the conversation wants."""
+        """Send and receive the bytes of the conversation."""
         # The conversation decides, and this only moves bytes: so SOCKS is tested without I/O.
         step = next(conversation)
         try:
@@ -239,7 +239,7 @@ class Dial:
     async def _exactly(self, stream: Stream, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            # Never more than is wanted: what follows the answer is the origin's.
+            # Never more than needed: bytes after the answer are the origin's.
             piece = await stream.read(size - len(data), self._left())
             if not piece:
                 raise ProxyError("the proxy closed the connection in the middle of its answer")
@@ -248,7 +248,7 @@ class Dial:
 
 
 async def _naming(proxy: Proxy, step: Awaitable[T]) -> T:
-    """The step leads to the proxy: an error says so."""
+    """The step leads to the proxy: an error names it."""
     try:
         return await step
     except (NetworkError, Timeout, PolicyError) as error:
@@ -257,7 +257,7 @@ async def _naming(proxy: Proxy, step: Awaitable[T]) -> T:
 
 
 async def _through(proxy: Proxy | None, step: Awaitable[T]) -> T:
-    """The step goes through the proxy, if there is one: an error says so."""
+    """The step goes through the proxy, if there is one: an error names it."""
     try:
         return await step
     except (ConnectError, Timeout) as error:

@@ -1,4 +1,5 @@
-"""TLS with one hop: a proxy or the origin. Which context, which name, whose certificate, and what is resumed.
+"""TLS with one hop: a proxy or the origin. The context, the name, the certificate, and the resumed session of a
+handshake.
 
 What a connection before this one agreed on with the same server makes the next handshake cheaper (RFC 8446, section
 2.2). Two facts decide how that is done here:
@@ -37,8 +38,9 @@ class Hop(NamedTuple):
         place: what tells this hop from all others: sessions are shared between equal ones.
         tls: how it is checked.
         host: the host that we mean to talk to, as in the URL.
-        offers: what may be spoken, best first.
-        demands: what the context must still demand, since other requests that share the connection rely on it.
+        offers: the possible protocols, best
+        first. demands: the context's demands, which it must still have, since other requests that share the connection
+        rely on it.
     """
 
     place: Hashable
@@ -102,7 +104,7 @@ async def _context(backend: Backend, tls: SSLConfig | ssl.SSLContext, offers: tu
 
 
 def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
-    """The protocols to offer: those of the config, without those that are not to be spoken on this connection."""
+    """The protocols to offer: those of the config, without those that are excluded on this connection."""
     if not tls.alpn:
         return offers if tls.alpn is None else ()
     if not any(name in offers for name in tls.alpn):

@@ -1,9 +1,10 @@
-"""What may be reached, by IP network and port: asked of each resolved address before a connection to it is begun.
+"""The addresses that may be reached, by IP network and port: applied to each resolved address before a connection to it
+begins.
 
-A name says nothing about where it leads, and may lead elsewhere a moment later. So a policy is never asked about a
+A name does not determine its address, and may lead elsewhere a moment later. So a policy is never asked about a
 name, only about the address that the socket is about to connect to, and that very address is then connected to.
 
-The rules are read in this order, and the first that knows the address decides:
+The rules are read in this order, and the first that covers the address decides:
 
 1. `ports`: another port is denied.
 2. `deny` denies. Nothing outranks it.
@@ -162,7 +163,8 @@ class NetworkPolicy:
         """Return if a connection to this address and port may be made.
 
         Arguments:
-            address: an IPv4 or IPv6 address as text, a zone identifier behind "%" allowed. What is none is denied.
+            address: an IPv4 or IPv6 address as text, a zone identifier behind "%" allowed. A text that is no address is
+            denied.
 
         Raises:
             PolicyError: it may not; the error has `address`, `port` and `rule`.

@@ -103,7 +103,7 @@ class Proxy:
 
     Arguments:
         url: scheme, host and, if it is not the usual one, port. Nothing may follow them.
-            `http://` and `https://` (port 80, 443; the latter speaks TLS to the proxy) is a proxy of RFC 9110, section
+            `http://` and `https://` (port 80, 443; the latter uses TLS to the proxy) is a proxy of RFC 9110, section
             3.7: it forwards requests for http origins, and tunnels (CONNECT) to https ones.
             `socks5://` (port 1080; RFC 1928) gets an address that is resolved here, `socks5h://` a name that it
             resolves; `socks4://` and `socks4a://` likewise, for IPv4 only. These tunnel all requests.
@@ -177,7 +177,7 @@ class Proxy:
 
     @property
     def is_http(self) -> bool:
-        """It speaks HTTP, so that it can forward requests."""
+        """It is an HTTP proxy, which can forward requests."""
         return self.kind.converse is None
 
     @property
@@ -212,7 +212,7 @@ class Proxy:
 
 @public
 class ProxyChooser(Protocol):
-    """Says which proxy leads to an origin. What `proxies_from_environment` returns is one."""
+    """Says which proxy leads to an origin. `proxies_from_environment` returns one."""
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
         """The proxy for requests to this origin (`scheme`: "http" or "https"), or None to connect directly. Plain and

@@ -1,7 +1,7 @@
 """How to get to an origin, as one value; connections with equal routes may be shared.
 
-Everything that affects a connection and may differ between two requests of one pool is a field here. What is the same
-for all of a pool's connections (`Network`) need not be.
+Everything that affects a connection and may differ between two requests of one pool is a field here. Settings of all
+of a pool's connections (`Network`) need not be.
 
 A context of the caller's is compared by identity and by what it demands now: it may be changed between two requests,
 and what was connected before it became stricter must not serve those after.
@@ -50,7 +50,7 @@ class Route(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """Host and port, always both: what CONNECT names."""
+        """Host and port, always both: the target of CONNECT."""
         host = bracketed(self.host)
         return f"{host}:{self.port}"
 

@@ -1,8 +1,8 @@
 """SOCKS as bytes: the messages by which a proxy connects to a host for us. No I/O.
 
 A conversation is a generator. It yields bytes, which are to be sent, or a number, which asks for exactly so many bytes
-of the answer; it returns when the proxy has connected. Nothing is read beyond the answer, so what follows belongs to
-the side that speaks next. SOCKS5 is RFC 1928, its passwords RFC 1929; SOCKS4 and 4a have no RFC, only their authors'
+of the answer; it returns when the proxy has connected. Nothing is read beyond the answer, so later bytes belong to
+the next protocol. SOCKS5 is RFC 1928, its passwords RFC 1929; SOCKS4 and 4a have no RFC, only their authors'
 notes.
 
 The one library that has this without I/O, socksio, had its last release in 2020.
@@ -45,7 +45,7 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
     """Connect to `host`: an IP address as text, or a name in ASCII, which the proxy then resolves.
 
     Raises:
-        ProxyError: the proxy refused, or said what the protocol does not know.
+        ProxyError: the proxy refused, or sent an answer that the protocol does not have.
         LocalProtocolError: the name, the user name or the password does not fit into the message.
     """
     # Before the first byte: a host that does not fit is an error of the caller, and no half conversation.
@@ -57,7 +57,7 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
     # Only where it was offered: a proxy that chooses it otherwise breaks the protocol, see below.
     if method == _PASSWORD and auth is not None:
         yield _password(auth)
-        _, status = yield 2  # the version of this part is 1, but some proxies say 5
+        _, status = yield 2  # the version of this part is 1, but some proxies send 5
         if status:
             raise ProxyError(f"the proxy refused the user name and password (status {status})")
     elif method == _NOTHING:
@@ -109,7 +109,7 @@ def socks4(host: str, port: int, user: bytes) -> Conversation:
     """Connect to `host`: an IPv4 address as text, or, with SOCKS4a, a name, which the proxy then resolves.
 
     Raises:
-        ProxyError: the proxy refused, or said what the protocol does not know.
+        ProxyError: the proxy refused, or sent an answer that the protocol does not have.
         LocalProtocolError: an IPv6 address, or a zero byte in what ends with one.
     """
     address = read_address(host)

@@ -1,6 +1,6 @@
 """TLS over any stream: an `ssl.SSLObject` between two memory buffers, the same class in every runtime.
 
-Two buffers hold ciphertext. What came from the peer goes into `_incoming` and is decrypted at once, all of it. What
+Two buffers hold ciphertext. Bytes from the peer go into `_incoming` and are decrypted at once, all of them. What
 OpenSSL makes for the peer comes out of `_outgoing`, in the order in which it was made, and `_outbox` is the part that
 is on its way. These rules say which call may do what, and why:
 
@@ -56,8 +56,8 @@ _RECORD: Final = 16384
 """The most plaintext that one record holds (RFC 8446, section 5.1)."""
 
 _ENCRYPTED: Final = 16 * _RECORD
-"""Bytes that are encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as by 8,
-and by 8 1.15 times as much as by 16. The price: a TLS connection that uploads keeps the ciphertext of this much."""
+"""Bytes that are encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as one by 8
+records, and that 1.15 times as much as one by 16. The price: a TLS connection that uploads keeps as much ciphertext."""
 
 _CIPHERTEXT: Final = 131072 - _RECORD - 1024
 """Ciphertext that is read at once, in bytes. With the part of a record that OpenSSL may hold already it decrypts to at
@@ -106,7 +106,7 @@ async def start_tls(
         keep: called when the first data is here, with what another connection may resume from.
 
     Raises:
-        TLSError: the certificate is not accepted, the peer does not speak TLS, refuses, or closes. `cause` is chained.
+        TLSError: the certificate is not accepted, the peer does not use TLS, refuses, or closes. `cause` is chained.
         ConnectTimeout: the handshake took longer than `timeout`.
         LocalProtocolError: `server_name` cannot be a host, or is None though the context checks it.
     """
@@ -315,7 +315,7 @@ class TLSStream:
         return self._pop(PIECE)
 
     def is_quiet(self) -> bool:
-        """As `Stream` has it. What came below is decrypted and kept; session tickets alone are nothing."""
+        """As `Stream` has it. Bytes received below are decrypted and kept; session tickets alone are nothing."""
         try:
             while not (self._closed or self._plain or self._over or self.truncated):
                 raw = self._inner.take()
@@ -372,7 +372,7 @@ class TLSStream:
     def _feed(self, raw: bytes) -> None:
         """Decrypt received bytes, all of them. Never raises: an error is kept in `_fault` behind the data before it."""
         if self._over:
-            return  # what comes behind close_notify is ignored (RFC 8446, section 6.1)
+            return  # bytes after close_notify are ignored (RFC 8446, section 6.1)
         with self._lock:
             pending = self._outgoing.pending
             if self._may_be_asked and len(raw) > _STEP:
@@ -543,7 +543,7 @@ class TLSStream:
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
         """Send pending ciphertext. False when data, the end or a fault waits to be read first (never with `duplex`).
 
-        Raises as `write_some` does. What a cancelled flush leaves is sent by the next one.
+        Raises as `write_some` does. Bytes that a cancelled flush leaves are sent by the next one.
         """
         if self._closed:
             raise WriteError("this TLS stream is closed", peer=self._info.peer)
@@ -627,9 +627,10 @@ class TLSStream:
         return True
 
     def _read_fault_after_write_error(self) -> ssl.SSLError | None:
-        """A write failed below: decrypt what had come before. Returns the alert in it, or what else is wrong with it.
+        """A write failed below: decrypt the bytes received before. Returns the alert in it, or what else is wrong with
+        it.
 
-        Data in it is kept for `take` and `read`; more than a piece is not needed to know of an early answer.
+        Data in it is kept for `take` and `read`; more than a piece is not needed to detect an early answer.
         """
         try:
             while not self._over and len(self._plain) < PIECE and (raw := self._inner.take()):
@@ -677,7 +678,7 @@ class TLSStream:
         self._inner.abandon()
 
     def info(self) -> StreamInfo:
-        """Both ends and what the handshake agreed on."""
+        """Both ends and the results of the handshake."""
         return self._info
 
 

@@ -17,11 +17,10 @@ class HTTP11Connection:
     """A stream that carries one exchange after another.
 
     Attributes:
-        engine: library and version of what reads the responses.
+        engine: library and version of the reader of responses.
         is_quiet: whether, between exchanges, nothing has arrived and the peer has not left. Anything else is not
-            ours to interpret. It takes nothing, so it may be asked again.
-        rules: what is accepted of the peer.
-        totals: where what it sends and receives is counted, with what others do.
+            ours to interpret. It reads nothing, so it may be called
+        again. rules: the accepted deviations of the peer. totals: the pool's counts of sent and received bytes.
         was_used: it has carried an exchange, so that `is_quiet` has been asked before this one.
     """
 
@@ -58,7 +57,7 @@ class HTTP11Connection:
         self.is_quiet = self._is_quiet_to_take if look is None else look
 
     def _is_quiet_to_take(self) -> bool:
-        """As `is_quiet`, of a stream without it. What `take` has found is remembered, since it finds it once."""
+        """As `is_quiet`, of a stream without it. The result of `take` is remembered, since it returns it once."""
         if not self._has_spoken:
             try:
                 self._has_spoken = self.stream.take() is not None
@@ -71,7 +70,7 @@ class HTTP11Connection:
         return True
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when something arrives while no task reads, where the runtime can tell."""
+        """Have `callback` called when something arrives while no task reads, if the runtime supports it."""
         self.stream.watch(callback)
 
     def close(self) -> None:

@@ -1,12 +1,12 @@
 """HTTP/1.1 both ways at once: an exchange whose request goes on while its response is read (`duplex=True`).
 
-`run` sends the beginning of the request: the given body, and of an iterator what it gives until the head of the
-response is there. The caller has the iterator, and can go on with it; if it ends before, the request ends. Anything
-else is sent whole, and is no more than the beginning. From then on the caller sends and receives by a raw stream, as
-over HTTP/2.
+`run` sends the beginning of the request: the given body, and of an iterator its pieces until the head of the
+response has been received. The caller has the iterator, and can go on with it; if it ends before, the request ends.
+Anything else is sent whole, and is no more than the beginning. From then on the caller sends and receives by a raw
+stream, as over HTTP/2.
 
 A sender without a receiver beside it takes input while it waits for room, as each upload does: a server may answer and
-stop reading. So both a sender and a receiver may take input; `_input` says which of them does, so that in threads
+stop reading. So both a sender and a receiver may take input; `_input` decides which of them does, so that in threads
 neither parses bytes between another's read and its parsing: their order would be lost.
 
 The connection may carry another exchange if both messages ended well. A response that is an error, or complete, before
@@ -33,7 +33,7 @@ __all__ = ["HTTP11DuplexExchange", "begin_exchange"]
 
 
 class _Input(Enum):
-    """Which side takes what comes."""
+    """Which side reads the input."""
 
     FREE = "neither"
     RECEIVER = "a task or thread that receives, or waits to"
@@ -118,12 +118,14 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             self.close()  # before the user's own clean-up, as in each upload
             raise
         finally:
-            if at_end:  # what was not asked for is left to the caller, to go on with
+            if at_end:  # pieces that were not read are left to the caller, to continue with
                 reader.close()
                 await reader.aclose()
 
     async def _send_beginning(self, reader: BodyReader, may_be_left: bool) -> bool:
-        """Send what `reader` gives; of an iterator until the head of the response is there. Whether it gave all."""
+        """Send the pieces of `reader`; of an iterator until the head of the response has been received. Whether it gave
+        all.
+        """
         while self._take_input() and not (may_be_left and self.head is not None):
             piece = await reader.next()
             if piece is None:
@@ -206,7 +208,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         return WriteError(f"no more of this request can be sent: {why}", peer=self._stream.info().peer)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> None:
-        """Hand all of `data` to the stream, and take what comes meanwhile if no receiver does."""
+        """Hand all of `data` to the stream, and read the input meanwhile if no receiver does."""
         view = memoryview(data).cast("B")
         # Set until all of it was handed over: after a cancellation in the middle of a chunk nothing may follow, since
         # the peer would take it for the rest of that chunk.
@@ -253,7 +255,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 break
             if taker is _RECEIVER:
                 raise busy("receiving from", self._stream)
-            await self._connection.backend.sleep(0)  # in another thread the sender parses what it took
+            await self._connection.backend.sleep(0)  # in another thread the sender parses its input
         try:
             rest = self._rest
             if not rest:
@@ -270,7 +272,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
 
 
 class _DuplexStream(RawStream):
-    """See `RawStream`: one exchange of a connection, which may carry others when this one is over."""
+    """See `RawStream`: one exchange of a connection, which may carry others after this one."""
 
     __slots__ = ("_closed", "_exchange", "_release", "_sending")
 

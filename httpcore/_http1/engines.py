@@ -1,7 +1,7 @@
-"""The engines of HTTP/1.1, by the names that users give them: what reads a response.
+"""The engines of HTTP/1.1, by the names that users give them: the readers of a response.
 
-An engine is an exchange whose `read_head` is its own. What reads with another library is imported when it is asked
-for. `shadow` is the native one with h11 beside it, and reports where the two differ.
+An engine is an exchange whose `read_head` is its own. A reader with another library is imported at its first use.
+`shadow` is the native one with h11 beside it, and reports where the two differ.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["ENGINES", "NATIVE", "HTTP1Engine", "Report"]
 
 Begin = Callable[[HTTP11Connection, Request, Deadline, Callable[[Head], None], bool], HTTP11Exchange]
 HTTP1Engine = tuple[str, Begin]
-"""Library and version, and what makes an exchange."""
+"""Library and version, and the class of exchanges."""
 
 Report = Callable[[str, str], None]
-"""Told a library, and what it reads otherwise than we do."""
+"""Called with a library, and its difference from our reading."""
 
 NATIVE: Final[HTTP1Engine] = (LIBRARY, begin_exchange)
 

@@ -4,7 +4,7 @@ An exchange sends a request and reads its response. While it sends it also reads
 to watch for an error response during an upload, and a peer that answers before it has read all would deadlock with a
 client that only writes. A final response that is an error, or that is complete already, stops the upload; any other
 early response waits until the request is sent. An exchange never closes its connection after an error of the peer:
-`exchange.clean` tells the owner whether it may be used again.
+`exchange.clean` shows the owner whether it may be used again.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class HTTP11Exchange(H1Response):
         self.bytes_received = 0  # read at once, which of the class would cost more
         self._on_interim = on_interim
 
-    # What the owner asks.
+    # For the owner.
 
     @property
     def clean(self) -> bool:
@@ -176,7 +176,7 @@ class HTTP11Exchange(H1Response):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def drain(self) -> None:
-        """Throw away what is here already, as long as it is little and no task waits for it; never wait."""
+        """Discard bytes that are already received, if they are few and no task waits for them; never wait."""
         # Another task reads: two would mix up the order of the bytes.
         if self._reading:
             return
@@ -184,7 +184,7 @@ class HTTP11Exchange(H1Response):
         try:
             self._reading = True
             while not self.ended and thrown <= DRAIN:
-                # Never waits: what has not arrived yet costs a new connection, and not the caller's time.
+                # Never waits: a body that has not arrived costs a new connection, and not the caller's time.
                 data = self._stream.take()
                 if not data:
                     return
@@ -242,7 +242,7 @@ class HTTP11Exchange(H1Response):
             await reader.aclose()
 
     async def _send_with(self, reader: BodyReader) -> bool:
-        """Send the head and what `reader` gives. False when an early answer ended it."""
+        """Send the head and the pieces of `reader`. False when an early answer ended it."""
         request = self.request
         # The head alone first: a server may answer it, with 413 or 401, before a byte of the body has been produced.
         if not await self._write(request.head):
@@ -298,7 +298,7 @@ class HTTP11Exchange(H1Response):
             self._unreported = None
 
     def _begin_body(self) -> None:
-        """From here on what is written is the body, and held to `min_rate`."""
+        """From here on the written bytes are the body, and held to `min_rate`."""
         if self._timeouts.min_rate is not None:
             self._outgoing = Pace(self.deadline, WriteTooSlow)
 
@@ -320,7 +320,7 @@ class HTTP11Exchange(H1Response):
             count = await self._write_some(view, duplex=self.held > EARLY)
 
     async def _write_some(self, data: bytes | bytearray | memoryview, *, duplex: bool) -> int:
-        """As `Stream.write_some`, within the timeouts; what has left is noted."""
+        """As `Stream.write_some`, within the timeouts; sent bytes are counted."""
         limit, pace = self._timeouts.write_timeout, self._outgoing
         if pace is None:
             count = await self._stream.write_some(data, self.deadline.within(limit), duplex=duplex)
@@ -369,11 +369,11 @@ class HTTP11Exchange(H1Response):
             left = ends - self.deadline.now()
             try:
                 before = len(self.interim)
-                # RFC 9110, section 10.1.1: a client should not wait for ever, since old servers know no expectation.
+                # RFC 9110, section 10.1.1: a client should not wait for ever, since old servers support no expectation.
                 if left <= 0:
                     return True
                 await self._read(left)
-                # Another 1xx (103 Early Hints) says nothing about the body.
+                # Another 1xx (103 Early Hints) does not concern the body.
                 if any(head.status == 100 for head in self.interim[before:]):
                     return True
             except ReadTimeout:
@@ -385,7 +385,7 @@ class HTTP11Exchange(H1Response):
         """After a failed write: whether the final response came before the connection broke (a 413, then RST)."""
         try:
             while self.head is None:
-                # Only what is here: the connection has broken, and a wait could not bring more.
+                # Only received bytes: the connection has broken, and a wait could not bring more.
                 data = self._stream.take()
                 if not data:
                     return False

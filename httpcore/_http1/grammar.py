@@ -10,7 +10,7 @@ time by `lenient`, unless the pool is strict; the connection then carries nothin
 - One Content-Length of 1 to 19 digits, or one Transfer-Encoding that is `chunked` and nothing else, or neither; never
   both, and no Transfer-Encoding in HTTP/1.0 (6.1, 6.3). This holds for responses without a body too, and for the 2xx to
   CONNECT, where a *well-formed* field is ignored.
-- Trailers that speak of framing, Content-Length and Transfer-Encoding, are refused (RFC 9110, 6.5.1).
+- Trailers that affect the framing, Content-Length and Transfer-Encoding, are refused (RFC 9110, 6.5.1).
 - A chunk size has 1 to 16 hex digits with no white space behind it; extensions follow 7.1.1 and are dropped.
 - 101 is refused unless an upgrade was asked for (RFC 9110, 15.2.2).
 

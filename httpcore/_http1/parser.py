@@ -1,8 +1,8 @@
 """One response of HTTP/1.x: bytes in any pieces in, head and body out. No I/O.
 
-`grammar` says what is accepted and how a body is framed; this module keeps the state between two pieces of input. It
-uses no other library: a head that the grammar has matched is read, and a body ends by a count, by chunk lines that were
-all checked, or with the stream, so that its bytes are passed on as slices.
+`grammar` decides which messages are accepted and how a body is framed; this module keeps the state between two pieces
+of input. It uses no other library: a head that the grammar has matched is read, and a body ends by a count, by chunk
+lines that were all checked, or with the stream, so that its bytes are passed on as slices.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .section import Section, head_section
 __all__ = ["H1Response"]
 
 SURPLUS_BYTES: Final = 65536
-"""How much of what comes behind a message is kept: an error shows its beginning."""
+"""How many bytes after a message are kept: an error shows their beginning."""
 
 
 class _Phase(Enum):
-    """Where we are when no head says it. See `Framing`."""
+    """The state before a head. See `Framing`."""
 
     HEAD = "before a head"
     DONE = "after the end"
@@ -40,18 +40,18 @@ HEAD, DONE, BROKEN = _Phase
 class H1Response:
     """Reads the response to one request (RFC 9112).
 
-    What most responses leave as it is stands here, and not in each of them.
+    Defaults of most responses are on the class, and not in each response.
 
     Attributes:
         head: of the final response, or of a 101; None until it has come.
         started: a byte of a response has come, an interim one counts.
         ended: the response is complete; parts of its body may still wait in `parts`.
         switched: the response hands the connection over to another protocol: 101, or a 2xx to CONNECT (RFC 9110,
-            9.3.6). It has ended, and what comes behind its head is gathered in `surplus`.
+            9.3.6). It has ended, and the bytes behind its head are collected in `surplus`.
         reusable: it has ended so that the connection may carry another exchange: version, Connection, framing, and no
             byte behind it.
-        surplus: bytes that came behind the message.
-        lenient: what was unusual about its framing or its interim heads; what was about its head is in `head`. If
+        surplus: bytes received after the message.
+        lenient: deviations of its framing or its interim heads; those of its head are in `head`. If
             there is anything in either, `reusable` stays False.
         received, held: bytes of the body that came so far, and those of them that wait in `parts`.
     """
@@ -76,16 +76,16 @@ class H1Response:
     _persistent = False
     _length = 0
     _left = 0
-    # The one function that an engine replaces (`engines`): a whole head in, what it says out.
+    # The one function that an engine replaces (`engines`): a whole head in, its meaning out.
     read_head = staticmethod(read_head)
 
     def __init__(self, method: bytes, *, upgrade: bool = False, close: bool = False, rules: ReadRules = STRICT) -> None:
-        """For a request with this method, as sent: HEAD and CONNECT change what a response may have.
+        """For a request with this method, as sent: HEAD and CONNECT change the framing of a response.
 
         Arguments:
             upgrade: the request has an Upgrade header, so 101 may come. Default False.
             close: the request has `Connection: close`. Default False.
-            rules: what is accepted. Default: the strict ones, with the usual limits.
+            rules: the accepted deviations. Default: the strict ones, with the usual limits.
         """
         self._asked = method, upgrade, close
         self._rules = rules
@@ -101,7 +101,7 @@ class H1Response:
         return self._trailers or []
 
     def receive(self, data: bytes) -> None:
-        """Feed what was read, `b""` at the end of the stream. Data behind the message goes to `surplus`.
+        """Feed the bytes that were read, `b""` at the end of the stream. Data behind the message goes to `surplus`.
 
         Raises:
             RemoteProtocolError: the grammar is violated, or the stream ended in the middle of a message.
@@ -177,7 +177,7 @@ class H1Response:
             return
 
     def _look_again(self, data: bytes | None, error: RemoteProtocolError) -> tuple[bytes, bytes, LenientHead] | None:
-        """Give what the strict reader refused to the second one, from the beginning of the head.
+        """Give the head that the strict reader refused to the second one, from the beginning of the head.
 
         Arguments:
             data: all of it; None: the section has it.
@@ -196,8 +196,8 @@ class H1Response:
             got = section.feed(data)
             if got is None:
                 return None
-            # Never persistent, whatever it says (the `False` below): two readers may disagree where such a message
-            # ends.
+            # Never persistent, whatever its fields are (the `False` below): two readers may disagree where such a
+            # message ends.
             head = read_lenient_head(got[0], self._asked[0], self._asked[1], rules.field_count)
         except RemoteProtocolError:
             raise error from None  # what is wrong by the rules says more than by which leniency it is not excused
@@ -224,7 +224,7 @@ class H1Response:
         phase = self._phase
         if phase is LENGTH:
             left = self._left
-            # What is behind the message belongs to no request of ours: it is kept apart and never parsed.
+            # Bytes after the message belong to no request of ours: they are kept apart and never parsed.
             if len(data) > left:
                 self._keep(data[:left])
                 self._finish(data[left:])

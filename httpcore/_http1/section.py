@@ -19,7 +19,7 @@ _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 class Section:
     """Gathers a head or a trailer section up to its empty line, and stops a peer that never sends one.
 
-    `start` is what the section must begin with, so that a peer that speaks something else is found out at once. One
+    `start` is the required beginning of the section, so that a peer with another protocol is detected at once. One
     `Section` serves the heads of an exchange one after another.
 
     Attributes:
@@ -40,7 +40,7 @@ class Section:
         return len(self._held)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """The whole section and what follows it, or None: more is needed. After an error `release` has all of it."""
+        """The whole section and the bytes after it, or None: more is needed. After an error `release` has all of it."""
         held = self._held
         seen = len(held)
         held += data
@@ -58,7 +58,7 @@ class Section:
         return self._cut(end + 4)
 
     def release(self) -> bytes:
-        """All that was gathered, which is then forgotten here."""
+        """All collected bytes, which are then forgotten here."""
         held = bytes(self._held)
         self._held.clear()
         return held

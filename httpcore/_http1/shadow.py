@@ -1,7 +1,7 @@
-"""The shadow of an HTTP/1.1 exchange: h11 reads the same bytes, and what it reads otherwise is reported.
+"""The shadow of an HTTP/1.1 exchange: h11 reads the same bytes, and differences are reported.
 
-The native reader decides; h11 has no say. Unlike the reference engine, which reads heads with h11 and counts bodies by
-itself, h11 reads the whole message here, its chunks and trailers too.
+The native reader decides; h11 decides nothing. Unlike the reference engine, which reads heads with h11 and counts
+bodies by itself, h11 reads the whole message here, its chunks and trailers too.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .parser import H1Response
 __all__ = ["Shadow", "ShadowDuplexExchange", "ShadowExchange", "ShadowResponse", "difference"]
 
 Report = Callable[[str, str], None]
-"""Told the library, and what it reads otherwise. Never a value that a peer sent."""
+"""Called with the library, and the difference. Never a value that a peer sent."""
 
 
 class Shadow:
-    """What h11 has made of the bytes so far.
+    """h11's results for the bytes so far.
 
     Attributes:
         heads: interim and final.
@@ -139,7 +139,7 @@ def _heads(ours: H1Response) -> list[Head]:
 
 
 def difference(ours: ShadowResponse, checksum: int, shadow: Shadow, error: HTTPCoreError | None) -> str:
-    """What the two made differently of the same bytes, in words; "" where they agree or the table has it."""
+    """The difference of the two for the same bytes, in words; "" where they agree or the table has it."""
     heads = _heads(ours)
     if error is not None:
         further = shadow.ended or len(shadow.heads) > len(heads)

@@ -36,7 +36,7 @@ LAST_STREAM: Final = 2**31 - 1
 
 
 class HTTP2Connection:
-    """A stream and the engine that speaks HTTP/2 over it, shared by any number of exchanges.
+    """A stream and the HTTP/2 engine over it, shared by any number of exchanges.
 
     Attributes:
         ping_interval: seconds of quiet after which the peer is asked whether it is there. It has as long to answer.
@@ -67,7 +67,7 @@ class HTTP2Connection:
         # The preface and our SETTINGS are queued before any request can be (RFC 9113, section 3.4).
         engine.start()
 
-    # What the pool asks.
+    # For the pool.
 
     @property
     def engine(self) -> str:
@@ -106,7 +106,7 @@ class HTTP2Connection:
         self._core.on_change = callback
 
     def is_quiet(self) -> bool:
-        """It takes another exchange, after a look at what the peer has sent meanwhile: one turn of input."""
+        """Whether it accepts another exchange, after reading the peer's frames for one turn."""
         self._core.take_turn()
         return self._core.is_open
 
@@ -187,7 +187,7 @@ class HTTP2Connection:
             stream.receiver = stream.sender = None  # the waits of threads that are not here
             stream.fail(again(error))
 
-    # What an exchange asks for. Plain, each one step under the lock.
+    # For an exchange. Plain, each one step under the lock.
 
     def inbox(self) -> Inbox:
         """A new one."""
@@ -251,7 +251,7 @@ class HTTP2Connection:
         raise RemoteProtocolError(f"this HTTP/2 connection {why}", peer=self.stream.info().peer)
 
     def mark(self, tell: Callable[[], None]) -> None:
-        """Have `tell` called when all that is queued now has been handed to the system; no lock is held then."""
+        """Call `tell` when all bytes that are queued now have been handed to the system; no lock is held then."""
         outbox = self._outbox
         with self._core.lock:
             outbox.marks.append((outbox.written + outbox.size(), tell))
@@ -278,10 +278,12 @@ class HTTP2Connection:
                 inbox.stopped = True
 
     def take(self, inbox: Inbox, most: int) -> bytes | None:
-        """Bytes of the body, `b""` at its end, None when there are none yet; raises what ended it otherwise."""
+        """Bytes of the body, `b""` at its end, None when there are none yet; raises the error that ended it
+        otherwise.
+        """
         core = self._core
         with core.lock:
-            # The parts before the error: what had come before a reset is still the caller's.
+            # The parts before the error: bytes received before a reset still go to the caller.
             if not inbox.parts:
                 if inbox.error is not None:
                     raise inbox.failure()
@@ -303,7 +305,7 @@ class HTTP2Connection:
             return data
 
     def drop(self, inbox: Inbox) -> bool:
-        """This exchange is over on our side: reset its stream, unless it is complete. Tells whether the connection is
+        """End this exchange on our side: reset its stream, unless it is complete. Tells whether the connection is
         still open."""
         core = self._core
         if core.is_inside():  # a finaliser in the middle of a step: the engine must not be entered twice
@@ -314,14 +316,16 @@ class HTTP2Connection:
         core.tell()
         return core.is_open
 
-    # What an exchange waits for.
+    # Waits of an exchange.
 
     async def attend(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until `ready()` holds. False when `timeout` seconds passed first; what is here then wins."""
+        """Wait until `ready()` holds. False when `timeout` seconds passed first; an event that has happened by then
+        wins.
+        """
         return await self._pump.attend(inbox, ready, timeout)
 
     async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
-        """See that what is queued leaves, within `most` seconds. Raises as `Pump.push`."""
+        """Send the queued bytes, within `most` seconds. Raises as `Pump.push`."""
         await self._pump.push(inbox, deadline, most)
 
     async def room(self, inbox: Inbox, timeout: float | None, limit: float | None) -> bool:

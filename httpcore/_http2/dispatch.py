@@ -61,7 +61,7 @@ class Dispatch:
         lost: the peer did not answer a PING in time.
         changed: `on_change` is to be called.
         dirty: a step runs, or was interrupted.
-        totals: where what comes and goes is counted.
+        totals: the counts of sent and received bytes.
     """
 
     __slots__ = (
@@ -136,8 +136,10 @@ class Dispatch:
     # Steps.
 
     def __enter__(self) -> None:
-        """Begin a step, inside the lock: what it does to the engine and the inboxes is done whole, or is the end."""
-        # A step before this was interrupted: what the engine counts and what the peer knows may differ by now.
+        """Begin a step, inside the lock: its changes of the engine and the inboxes are made completely, or end the
+        connection.
+        """
+        # A step before this was interrupted: the engine's counts and the peer's state may differ by now.
         if self.dirty:
             self.fail(self._in_use())
         self.dirty = True  # before the first change, and reset after the last: Ctrl-C between them leaves the mark
@@ -180,10 +182,10 @@ class Dispatch:
             self.uploads.stalled = self.changed = True
             self.tell()
 
-    # What goes out. Under the lock from here on, but for `take_turn`.
+    # Output. Under the lock from here on, except `take_turn`.
 
     def send_now(self) -> None:
-        """Send what is queued as far as there is room, unless another task does; leave the rest to one that waits."""
+        """Send the queued bytes as far as there is room, unless another task does; leave the rest to one that waits."""
         election, outbox = self.election, self.outbox
         if election.writer is None and not outbox.over:
             outbox.write_nowait()
@@ -200,7 +202,7 @@ class Dispatch:
             self.send_now()
 
     def drop(self, inbox: Inbox) -> None:
-        """This exchange is over on our side: reset its stream, unless it is complete."""
+        """End this exchange on our side: reset its stream, unless it is complete."""
         self._drop(inbox)
         self.send_now()
 
@@ -233,10 +235,10 @@ class Dispatch:
             self.engine.ping(b"httpcore")
             self.send_now()
 
-    # What comes in.
+    # Input.
 
     def take_turn(self) -> None:
-        """Read and answer what is here, for one turn, unless there is a reader."""
+        """Read the received frames and reply to them, for one turn, unless there is a reader."""
         if self.is_inside():
             return
         with self.lock, self:
@@ -259,12 +261,14 @@ class Dispatch:
         self.take_turn()
 
     def go_on_later(self) -> None:
-        """See that the loop goes on with what a turn has left, if there is no reader and the loop watches sockets."""
+        """Have the loop continue with the frames that a turn has left, if there is no reader and the loop watches
+        sockets.
+        """
         if self.is_left and not self._due and self.failure is None and self.election.reader is None:
             self._due = self.backend.call_soon(self._listen_on)
 
     def listen(self) -> None:
-        """Take what is here, for one turn; only for the reader, or while there is none."""
+        """Read the received frames, for one turn; only for the reader, or while there is none."""
         # Three bounds: frames, bytes, and calls of `take`, for a peer that sends a byte at a time.
         engine = self.engine
         last = engine.frames_read + FRAMES
@@ -324,7 +328,7 @@ class Dispatch:
         assert isinstance(stream, Inbox)
         # The peer has seen the request: the rule for dead reused connections (`resend`) does not apply any more.
         stream.started = True
-        # REFUSED_STREAM says that the request was not processed: it may be sent again, whatever its method (8.7).
+        # REFUSED_STREAM means that the request was not processed: it may be sent again, whatever its method (8.7).
         stream.fail(StreamReset(code, peer=self.stream.info().peer), refused=code == Code.REFUSED_STREAM)
 
     def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
@@ -340,7 +344,7 @@ class Dispatch:
             stream.fail(self.went_away(), refused=True)  # it may be sent again, whatever its method (8.7)
 
     def on_failed(self, error: HTTPCoreError) -> None:
-        self.outbox.parting = True  # until the GOAWAY that says why has left
+        self.outbox.parting = True  # until the GOAWAY with the reason has been sent
         self.fail(error, fault=True)  # which leaves the stream open because of `parting`
         self.outbox.write_nowait()
         self.outbox.part_if_sent()
@@ -348,8 +352,8 @@ class Dispatch:
     # How it ends.
 
     def fail(self, error: HTTPCoreError, *, fault: bool = False) -> None:
-        """Nothing more comes: the connection is over, and so is every exchange without a complete response. If the peer
-        had said that it would go, that is the reason, unless it has broken the rules since."""
+        """The end of input: it ends the connection, and every exchange without a complete response. If the peer
+        had sent GOAWAY, that is the reason, unless it has broken the rules since."""
         if self.failure is None:  # the first reason is the cause, later ones follow from it
             self.failure = error
             self.outbox.over = self.changed = True
@@ -366,13 +370,13 @@ class Dispatch:
         return GoAway(code, last, debug, peer=self.stream.info().peer)
 
     def break_off(self, error: HTTPCoreError, *, listens: bool) -> None:
-        """A write failed. What the peer had sent before is here, for us or for the reader."""
+        """A write failed. The peer's earlier bytes are received, for us or for the reader."""
         # A server may answer and close without reading on: its response is often here when a write fails.
         self.broken = error
         self.outbox.over = self.changed = True
         if listens:
             self.listen()
-            if not self._behind:  # else it is read first, and then reading tells the end
+            if not self._behind:  # else it is read first, and then reading finds the end
                 self.fail(error)
 
 

@@ -1,14 +1,14 @@
 """The client's side of one HTTP/2 connection (RFC 9113): frames, streams and windows. No I/O, no clock.
 
-What is a frame, what may follow what, and how much of it, is decided here; `h2_encoder` and `h2_decoder` compress
-header fields; `h2_fields` knows what the fields may be. The `h2` library was tried first and left, since what a client
-owes its user cannot be done through what it offers: it ends the whole connection for one malformed message, and for a
+The rules for frames, their order and their amount are here; `h2_encoder` and `h2_decoder` compress
+header fields; `h2_fields` has the rules for fields. The `h2` library was tried first and left, since a client
+cannot keep its promises through its interface: it ends the whole connection for one malformed message, and for a
 GOAWAY, though the streams below its last id run on; answers RST_STREAM with RST_STREAM; counts all streams anew for
 each request; and three quarters of its time are spent neither on compression nor on frames. The tests have it as the
-peer, and as the reference for what we accept.
+peer, and as the reference for accepted frames.
 
 An error concerns one stream where the RFC lets us choose and the connection stays in step: that stream is reset, its
-siblings go on (5.4.2). Everything else ends the connection with a GOAWAY that says why (5.4.1).
+siblings go on (5.4.2). Everything else ends the connection with a GOAWAY that has the reason (5.4.1).
 """
 
 from __future__ import annotations
@@ -111,11 +111,11 @@ class H2Engine(Sender):
     # Inbound: bytes.
 
     def receive(self, data: bytes, listener: Listener, now: float | None = None, most: int = LAST_ID) -> None:
-        """Feed what was read. Never raises.
+        """Feed received bytes. Never raises.
 
         Arguments:
             data: any bytes, cut anywhere.
-            listener: is called for what concerns the connection. For the frames of a stream the stream is called.
+            listener: is called for events of the connection. For the frames of a stream the stream is called.
             now: seconds of any clock that does not go back. With it, a few frames a second that deliver nothing are
                 allowed for ever (see `flood_budget`); without, a quiet connection kept up by the peer's PING alone
                 ends after 32,768 of them.
@@ -235,10 +235,10 @@ class H2Engine(Sender):
             self._wrong(state, Code.PROTOCOL_ERROR, message, listener)
             return
         if trailers is not None:
-            state.trailers = trailers  # first: after Ctrl-C, what has ended is taken for whole
+            state.trailers = trailers  # first: after Ctrl-C, an ended message counts as complete
         self._took_end(state)
         if state.on_end():
-            self.reset(state, Code.NO_ERROR)  # an early answer: what it needs of the request it has (8.1)
+            self.reset(state, Code.NO_ERROR)  # an early response: the server needs no more of the request (8.1)
 
     def _on_headers(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
         self._check_opened(HEADERS, stream)
@@ -294,7 +294,7 @@ class H2Engine(Sender):
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, listener: Listener) -> None:
         known, rules = block.head, self._rules
-        # What is known was read for any connection, so what this one's rules say of it is asked again.
+        # A known head was read for any connection, so this one's rules are applied again.
         if known is None or len(block.fields) > rules.field_count or (known[0].lenient and rules.strict):
             status = read_status(block.fields)
             fields, marked, length, lenient = self._checked(block.fields[1:])
@@ -324,8 +324,8 @@ class H2Engine(Sender):
     def _checked(
         self, fields: Fields, *, trailers: bool = False
     ) -> tuple[Fields, Fields, int | None, tuple[Leniency, ...]]:
-        """The fields, those of them that are marked, the value of Content-Length, and what is unusual about them, where
-        the rules allow that."""
+        """The fields, those of them that are marked, the value of Content-Length, and their deviations, where the rules
+        allow them."""
         most = self._rules.field_count
         try:
             return fields, *check_fields(fields, trailers=trailers, most=most), ()
@@ -337,7 +337,7 @@ class H2Engine(Sender):
             except RemoteProtocolError:
                 raise error from None
 
-    # Inbound: what is not a message. Each reader takes flags, stream, payload, listener.
+    # Inbound: frames outside of messages. Each reader takes flags, stream, payload, listener.
 
     def _on_priority(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
         if not stream:
@@ -368,7 +368,7 @@ class H2Engine(Sender):
             self.settings_seen = True
             self.max_streams = LAST_ID  # no limit unless this frame has one (6.5.2)
         before = self._initial
-        for setting, value in pairs:  # in order, and all before the answer says that they hold (6.5.3)
+        for setting, value in pairs:  # in order, and all before the acknowledgement (6.5.3)
             self._set(setting, value)
         self._write_settings_answer()
         listener.on_settings()

@@ -1,6 +1,6 @@
-"""The engines of HTTP/2, by the names that users give them: what reads and writes the frames of a connection.
+"""The engines of HTTP/2, by the names that users give them: the readers and writers of a connection's frames.
 
-What stands on another library is imported when it is asked for.
+An engine over another library is imported at its first use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MakeEngine = Callable[[ReadRules], H2Engine]
 """Makes the engine of one connection."""
 
 Report = Callable[[str, str], None]
-"""Told a library, and what it reads otherwise than we do."""
+"""Called with a library, and its difference from our reading."""
 
 NATIVE: Final[MakeEngine] = H2Engine
 

@@ -67,7 +67,7 @@ class HTTP2Exchange:
         elif request.method == b"CONNECT":
             inbox.two_way = inbox.awaits_tunnel = True
 
-    # What the owner asks.
+    # For the owner.
 
     @property
     def stream(self) -> Stream:
@@ -86,7 +86,7 @@ class HTTP2Exchange:
 
     @property
     def refused(self) -> bool:
-        """The peer has not processed the request, and says so (RFC 9113, 8.7)."""
+        """Whether the peer has reported that it did not process the request (RFC 9113, 8.7)."""
         return self._inbox.refused
 
     @property
@@ -97,7 +97,7 @@ class HTTP2Exchange:
     @property
     def sent(self) -> int:
         """0 while nothing of the request was handed to the stream."""
-        # Measured at the stream, not by what was queued: a request whose first byte was never written may be sent
+        # Measured at the stream, not by the queued bytes: a request whose first byte was never written may be sent
         # again.
         inbox = self._inbox
         return max(0, self._connection.written - inbox.begins) if inbox.number else 0
@@ -130,7 +130,7 @@ class HTTP2Exchange:
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
-        """The names of what was unusual about the interim heads and the trailers; the head has its own."""
+        """The names of the deviations of the interim heads and the trailers; the head has its own."""
         return self._inbox.lenient
 
     @property
@@ -160,7 +160,7 @@ class HTTP2Exchange:
 
     @property
     def switched(self) -> bool:
-        """What follows the head is a two-way stream: a 2xx to CONNECT (RFC 9113, 8.5), or it was asked for."""
+        """Whether a two-way stream follows the head: a 2xx to CONNECT (RFC 9113, 8.5), or on request."""
         return self._inbox.two_way
 
     @property
@@ -241,7 +241,7 @@ class HTTP2Exchange:
             connection.drop(inbox)  # before the user's own clean-up: a request cut short must not look complete
             raise
         finally:
-            if at_end:  # what was not asked for is left to the caller of a duplex request
+            if at_end:  # pieces that were not read are left to the caller of a duplex request
                 reader.close()
                 await reader.aclose()
 
@@ -254,7 +254,7 @@ class HTTP2Exchange:
             self._connection.mark(partial(_tell_sent, inbox, tracer))
 
     async def _upload(self, reader: BodyReader) -> bool:
-        """Send what `reader` gives. False where the request goes on and the response has begun before its end."""
+        """Send the pieces of `reader`. False where the request goes on and the response has begun before its end."""
         request, inbox = self.request, self._inbox
         if request.expects_continue and not await self._wait_for_continue():
             return True
@@ -284,7 +284,7 @@ class HTTP2Exchange:
         return True
 
     async def _is_answered(self) -> bool:
-        """Whether the head of the response, or an error, is there. It takes what has come, and does not wait."""
+        """Whether the head of the response, or an error, is there. It reads received bytes, and does not wait."""
         return await self._connection.attend(self._inbox, self._inbox.has_head, self.deadline.within(0.0))
 
     async def finish(self, trailers: Headers) -> None:
@@ -301,7 +301,7 @@ class HTTP2Exchange:
         view = memoryview(data).cast("B")
         while view:
             count = connection.put(inbox, view)
-            # Not an error: an early response ends the upload, and is what the caller gets.
+            # Not an error: an early response ends the upload, and the caller receives it.
             if count is None:
                 return False
             view = view[count:]
@@ -420,7 +420,7 @@ class HTTP2RawStream(RawStream):
             data = await self._exchange.recv(max_bytes)
         finally:
             self._receiving = False
-        if not data and self._closed:  # what had come before the end was thrown away
+        if not data and self._closed:  # bytes received before the end were discarded
             raise ReadError("this raw stream was closed on this side", peer=self._exchange.stream.info().peer)
         return data
 

@@ -1,12 +1,12 @@
-"""Header fields of HTTP/2 (RFC 9113, section 8): what a request is sent as, and what a response may consist of. Pure.
+"""Header fields of HTTP/2 (RFC 9113, section 8): the fields of a request, and the rules for those of a response. Pure.
 
-Outbound: names are lower-cased, the request line becomes pseudo-header fields, and what speaks of one connection only
-is left out. It is left out rather than refused because the same request goes over HTTP/1.1 where the server offers no
-more, and because a gateway passes on what it was given; 8.2.2 tells it to do just this.
+Outbound: names are lower-cased, the request line becomes pseudo-header fields, and fields of one connection are left
+out. It is left out rather than refused because the same request goes over HTTP/1.1 where the server offers no
+more, and because a gateway passes on its client's fields; 8.2.2 requires just this of it.
 
 Inbound: every rule of 8.2 and 8.3 whose breach makes a message malformed is held, and the grammar of values is that of
-HTTP/1.1 here, so that a head means the same over either protocol. White space around a value is refused, as 8.2.1 says;
-unless the pool is strict the engine then tries again with what `trimmed` gives, and marks the head.
+HTTP/1.1 here, so that a head means the same over either protocol. White space around a value is refused, as 8.2.1
+requires; unless the pool is strict the engine then tries again with the result of `trimmed`, and marks the head.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)", re.DO
 def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     """The whole field section of a request, pseudo-header fields first.
 
-    `:authority` is what `Host` says, as in HTTP/1.1; of a target in absolute-form it is the target's own (RFC 9112,
+    `:authority` is the value of `Host`, as in HTTP/1.1; of a target in absolute-form it is the target's own (RFC 9112,
     3.2.2). CONNECT has `:method` and `:authority` alone, but with a `protocol` (extended CONNECT, RFC 8441) it is sent
     like any other request, to the URL's path.
 
@@ -75,7 +75,7 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     path = request.target
     if protocol is not None:
         path = request.url.target
-        if host == request.target:  # what a CONNECT was given when its user gave none
+        if host == request.target:  # the fields of a CONNECT without fields of the caller
             host = b""
     authority = host or request.url.host_header
     # HTTP/2 has no absolute-form: its parts go into `:scheme`, `:authority` and `:path` (RFC 9113, section 8.3.1).
@@ -114,14 +114,15 @@ def known_fields(request: Request) -> tuple[Headers, bytes]:
 
 
 def _regular_fields(headers: Headers) -> tuple[bytes, Headers]:
-    """The value of Host, and what goes out behind the pseudo-header fields."""
+    """The value of Host, and the fields after the pseudo-header fields."""
     names, values = zip(*headers, strict=True)
     lowers = [*map(_sent.__getitem__, names)]
     if names[0] in _HOST and lowers.count(b"") == 1:  # so it is as a rule
         return values[0], list(zip(lowers[1:], values[1:], strict=True))
     fields = [(lower, value) for lower, value in zip(lowers, values, strict=True) if lower]
     hosts = [value for name, value in headers if name.lower() == b"host"]
-    # After the lower-casing, and before TE: what `Connection` lists is left out even where it would be allowed.
+    # After the lower-casing, and before TE: the fields that `Connection` lists are left out even where they would be
+    # allowed.
     if nominated := _nominated(headers):
         fields = [pair for pair in fields if pair[0] not in nominated]
     if _takes_trailers(headers):
@@ -144,7 +145,7 @@ _sent: Final = Remembered(_sent_name)
 
 
 def _nominated(headers: Headers) -> frozenset[bytes]:
-    """What `Connection` lists goes no further than this connection (RFC 9110, 7.6.1)."""
+    """The fields that `Connection` lists are for this connection only (RFC 9110, 7.6.1)."""
     return frozenset(
         option.strip(b" \t").lower()
         for name, value in headers
@@ -195,13 +196,13 @@ def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False
 def check_fields(
     fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False, most: int = FIELD_COUNT
 ) -> tuple[Fields, int | None]:
-    """Check fields that stand behind `:status`, or those of a trailer section: names and values as whole columns.
+    """Check the fields after `:status`, or those of a trailer section: names and values as whole columns.
 
     Returns:
         those that are in `head.MARKED`, and the value of Content-Length if it is there.
 
     Raises:
-        RemoteProtocolError: a name or value breaks the grammar, is a pseudo-header field, or says what belongs to the
+        RemoteProtocolError: a name or value breaks the grammar, is a pseudo-header field, or belongs to the
             connection; or there are two Content-Length, or one in trailers.
         LimitExceeded: there are more than `most`.
     """
@@ -228,7 +229,7 @@ def check_fields(
 
 
 def _surely_right(lines: bytes, count: int) -> bool:
-    """No control character, and no white space at an end. It may say False of what is right."""
+    """No control character, and no white space at an end. It may return False for valid values."""
     return (
         forbidden_bytes(lines) == b"\n" * count
         and b" \n" not in lines
@@ -248,7 +249,7 @@ def _check_values(fields: Sequence[tuple[bytes, bytes]]) -> None:
 
 
 def _received_name(name: bytes) -> bool:
-    """Check a name; whether it is one of those that say something of the message's form."""
+    """Check a name; whether it is one of those that affect the framing."""
     if name[:1] == b":":
         raise RemoteProtocolError(f"the peer sent {show(name)}: expected :status, once, before all others")
     if not is_token(name) or name != name.lower():

@@ -1,11 +1,11 @@
-"""What a peer's HTTP/2 frames may cost: a budget of work that only useful traffic refills. Pure: no I/O, no clock.
+"""The budget for the work of a peer's HTTP/2 frames, which only useful traffic refills. Pure: no I/O, no clock.
 
 Every frame is charged for the CPU time and the memory that it takes. A unit is about a microsecond of CPU time: the
 figures below are microseconds per item of `H2Engine.receive`, best of five runs, CPython 3.11, on the machine that the
 benchmarks run on; the connection around it adds as much again at most. The charge is rounded up where items differ.
 
-What is free, since something else bounds it: the final head and the trailers of a stream that we opened, and the frame
-that ends it (one of each per request); DATA that fills the windows we granted in frames that are not tiny.
+These are free, since something else bounds them: the final head and the trailers of a stream that we opened, and the
+frame that ends it (one of each per request); DATA that fills the windows we granted in frames that are not tiny.
 
 What refills the budget, and what a hostile peer gains by it:
 
@@ -17,7 +17,7 @@ What refills the budget, and what a hostile peer gains by it:
 
 It never holds more than `BUDGET` units, so neither a pause nor a large download buys a longer flood. So frames that
 deliver nothing end the connection after about 0.2 seconds of CPU time; the promise, which leaves room for slower
-machines, is one second and 4 MiB. What a frame costs does not depend on how the bytes were cut.
+machines, is one second and 4 MiB. The cost of a frame does not depend on how the bytes were cut.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ __all__ = [
 BUDGET: Final = 1 << 17
 """Units that a peer may spend before it delivers something: 65,536 small frames, or 32,768 PING that we answer."""
 
-# What frames cost.
+# The costs of frames.
 
 FRAME: Final = 2
 """Any frame, its payload apart. Measured: unknown 0.6, PRIORITY 0.8, acknowledgement 0.8, RST_STREAM 0.9,
 CONTINUATION 0.9, answer to PING 1.1, empty DATA 1.4, DATA of a byte 0.6 (alike) to 1.7."""
 
 ANSWERED: Final = 4
-"""A frame that makes us send one: PING 1.4, SETTINGS 2.0, and what it takes to write the answer."""
+"""A frame that makes us send one: PING 1.4, SETTINGS 2.0, and the cost of writing the reply."""
 
 TINY: Final = 16
 """Bytes of content from which on a DATA frame of an open stream is free."""
 
-# What refills the budget.
+# The refills of the budget.
 
 _REQUEST: Final = 128
 _TAKEN: Final = 16  # each time that the caller takes content
@@ -152,7 +152,7 @@ class FloodBudget:
     """The balance of one connection.
 
     Attributes:
-        left: units. Below 0 the connection is to end.
+        left: units. Below 0 the connection must end.
         due: when `earn_time` is to be called next.
     """
 

@@ -24,7 +24,7 @@ class Fragments:
     """A header block that comes in several frames (4.3).
 
     Attributes:
-        data: what is here of it.
+        data: its received part.
         ends: the END_STREAM of its HEADERS.
     """
 
@@ -93,7 +93,7 @@ class FrameReader:
         """Read the frames that are complete, about `most` of them. True when others are left, which are complete too.
 
         Raises:
-            Fault: the connection is over.
+            Fault: it ends the connection.
         """
         held = self._held
         if held:

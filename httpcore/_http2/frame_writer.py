@@ -46,12 +46,12 @@ class FrameWriter:
         self.send(kind, flags | END_HEADERS, stream, block)
 
     def answer(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        """Send what the peer made us send."""
+        """Send the replies to the peer's frames."""
         self.send(kind, flags, stream, payload)
         self.count_answer(len(payload) + 9)
 
     def count_answer(self, size: int) -> None:
-        """So many bytes of what waits answer the peer.
+        """How many of the waiting bytes are replies to the peer.
 
         Raises:
             Fault: more than `ANSWER_BYTES` of them wait.

@@ -1,4 +1,4 @@
-"""The layout of HTTP/2's frames (RFC 9113, sections 4 and 6), and what is checked before a frame is looked at. Pure."""
+"""The layout of HTTP/2's frames (RFC 9113, sections 4 and 6), and the checks before a frame is handled. Pure."""
 
 from __future__ import annotations
 

@@ -2,11 +2,11 @@
 
 The native engine checks received frames, since h2 by itself ends the whole connection for one malformed response or
 for a GOAWAY, though the streams below its last id run on. Each change that has passed is shown to h2 as the shortest
-frame that means it; what h2 would answer is thrown away, since the answers are ours:
+frame that means it; h2's replies are discarded, since the replies are ours:
 
 - A response is shown as its status and its end. h2 sees neither fields nor DATA: it would credit the peer for content
   that no reader has taken, and its pace is a sixth of ours.
-- SETTINGS, WINDOW_UPDATE and RST_STREAM are shown whole, so that h2 sends no more than the peer takes.
+- SETTINGS, WINDOW_UPDATE and RST_STREAM are shown whole, so that h2 sends no more than the peer accepts.
 - GOAWAY is not shown: h2 would take it for the end.
 
 So h2 writes the preface, SETTINGS, heads, DATA, trailers and resets. WINDOW_UPDATE, PING, GOAWAY and acknowledgements
@@ -60,8 +60,8 @@ _CONFIG: Final = H2Configuration(
 
 
 SHOWN: Final = 16
-"""What SETTINGS and WINDOW_UPDATE cost here, beyond the charges of `flood_budget`: h2 takes 40 to 100 µs for one, where
-the native engine takes 2."""
+"""The cost of SETTINGS and WINDOW_UPDATE here, beyond the charges of `flood_budget`: h2 needs 40 to 100 µs for one, the
+native engine 2."""
 
 _KNOWN_SETTINGS: Final = frozenset(SettingCodes)
 
@@ -82,7 +82,7 @@ class ReferenceEngine(H2Engine):
             return 0
         return max(0, self._h2.local_flow_control_window(stream.number))
 
-    # What is written.
+    # Output.
 
     def _write_start(self, settings: Sequence[tuple[int, int]]) -> None:
         ours = {SettingCodes(setting): value for setting, value in settings}
@@ -105,7 +105,7 @@ class ReferenceEngine(H2Engine):
             raise LocalProtocolError(f"h2 refuses to send this: {error}") from None
         self._out.put(self._h2.data_to_send())
 
-    # What is shown to h2.
+    # Changes that are shown to h2.
 
     def _show(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         size = len(payload)

@@ -1,7 +1,7 @@
 """Decompresses the header fields of responses (HPACK, RFC 7541). Pure.
 
-What was seen before is not read anew: see `hpack_memory`. What a block adds to the table is kept aside (`_pending`)
-until a block refers to the table or resizes it. Then it is added, in order, so the table is what it would have been.
+Repeated blocks and literals are not read anew: see `hpack_memory`. Entries that a block adds are kept apart
+(`_pending`) until a block refers to the table or resizes it. Then they are added, in order, so the table is the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COU
 __all__ = ["RESIZES", "TABLE_BYTES", "FieldDecoder"]
 
 TABLE_BYTES: Final = 4096
-"""What the peer's table may take here, the default: a larger one was never asked for (SETTINGS_HEADER_TABLE_SIZE)."""
+"""The size of the peer's table here, the default: a larger one was never offered (SETTINGS_HEADER_TABLE_SIZE)."""
 
 RESIZES: Final = 2
 """Updates of the table's size in one block (4.2)."""
@@ -88,7 +88,7 @@ class FieldDecoder:
         self._size = 0
         self._limit = TABLE_BYTES  # which the peer may lower
         # Not in the table yet, oldest first. Each counts 32 bytes or more, so the latest 128 fill the largest table:
-        # what came before them has been driven out, whatever it was.
+        # all entries before them have been evicted.
         self._pending: deque[Entry] = deque(maxlen=TABLE_BYTES // ENTRY_BYTES)
 
     def decode(self, block: bytes) -> FieldBlock:
@@ -124,8 +124,8 @@ class FieldDecoder:
         return found
 
     def _read(self, block: bytes, at: int, fields: list[Pair], added: list[Entry]) -> tuple[int, bool]:
-        """The fields from `at` on go to `fields`, and what they add to the table to `added`. Returns what they count,
-        and whether they mean the same on every connection."""
+        """The fields from `at` on go to `fields`, and the entries that they add to the table to `added`. Returns
+        their size, and whether they mean the same on every connection."""
         pending = self._pending
         room, end = self._most, len(block)
         are_shared = True
@@ -184,7 +184,7 @@ class FieldDecoder:
 
     def _reference(self, block: bytes, at: int) -> tuple[Entry, int, bool]:
         """A field of the connection's own table (6.1): the field, where its index ends, and that it means something
-        else on every connection. Or what is no field."""
+        else on every connection. Or a prefix that begins no field."""
         first = block[at]
         if first < INDEXED:
             raise ValueError("the table is resized after the first field")
@@ -199,7 +199,7 @@ class FieldDecoder:
         """An entry of either table (2.3.3)."""
         if index <= STATIC_COUNT:
             return _STATIC[index - 1]
-        # The index counts what was added since, which is only noted so far.
+        # The index counts entries added since, which are only noted so far.
         self._settle()
         if index - STATIC_COUNT > len(self._entries):
             raise ValueError(f"there is no index {index}: the tables have {STATIC_COUNT + len(self._entries)}")
@@ -213,7 +213,7 @@ class FieldDecoder:
         index, at = first & most, start + 1
         if index == most:
             index, at = _integer(block, at, index)
-        # Twice the same, in place of two calls: most of what a server says for the first time comes by here.
+        # Twice the same, in place of two calls: most new fields of a server are read here.
         if index:
             name = _STATIC[index - 1][0][0] if index <= STATIC_COUNT else self._find(index)[0][0]
         elif (size := block[at] & 0x7F) < 0x7F:
@@ -242,7 +242,7 @@ class FieldDecoder:
         return entry, at, bool(is_simple)
 
     def _settle(self) -> None:
-        """Put into the table what was added since it was used last."""
+        """Put the entries into the table that were added since its last use."""
         for entry in self._pending:
             self._add(entry)
         self._pending.clear()

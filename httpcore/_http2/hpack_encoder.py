@@ -1,8 +1,8 @@
 """Compresses the header fields of requests (HPACK, RFC 7541). Pure.
 
 hpack's own encoder searches its table from end to end for each field, and puts every path into it, which drives out
-what would be used again. Here the table is a dictionary, and what hardly repeats never enters it. Values are not
-Huffman-coded: it saves a fifth of the bytes of what is sent once, for most of the time that a request costs here.
+entries that would be used again. Here the table is a dictionary, and fields that hardly repeat never enter it. Values
+are not Huffman-coded: it would save a fifth of the bytes, and cost most of the time of a request here.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _known_starts: Final = Remembered(_starts)
 
 
 class FieldEncoder:
-    """The sender's end of one connection's compression. What `encode` returns must be sent, in this order."""
+    """The sender's end of one connection's compression. The results of `encode` must be sent, in this order."""
 
     __slots__ = (
         "_added",
@@ -88,17 +88,17 @@ class FieldEncoder:
         self._added = 0
         self._size = 0
         self._limit = TABLE_BYTES
-        self._lowest = TABLE_BYTES  # since the peer was last told
+        self._lowest = TABLE_BYTES  # since the last update to the peer
         self._resized = False
         self._values: dict[bytes, int] = {}  # how many of each name were added
-        # What refers to the table as it was when `_codes_at` fields had been added: indexes, and whole blocks.
+        # References to the table of the moment when `_codes_at` fields had been added: indexes, and whole blocks.
         self._codes: dict[tuple[bytes, bytes], bytes] = {}
         self._plain: dict[bytes, bytes] = {}
         self._codes_at = 0
 
     def resize(self, limit: int) -> None:
         """The peer's table takes that many bytes (SETTINGS_HEADER_TABLE_SIZE)."""
-        # A larger table would be searched and kept for fields that do not repeat; the peer need not be told before the
+        # A larger table would be searched and kept for fields that do not repeat; the peer needs no update before the
         # next block, which begins with the new size.
         limit = min(limit, TABLE_BYTES)
         if limit == self._limit:
@@ -116,7 +116,7 @@ class FieldEncoder:
         codes: list[bytes | None] = [*map(self._codes.get, fields)]
         if None in codes:
             for at, pair in enumerate(fields):
-                # What was added meanwhile has moved the indexes of those before it.
+                # Fields added meanwhile have moved the indexes of those before them.
                 if codes[at] is None or self._codes_at != self._added:
                     codes[at] = self._code(pair)
         if self._resized:
@@ -124,9 +124,9 @@ class FieldEncoder:
         return b"".join(cast("list[bytes]", codes))
 
     def encode_plain(self, key: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """As `encode`, for fields without credentials, which `key` stands for: the block is remembered. It holds only
-        while the table is what it was: not after a resize, nor when a field has been added; so a block that itself adds
-        something is not remembered."""
+        """As `encode`, for fields without credentials, which `key` stands for: the block is remembered. It is valid
+        only while the table is unchanged: not after a resize, nor when a field has been added; so a block that itself
+        adds something is not remembered."""
         if self._resized:
             return self.encode(fields)  # which begins with the size
         if self._codes_at != self._added:

@@ -1,12 +1,12 @@
 """The fields of header blocks that were seen, remembered for all connections together (HPACK, RFC 7541). Pure.
 
-Most servers add what they say to the table and never refer to it: the same date, the same content type, spelled out and
-Huffman-coded in each response. So literals are remembered as they stand on the wire: they mean the same everywhere,
-unless their name is in a table of one connection, and such are not remembered, nor is what may enter no table (7.1.3),
-nor a cookie. Whole blocks of such literals are remembered, too: what a server repeats until its clock moves is then one
-look-up. Where one field of a block is new each time, those before it and behind it still come in the same order: such a
-run of known fields is remembered too, by its first bytes, and taken with one comparison. The bounds are for peers that
-never say the same twice.
+Most servers add their fields to the table and never refer to them: the same date, the same content type, spelled out
+and Huffman-coded in each response. So literals are remembered in their encoded form: they mean the same everywhere,
+unless their name is in a table of one connection, and such are not remembered, nor are fields that may enter no table
+(7.1.3), nor a cookie. Whole blocks of such literals are remembered, too: a block that a server repeats until its clock
+moves is then one look-up. Where one field of a block is new each time, those before it and behind it still come in the
+same order: such a run of known fields is remembered too, by its first bytes, and taken with one comparison. The bounds
+are for peers that never repeat a field.
 
 Threads share all of it without a lock: an entry is made whole before it is put in, and never changed in a way that
 matters (a count of misses may lose one).
@@ -52,7 +52,7 @@ _MISSES: Final = 4  # after so many a run gives way to another that begins alike
 
 Pair = tuple[bytes, bytes]
 Entry = tuple[Pair, int]
-"""A field, and what it counts (4.1)."""
+"""A field, and its size (4.1)."""
 
 
 class FieldBlock:
@@ -60,9 +60,9 @@ class FieldBlock:
 
     Attributes:
         fields: name and value of each.
-        size: what they count, with 32 bytes for each (RFC 9113, 6.5.2).
-        added: what the block adds to the table.
-        head: what the engine has made of it as the head of a response, so that it is checked once, and the value of
+        size: of all fields, with 32 bytes for each (RFC 9113, 6.5.2).
+        added: the entries that the block adds to the table. head: the engine's reading of it as the head of a response,
+        so that it is checked once, and the value of
             Content-Length; None before.
     """
 
@@ -76,7 +76,7 @@ class FieldBlock:
 
 
 class Run:
-    """Fields that follow each other, as they stand on the wire: all of them known literals or of the static table."""
+    """Fields that follow each other, in their encoded form: all of them known literals or of the static table."""
 
     __slots__ = ("added", "fields", "misses", "size", "wire")
 
@@ -101,7 +101,7 @@ blocks: Final[dict[bytes, FieldBlock]] = {}
 
 
 def keep_literal(wire: bytes, entry: Entry) -> None:
-    # All at once: to know the oldest would cost each look-up something.
+    # All at once: finding the oldest would make each look-up slower.
     if len(literals) >= _LITERALS:
         literals.clear()
     literals[wire] = entry

@@ -1,4 +1,4 @@
-"""What both ends of HPACK know beforehand (RFC 7541): how a field begins, the static table, the Huffman code. Pure."""
+"""The constants of HPACK (RFC 7541): how a field begins, the static table, the Huffman code. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATIC_PAIRS: Final = [entry.partition(b" ")[::2] for entry in _STATIC.replace("
 STATIC_COUNT: Final = len(STATIC_PAIRS)
 
 # Appendix B. The code is canonical: among equally long ones the codes of the octets go up by one, and the shorter come
-# first. So their lengths say it all: a digit of base 36 each, and the last one is EOS.
+# first. So their lengths define them: a digit of base 36 each, and the last one is EOS.
 _LENGTHS: Final = """dnsssssssoussussssssssusssssssss6aacd68baa8b8666555666666678f6ca
 d67777777777777777777777878djde6f56565666577666567655677777fbeds
 kmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmolmnnllmlnmnnkmmmnmmn
@@ -54,12 +54,13 @@ _PADDINGS: Final = frozenset((1 << bits) - 1 for bits in range(1, 9))
 
 
 _Step = tuple[list[bytes], list["_Step"], int]
-"""A code that is open where an octet ends: by the octet that comes next, what it means, and the step behind it; and the
+"""A code that is open where an octet ends: by the next octet, its meaning, and the following step; and the
 code itself.
 
-What octets mean is learned as they come, since most never do; until then there is None in the second list. There are
-256 steps, and with all that they can learn they take 2.6 MiB, for all connections together: a peer that sends every
-octet at every place costs no more. (Tuples of meaning and step for each octet are a sixth faster, and take 5 MiB.)
+The meaning of octets is learned as they are received, since most never are; until then there is None in the second
+list. There are 256 steps, and with all that they can learn they take 2.6 MiB, for all connections together: a peer that
+sends every octet at every place costs no more. (Tuples of meaning and step for each octet are a sixth faster, and take
+5 MiB.)
 """
 
 _steps: dict[int, _Step] = {}
@@ -92,7 +93,7 @@ def unhuffman(data: bytes) -> bytes:
     """The text that `data` stands for (5.2).
 
     Raises:
-        ValueError: it has EOS, or ends in what is no padding.
+        ValueError: it has EOS, or ends in bits that are not padding.
     """
     out: list[bytes] = []
     append = out.append

@@ -31,7 +31,7 @@ class Inbox(Stream):
 
     Arguments:
         election: wakes the task that waits for news.
-        liveness: knows when something came last.
+        liveness: has the time of the last input.
 
     Attributes:
         two_way: the request goes on when the response has ended.
@@ -42,8 +42,8 @@ class Inbox(Stream):
         head, interim, parts, held: of the response. `held` counts the bytes in `parts`.
         received: bytes of the body that were received, in all.
         started: a part of the response was received, so that the request must not be sent again by itself.
-        error: why it ended without a complete response.
-        refused: the peer has not processed the request, and says so.
+        error: the reason why it ended without a
+        complete response. refused: the peer has reported that it did not process the request.
         crowded: if it was refused, then because there were too many: the same connection may take it later.
         stopped: nothing more of the request is wanted.
         receiver, sender: the waits for news of it.
@@ -91,7 +91,7 @@ class Inbox(Stream):
         if self.awaits_tunnel and not 200 <= head.status < 300:
             self.two_way = False
         if head.status >= 400 and not self.two_way:
-            # A server that refuses wants no more of the upload (RFC 9112, 9.5, says so of HTTP/1.1)
+            # A server that refuses reads no more of the upload (RFC 9112, 9.5, for HTTP/1.1)
             self.stopped = True
         self.wake()
 
@@ -165,7 +165,7 @@ class Inbox(Stream):
         self.wake()
 
     def failure(self) -> HTTPCoreError:
-        """The error, to be raised. A copy: what was raised holds the frames that it passed, which hold this. In such a
+        """The error, to be raised. A copy: a raised error holds the frames that it passed, which hold this. In such a
         circle the caller's later attempts would wait for the collector as well, with the credit for what they hold."""
         assert self.error is not None
         # The cause is not copied by `copy`: it belongs to the exception and not to its attributes.
@@ -173,10 +173,12 @@ class Inbox(Stream):
         same.__cause__ = self.error.__cause__
         return same
 
-    # What can be waited for.
+    # Conditions of waits.
 
     def is_unwanted(self) -> bool:
-        """What is queued of the request need not leave. Its end must, though nothing more may be queued behind that."""
+        """The queued part of the request need not be sent. Its end must, though nothing more may be queued behind
+        that.
+        """
         return self.stopped and not self.sent_all
 
     def has_head(self) -> bool:

@@ -27,7 +27,7 @@ class Outbox:
         parting: only a GOAWAY is left to be sent, then the stream is closed.
         over: nothing can be sent any more.
         leaving: inboxes with a request that is queued whole and not yet written whole, in order.
-        totals: where what is written is counted, with what others write.
+        totals: the pool's counts of written bytes.
         marks: functions to be called when so many bytes are written, in order; only traced requests have any.
     """
 
@@ -66,11 +66,12 @@ class Outbox:
         return data
 
     def write_nowait(self) -> None:
-        """Hand over what is queued as far as there is room, unless a call of the stream has it."""
+        """Hand over the queued bytes as far as there is room, unless a call of the stream has it."""
         # Never beside a call of the stream: that has the beginning of `unsent`, and ours would overtake the rest.
         while not self.writing and (data := self.unsent or self._engine.take()):
             count = self._stream.give(data)
-            # Before the look at `count`: what was taken has left `unsent`, or the next call would send it again.
+            # Before the look at `count`: accepted bytes are removed from `unsent`, or the next call would send them
+            # again.
             self.wrote(data, count)
             if not count:
                 break

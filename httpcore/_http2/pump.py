@@ -1,7 +1,7 @@
 """The waits of one HTTP/2 connection: a task that waits anyway reads and writes for all, so none is kept for it.
 
-A task that waits for something and finds no reader reads for all: what comes goes into the inboxes, and only those are
-woken whose inbox got something. A task that has something to send and finds no writer writes for all. A reader or
+A task that waits and finds no reader reads for all: received frames go into the inboxes, and only tasks whose inbox
+has changed are woken. A task that has something to send and finds no writer writes for all. A reader or
 writer that leaves, for whatever reason, passes its role on (see `election`); since nothing is awaited after bytes were
 taken or handed over, it can leave at any await without harm. Each waits with its own timeout, which no role prolongs.
 
@@ -53,7 +53,7 @@ class Pump:
         self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, *, sends: bool = False
     ) -> bool:
         """Wait until `ready()` holds, reading and writing for all meanwhile where no other task does. False when
-        `timeout` seconds passed first; what is here then wins.
+        `timeout` seconds passed first; an event that has happened by then wins.
 
         Arguments:
             sends: it is the sender of `inbox` that waits, not the receiver.
@@ -70,7 +70,7 @@ class Pump:
                 with core.lock:
                     if ready():
                         return True
-                    # After `ready`: what has come as the time ran out wins.
+                    # After `ready`: an event at the very end of the time wins.
                     if tried and left is not None and left <= 0:
                         return False
                     if sends:
@@ -85,7 +85,7 @@ class Pump:
                     await core.backend.sleep(0)  # tasks that run after this one add to the same write: one system call
                     paused = True
                     continue
-                tried = True  # so that a wait of no seconds looks once at what is here
+                tried = True  # so that a wait of no seconds reads the input once
                 if event is not None:
                     await event.wait(left)
                 elif writes:
@@ -102,7 +102,7 @@ class Pump:
                 raise
 
     async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """As `attend`, for what concerns the whole connection. True also when that has failed."""
+        """As `attend`, for events of the whole connection. True also when that has failed."""
         core = self._core
         with core.lock:
             core.settling[inbox] = None  # so that it is woken: SETTINGS and PING belong to no stream (RFC 9113, 6.5)
@@ -120,7 +120,7 @@ class Pump:
             self._core.settling.pop(inbox, None)
 
     async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
-        """See that what is queued leaves: write it, unless another task does, or no more of the request is wanted.
+        """Have the queued bytes sent: write them, unless another task does, or no more of the request is wanted.
 
         Arguments:
             most: seconds that it may take in all; None: no limit but the total timeout.
@@ -192,7 +192,7 @@ class Pump:
         return self._election.wait(waiter)
 
     def _release(self, waiter: Waiter, inbox: Inbox) -> None:
-        """This wait is over, however it ended. It may be called again if Ctrl-C came in the middle."""
+        """End this wait, however it ended. It may be called again if Ctrl-C came in the middle."""
         core, outbox, election = self._core, self._outbox, self._election
         with core.lock:
             if inbox.receiver is waiter:
@@ -242,7 +242,7 @@ class Pump:
             with core.lock, core:
                 core.probe(core.now())
         except NetworkError as error:
-            with core.lock:  # no step: the engine is not touched, and dropped exchanges have nothing to say any more
+            with core.lock:  # no step: the engine is not touched, and dropped exchanges send nothing any more
                 core.fail(error)
         except (KeyboardInterrupt, SystemExit):
             core.interrupted()
@@ -250,13 +250,13 @@ class Pump:
         core.tell()
 
     def _until_look(self, left: float | None) -> float | None:
-        """How long to read for, of `left` seconds: the task that writes now may leave before what we need has been
-        sent. And what cannot be woken looks whether its exchange was closed."""
+        """How long to read for, of `left` seconds: the task that writes now may leave before the bytes that we
+        need have been sent. And a stream that cannot be woken checks whether its exchange was closed."""
         looks = self._outbox.is_unsent() or not self._stream.can_wake
         return LOOK if looks and (left is None or left > LOOK) else left
 
     async def _yield_turn(self) -> None:
-        """A turn is over: let the others run, before anything is read or written."""
+        """A turn has ended: let the others run, before anything is read or written."""
         self._core.turn = self._engine.frames_read
         await self._core.backend.sleep(0)
 
@@ -264,12 +264,12 @@ class Pump:
 
     async def _write(self, waiter: Waiter, left: float | None, ends: float | None, ready: Callable[[], bool]) -> bool:
         """Write all that is queued, for all. False when it was left before the end, for input or for time: the caller
-        looks at the clock, and at what has come.
+        checks the clock, and the received frames.
 
         Arguments:
             left: seconds to wait for room, again after each progress.
-            ends: when that is over all the same; None: never.
-            ready: what the caller really waits for.
+            ends: the end of all waits; None: never. ready:
+            the condition that the caller waits for.
         """
         core, outbox, election = self._core, self._outbox, self._election
         if self._engine.unread or self._engine.frames_read - core.turn >= FRAMES:
@@ -296,7 +296,8 @@ class Pump:
                 return False
 
     async def _write_once(self, data: bytes | memoryview, left: float | None, reads: bool) -> bool:
-        """Write some of `data`, or what the stream still owes; False when time was up, or input came first.
+        """Write some of `data`, or the bytes that the stream still owes; False when the time passed, or input was
+        received first.
 
         Arguments:
             reads: this task is the reader, too, and listens for input.
@@ -316,11 +317,11 @@ class Pump:
             with core.lock, core:
                 outbox.writing = None
                 outbox.wrote(data, count)
-                if reads and not count:  # input came first: it may be what the peer waits for us to read
+                if reads and not count:  # input was received first: the peer may wait for us to read it
                     core.listen()
                 self._uploads.wake_next()
             return went_on
-        except WriteTimeout:  # nothing was taken, so `unsent` is still what it was
+        except WriteTimeout:  # nothing was accepted, so `unsent` is unchanged
             outbox.writing = None
             return False
         except NetworkError as error:
@@ -347,7 +348,7 @@ class Pump:
         ends = core.now() + (PARTING if left is None else min(PARTING, left))
         try:
             while (left := ends - core.now()) > 0:
-                data = outbox.fill()  # the engine is closed: this is what was queued, and the GOAWAY behind it
+                data = outbox.fill()  # the engine is closed: these are the queued bytes, and the GOAWAY after them
                 if data:
                     outbox.wrote(data, await stream.write_some(data, left, duplex=True))
                 elif stream.owes:
@@ -355,7 +356,7 @@ class Pump:
                 else:
                     break
             # RFC 9112, section 9.6 has the same for HTTP/1.1 servers.
-            if reads:  # closed with input unread, TCP would throw away what the peer has not received yet
+            if reads:  # closed with input unread, TCP would discard bytes that the peer has not received yet
                 self._throw_away()
         except HTTPCoreError:
             pass  # why it ends is known

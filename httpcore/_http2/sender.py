@@ -1,8 +1,8 @@
 """Our side of one HTTP/2 connection: requests, the streams that they open, and the windows both ways. No I/O, no clock.
 
 Everything that is sent is decided here and written by one of the `_write_…` methods, which decide nothing: another
-implementation of frames and compression can take their place. What the peer changes of the state kept here comes
-through one of the `_took_…` methods, after all checks.
+implementation of frames and compression can take their place. Each change of this state by the peer is made by
+one of the `_took_…` methods, after all checks.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ class Sender:
     Attributes:
         max_streams: how many streams the peer allows at once: 100 until its SETTINGS came, at most 2**31 - 1.
         max_frame: the largest DATA frame that we send, in bytes.
-        settings_seen: the peer's first SETTINGS came.
-        extended_connect: the peer takes `:protocol` (RFC 8441).
-        closed: nothing may be sent any more, but for what `take` has.
-        connection_window: how many bytes may be sent on all streams together; it may be below 0.
+        settings_seen: the peer's first SETTINGS were
+        received. extended_connect: the peer accepts `:protocol` (RFC 8441). closed: nothing may be sent any more,
+        except the bytes that `take` returns. connection_window: how many bytes may be sent on all streams together; it
+        may be below 0.
     """
 
     def __init__(self, rules: ReadRules) -> None:
         self._rules = rules
-        self.max_streams = 100  # the least that servers should allow (6.5.2), until SETTINGS say more or less
+        self.max_streams = 100  # the least that servers should allow (6.5.2), until SETTINGS allow more or less
         self.max_frame = MAX_FRAME
         self.settings_seen = False
         self.extended_connect = False
@@ -102,7 +102,7 @@ class Sender:
         """Streams that count against `max_streams`."""
         return len(self._streams)
 
-    # What the user of the engine asks.
+    # For the user of the engine.
 
     def start(self) -> None:
         """Send the preface and our SETTINGS. Before all else, once."""
@@ -116,13 +116,13 @@ class Sender:
         """Open a stream. `stream` is a new one; it gets its number.
 
         Arguments:
-            headers: as they go out: pseudo-headers first, names lower-cased, nothing connection-specific.
+            headers: as they are sent: pseudo-headers first, names lower-cased, nothing connection-specific.
             end: there is no body and there are no trailers.
             key: stands for `headers`, if they have no credentials and may be sent again. Default b"": nothing does.
 
         Raises:
             LocalProtocolError: the ids are used up, the peer went away, it allows no more streams or no `:protocol`,
-                or the connection is over.
+                or the connection has ended.
         """
         number = self._next
         method = headers[0][1]
@@ -174,7 +174,7 @@ class Sender:
         size = len(data)
         if size > self.window(stream):
             raise LocalProtocolError(f"{size:,} bytes for a window of {self.window(stream):,} bytes")
-        # Both windows are charged here, where the frame is queued, and not when it leaves: what is queued must fit.
+        # Both windows are charged here, where the frame is queued, and not when it is sent: queued frames must fit.
         stream.spare -= size
         self.connection_window -= size
         self._budget.earn_sent(size)
@@ -213,7 +213,7 @@ class Sender:
         return max(0, min(self._initial + stream.spare, self.connection_window))
 
     def reset(self, stream: Stream, code: int) -> None:
-        """Give the stream up, both ways. What still comes for it is thrown away, and credited."""
+        """Give the stream up, both ways. Further DATA for it is discarded, and credited."""
         if stream.is_open and not self.closed:
             self._give_up(stream, code)
 
@@ -232,21 +232,21 @@ class Sender:
             self._write_ping(payload)
 
     def goaway(self, code: int) -> None:
-        """Say that we leave. What was queued still goes out; nothing more may be sent."""
+        """Say that we leave. Queued bytes are still sent; nothing more may be queued."""
         if not self.closed:
             self._write_goaway(code)
             self.closed = True
 
     def forget_streams(self) -> list[Stream]:
-        """The streams that are open, which are none from now on: the connection is over."""
+        """Remove and return the open streams: the connection has ended."""
         streams = [*self._streams.values()]
         for stream in streams:
             self._remove(stream)
         return streams
 
     def take(self) -> bytes:
-        """All that is to be sent, b"" when nothing. Take it when it can be written, not before: what answers the peer
-        is bounded only while it waits here."""
+        """All that is to be sent, b"" when nothing. Take it when it can be written, not before: replies to the peer
+        are bounded only while they wait here."""
         return self._out.take()
 
     # The streams.
@@ -296,13 +296,14 @@ class Sender:
             self._room += CONNECTION_WINDOW
             self._write_window_update(0, CONNECTION_WINDOW)
 
-    # What the peer has changed, once it has passed the rules.
+    # Changes by the peer, after the checks.
 
     def _took_setting(self, setting: int, value: int) -> None:
         if setting == MAX_CONCURRENT_STREAMS:
             self.max_streams = min(value, LAST_ID)
         elif setting == INITIAL_WINDOW_SIZE:
-            # Of all open streams at once: `spare` is what each may send beyond it (6.9.2), so there is no loop here.
+            # Of all open streams at once: `spare` is the number of bytes that each may send beyond it (6.9.2), so there
+            # is no loop here.
             self._initial = value
         elif setting == MAX_FRAME_SIZE:
             self.max_frame = min(value, SENT_FRAME)
@@ -340,7 +341,7 @@ class Sender:
             self._given_up.remember(stream)
         return gone
 
-    # What is written.
+    # Output.
 
     def _write_start(self, settings: Sequence[tuple[int, int]]) -> None:
         self._out.put(PREFACE)

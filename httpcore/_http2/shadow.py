@@ -1,4 +1,4 @@
-"""The shadow of an HTTP/2 connection: h2 reads the same frames, and what it reads otherwise is reported.
+"""The shadow of an HTTP/2 connection: h2 reads the same frames, and differences are reported.
 
 The native engine decides; h2 only watches. It gets what we send, and gets each frame before the native rules do,
 so that both are in the same state. It follows until one of them refuses something, or the peer sends GOAWAY: h2 ends
@@ -72,9 +72,9 @@ class ShadowEngine(H2Engine):
         self._reader = FrameReader([partial(_twice, kind) for kind in range(len(READERS))])
         self._facts: list[Fact] = []
         self._seen: HTTPCoreError | None = None
-        self._is_block_whole = True  # else h2 says nothing of it yet
+        self._is_block_whole = True  # else h2 reports nothing of it yet
 
-    # What we send, for h2 to know.
+    # Our frames, which h2 must track.
 
     def _mirror(self, say: Callable[[H2Connection], None]) -> None:
         shadow = self._shadow
@@ -82,7 +82,7 @@ class ShadowEngine(H2Engine):
             try:
                 say(shadow)
             except ProtocolError:
-                pass  # of a stream that it has forgotten; what it makes of the answer is compared
+                pass  # of a stream that it has forgotten; its reading of the reply is compared
             shadow.clear_outbound_data_buffer()
 
     def _write_start(self, settings: Sequence[tuple[int, int]]) -> None:
@@ -108,7 +108,7 @@ class ShadowEngine(H2Engine):
         super()._write_window_update(stream, increment)
         self._mirror(lambda shadow: shadow.increment_flow_control_window(increment, stream or None))
 
-    # What the native rules make of a frame.
+    # The native rules' result for a frame.
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, listener: Listener) -> None:
         is_interim = block.fields and block.fields[0][1][:1] == b"1"
@@ -147,7 +147,7 @@ class ShadowEngine(H2Engine):
     # Both.
 
     def note_block(self, is_cut: bool) -> None:
-        """The next frame has a part of a header block, or not: h2 says nothing of one before it is whole."""
+        """The next frame has a part of a header block, or not: h2 reports nothing of one before it is complete."""
         self._is_block_whole = not is_cut
 
     def read_twice(self, raw: bytes, read: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""One HTTP/2 stream: how far it is, and what may still come on it (RFC 9113, sections 5 and 8). Pure."""
+"""One HTTP/2 stream: its state, and the frames that may still follow on it (RFC 9113, sections 5 and 8). Pure."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ REMEMBERED_COUNT: Final = 4096
 class Stream:
     """One exchange as the engine knows it, from its request until both messages are complete or one side has reset it.
 
-    A subclass keeps what comes: the engine calls its `on_…` as soon as a frame has passed every check. They do not
-    raise, and may call the engine again.
+    A subclass keeps the received events: the engine calls its `on_…` as soon as a frame has passed every check. They do
+    not raise, and may call the engine again.
 
     Attributes:
         number: of the stream; 0 before there is one.
-        is_open: the engine knows it: `request` was called, and the end of both messages or a reset has not come.
-        connect, content: the request is a CONNECT; its response may have a body.
+        is_open: the engine knows it: `request` was called, and neither the end of both messages nor a reset has been
+        received. connect, content: the request is a CONNECT; its response may have a body.
         sent_all: our END_STREAM is out.
         ended: theirs is in: the response is complete.
         trailers: of the response, once it has ended.
-        lenient: what was unusual about the interim heads and the trailers.
+        lenient: deviations of the interim heads and the trailers.
         bytes_sent, bytes_received: of its HEADERS, CONTINUATION and DATA frames, whole: with the 9 bytes before each
-            payload, and with padding. What is sent counts when it is queued.
-        queued: what waited to be sent on the connection when the last of these was queued, that one included.
+            payload, and with padding. Sent bytes count when they are queued.
+        queued: the bytes that waited on the connection when the last of these was queued, that one included.
     """
 
-    # No `__slots__`, and what most exchanges leave as it is stands on the class: to set all of it would cost a fifth of
-    # what is done for one response.
+    # No `__slots__`, and defaults of most exchanges are on the class: to set all of it would cost a fifth of
+    # the work for one response.
     number = 0
     is_open = False
     connect = False
@@ -59,9 +59,9 @@ class Stream:
     interim_room = INTERIM_BYTES
     length: int | None = None  # of the body, as declared
     left = 0  # of it, if declared
-    room = STREAM_WINDOW  # what the peer may still send
+    room = STREAM_WINDOW  # bytes that the peer may still send
     uncredited = 0  # taken by the reader, not yet credited to the peer
-    spare = 0  # what we may send, beyond the peer's initial window
+    spare = 0  # bytes that we may send, beyond the peer's initial window
 
     def on_interim(self, head: Head) -> None:
         """A 1xx head came."""
@@ -70,7 +70,7 @@ class Stream:
         """The final head came: the only one."""
 
     def on_body(self, data: bytes) -> None:
-        """Content of a body came, at least one byte. `H2Engine.consumed` is to be told when it was taken."""
+        """Content of a body came, at least one byte. call `H2Engine.consumed` when it has been read."""
 
     def on_end(self) -> bool:
         """The response is complete: `ended` is set, and `trailers` are there. The request may not be complete yet.
@@ -92,7 +92,7 @@ class Stream:
             raise LimitExceeded(f"the interim responses are longer than {INTERIM_BYTES} bytes", limit=INTERIM_BYTES)
 
     def begin(self, status: int, length: int | None, ends: int) -> None:
-        """The final head came: what may follow it.
+        """Note the final head, and the frames that may follow it.
 
         Raises:
             RemoteProtocolError: it ends the stream, but announces content.
@@ -164,7 +164,7 @@ class Listener(Protocol):
         ...
 
     def on_failed(self, error: HTTPCoreError) -> None:
-        """The connection is over: the peer broke the rules for all. Always the last call; `take` has the GOAWAY."""
+        """The connection ends: the peer broke the rules for all. Always the last call; `take` has the GOAWAY."""
         ...
 
 
@@ -174,7 +174,7 @@ class GivenUp:
     __slots__ = ("_forgotten", "_rooms")
 
     def __init__(self) -> None:
-        self._rooms: dict[int, int] = {}  # what is left of the peer's window
+        self._rooms: dict[int, int] = {}  # the rest of the peer's window
         self._forgotten = 0  # the highest id that has been dropped from there
 
     def remember(self, stream: Stream) -> None:

@@ -1,4 +1,4 @@
-"""The uploads of one HTTP/2 connection that wait: for room among what is queued, or for the peer to open a window.
+"""The uploads of one HTTP/2 connection that wait: for room among the queued bytes, or for the peer to open a window.
 
 They are woken one by one, in the order in which they came: the one that was woken wakes the next when it has sent, or
 when it cannot. To wake all at each WINDOW_UPDATE would cost the square of their number, and most would find the window
@@ -48,8 +48,8 @@ class Uploads:
         """Queue as much of `data` as may be sent now; returns how many bytes."""
         size = 0
         if self._outbox.size() < OUTBOX:
-            # Counted against both windows by the engine (RFC 9113, section 6.9.1); what is queued here has left them
-            # already.
+            # Counted against both windows by the engine (RFC 9113, section 6.9.1); bytes that are queued here have left
+            # them already.
             size = min(len(data), self._engine.window(inbox), OUTBOX)
             if size:
                 self._engine.data(inbox, data[:size], end=False)

@@ -1,1 +1,1 @@
-"""What is asked and answered: URLs, header fields, requests, responses and their bodies, over either protocol."""
+"""Requests and responses: URLs, header fields, requests, responses and their bodies, over either protocol."""

@@ -1,11 +1,11 @@
-"""Every shape of request body, as one value that says how it may be sent, and a reader that gives its pieces.
+"""Every kind of request body, as one value with its rules for sending, and a reader that yields its pieces.
 
 - Bytes are kept whole, in `data`. A bytearray or memoryview is copied, so that changing it later changes nothing; a
   str is sent as UTF-8. To send something large without holding it, give a file or an iterable.
-- A binary file is sent from where it stands when the request is made, in pieces of 64 KiB. If it can seek, its length
-  is known, it can be sent again, and what is appended to it later is not sent.
-- An iterable or async iterable gives bytes-like pieces. It can be sent again only until its first item was asked for:
-  a second pass over an iterator that has run would send an empty body without a word.
+- A binary file is sent from its position when the request is made, in pieces of 64 KiB. If it can seek, its length
+  is known, it can be sent again, and bytes that are appended later are not sent.
+- An iterable or async iterable gives bytes-like pieces. It can be sent again only until its first item has been read:
+  a second pass over an iterator that has run would silently send an empty body.
 - A callable without arguments gives such an (async) iterable: an async generator function, say. It is called once.
 - A `ReplayableBody` has a factory that is called anew for each sending.
 
@@ -52,7 +52,7 @@ _ASYNC_GENERATOR: Final = 0x200
 
 
 class BinaryFile(Protocol):
-    """A file to be sent; `seekable`, `tell` and `seek` are used where they are there."""
+    """A file to be sent; `seekable`, `tell` and `seek` are used if they exist."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -84,10 +84,10 @@ SyncBodyTypes = (
     | ReplayableBody
     | None
 )
-"""What a body may be where threads send it. A callable is called each time that the body is sent."""
+"""The types of a body in threads. A callable is called each time that the body is sent."""
 
 BodyTypes = SyncBodyTypes | AsyncIterable[bytes] | Callable[[], AsyncIterable[bytes]]
-"""What a body may be where asyncio or trio send it: an async iterable too, or a callable that gives one."""
+"""The types of a body in asyncio or trio: an async iterable too, or a callable that gives one."""
 
 BodyContent = BodyTypes
 
@@ -139,11 +139,11 @@ class BodySource(Protocol):
 
 
 class Body:
-    """What is to be sent, and how it may be sent. Made by `of`, or of a source.
+    """A body to be sent, and its rules for sending. Made by `of`, or of a source.
 
     Attributes:
         data: the whole body where it is in memory, else None.
-        length: in bytes; None where only sending it will tell.
+        length: in bytes; None if it is not known before sending.
     """
 
     __slots__ = ("_source", "data", "length")
@@ -155,7 +155,7 @@ class Body:
 
     @staticmethod
     def of(value: BodyContent | Body) -> Body:
-        """The body that `value` stands for; None and b"" are the empty one.
+        """The body for `value`; None and b"" are the empty one.
 
         Raises:
             LocalProtocolError: `value` has another type, is a file opened in text mode or closed, or a generator that
@@ -178,7 +178,7 @@ class Body:
         return self._source is None or self._source.replayable
 
     def may_be_left(self) -> bool:
-        """Whether it is an iterator of the caller's, which can go on with what was not asked for. From now on its
+        """Whether it is an iterator of the caller's, which can continue with unread items. From now on its
         reader also gives pieces that are empty."""
         return isinstance(self._source, _Pieces) and self._source.may_be_left()
 
@@ -287,7 +287,7 @@ def _file(value: Any) -> Body:
             began = exact_int(value.tell())
             length = max(0, exact_int(value.seek(0, 2)) - began)
             value.seek(began)
-    except (AttributeError, OSError, TypeError, ValueError):  # it has no such method, or it cannot after all
+    except (AttributeError, OSError, TypeError, ValueError):  # the file has no such method, or the method fails
         began = length = None
     return Body(None, length, _File(value, began, length))
 
@@ -380,7 +380,7 @@ class _Pieces:
                 "body is an iterator that was already read from: it cannot be sent again; a ReplayableBody can"
             )
         made = self._given() if self._call else self._given
-        # A callable is called once: what it made is kept, for a resend before its first item was asked for.
+        # A callable is called once: what it made is kept, for a resend before its first item has been read.
         if self._call and not self._again:
             self._given, self._call = made, False
         self.is_async = hasattr(made, "__aiter__")
@@ -398,7 +398,7 @@ class _Pieces:
         """The first item is about to be asked for."""
         self._asked = True
         if not self._again:
-            self._given = None  # the reader's from now on: what it drops is gone
+            self._given = None  # the reader's from now on: a dropped one is gone
 
 
 def _refuse_made(made: object) -> None:
@@ -410,7 +410,7 @@ def _refuse_made(made: object) -> None:
 
 
 class _SyncReader:
-    """Gives what a plain iterator gives, in the thread or task that sends."""
+    """Yields the items of a plain iterator, in the thread or task that sends."""
 
     __slots__ = ("_begun", "_iterator", "_source")
 
@@ -435,7 +435,7 @@ class _SyncReader:
         if self._begun and isinstance(iterator, GeneratorType) and not iterator.gi_running:  # running: another thread's
             try:
                 iterator.close()
-            except Exception as error:  # we clean up: what is under way must not be replaced, nor this one be lost
+            except Exception as error:  # clean-up: the current exception must not be replaced, nor this one be lost
                 warn(f"the body's generator raised {error!r} while it was closed", RuntimeWarning, stacklevel=2)
 
     async def aclose(self) -> None:
@@ -443,7 +443,7 @@ class _SyncReader:
 
 
 class _AsyncReader:
-    """Gives what an async iterator gives."""
+    """Yields the items of an async iterator."""
 
     __slots__ = ("_begun", "_closed", "_iterator", "_source")
 
@@ -490,7 +490,7 @@ def is_async_function(function: object) -> bool:
 
 
 def _code_flags(function: object) -> int:
-    """Those of the function's code; of a method or a partial those of what it calls; 0 of anything else."""
+    """Those of the function's code; of a method or a partial those of its function; 0 of anything else."""
     while isinstance(function, (MethodType, partial)):
         function = function.func if isinstance(function, partial) else function.__func__
     return function.__code__.co_flags if isinstance(function, FunctionType) else 0

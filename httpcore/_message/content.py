@@ -1,11 +1,11 @@
-"""The content of a body: what a source brings, decoded where it has a content coding, in pieces or as a whole.
+"""The content of a body: the bytes of a source, decoded where it has a content coding, in pieces or as a whole.
 
 A few bytes may stand for gigabytes, and a decoder waits for nothing while it works. So after each piece of a decoder
 the source gives other tasks their turn, which is also when a cancellation or the end of `total_timeout` is noticed;
 only the first piece of a body is without, and most bodies have no second one.
 
-What is kept as a whole is bounded by `max_body`, or else by `KEPT_AT_LEAST` and `KEPT_PER_BYTE`. Those depend on how
-much was received, so where more may still come the decoder rests at the bound until it has: the outcome is the same
+A body that is kept as a whole is bounded by `max_body`, or else by `KEPT_AT_LEAST` and `KEPT_PER_BYTE`. Those depend on
+how much was received, so where more may still come the decoder rests at the bound until it has: the outcome is the same
 however the body arrives.
 """
 
@@ -53,7 +53,7 @@ class ContentSource(Protocol):
         """Let other tasks run.
 
         Raises:
-            TotalTimeout: the time for the exchange is over.
+            TotalTimeout: the time for the exchange has passed.
         """
         ...
 
@@ -103,7 +103,7 @@ class Content:
 async def collected(
     source: ContentSource, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, whole: bytes | None
 ) -> bytes:
-    """The whole content: of `whole`, if that is all of the body, else of what the source brings.
+    """The whole content: of `whole`, if that is all of the body, else of the bytes of the source.
 
     Raises:
         LimitExceeded: it is, or will be, more than may be kept.
@@ -153,7 +153,7 @@ class _Keeper:
         self, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, declared: int | None, note: Note
     ) -> None:
         if declared is not None and max_body is not UNSET:
-            # Before anything is read: a body that says that it is too long costs nothing.
+            # Before anything is read: a body whose declared length is too long costs nothing.
             check_size(declared, max_body, "was declared to be")
         self._headers = headers
         self._note = note
@@ -166,7 +166,7 @@ class _Keeper:
         self._kept = BytesIO()
 
     def receive(self, data: bytes, *, ended: bool) -> None:
-        """Take the next bytes as sent; `ended` says that no more come."""
+        """Accept the next bytes as sent; `ended` means that no more follow."""
         self._ended = ended
         if not data:
             return

@@ -12,7 +12,7 @@ LIBRARY: Final = f"httpcore {__version__}"
 """The name of the native engines, for `ResponseInfo.engine`."""
 
 MARKED: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"content-encoding"))
-"""The fields that say how long a body is and how it is coded, and how long its connection lives."""
+"""The fields for the length and coding of a body, and for the life of its connection."""
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -24,7 +24,7 @@ class Head:
     Attributes:
         status, reason, version: `version` is b"1.0", b"1.1" or b"2"; HTTP/2 has no reason phrase: `reason` is b"".
         headers, raw_headers: in wire order, with lower-cased names and with the names as sent.
-        lenient: what was unusual about it, where it was not read by the strict rules.
+        lenient: its deviations, if it was not read by the strict rules.
         marked: those of `headers` whose names are in `MARKED`, which are asked for several times.
     """
 

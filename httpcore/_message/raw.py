@@ -1,4 +1,4 @@
-"""The two-way stream behind a response, whatever the protocol: what 101, CONNECT and `duplex=True` give."""
+"""The two-way stream behind a response, whatever the protocol: after 101, CONNECT and with `duplex=True`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ __all__ = ["CLOSED", "HeldStream", "RawStream", "busy"]
 class RawStream(Protocol):
     """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
     CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT. Of a request made with `duplex=True` it is the rest
-    of both messages: what is sent is more of the request's body, and what is received is the response's.
+    of both messages: sent bytes continue the request's body, and received bytes are the response's.
 
     One task or thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the
     first is not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed, which
-    leaving its block does: `async with response.connection as raw`. Errors say what was being done, and for which
-    request.
+    leaving its block does: `async with response.connection as raw`. Errors have the failed step, and the request.
     """
 
     __slots__ = ()
@@ -63,7 +62,7 @@ class RawStream(Protocol):
         """Close both ways, now. Calls that wait in other tasks or threads end with an error. With `duplex=True` the
         connection stays if both messages have ended.
 
-        It has happened when the call returns, and cannot be interrupted: what it returns may be awaited or not.
+        It is complete when the call returns, and cannot be interrupted: its result may be awaited or not.
         """
         ...
 

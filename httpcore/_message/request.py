@@ -1,11 +1,11 @@
-"""One request, checked and complete: what goes on the wire, and the facts that the exchange needs to know.
+"""One request, checked and complete: its bytes on the wire, and the facts for the exchange.
 
-What the user gave goes out as given: names keep their case and order. Added are only `Host`, and `Content-Length` or
+The caller's values are sent unchanged: names keep their case and order. Added are only `Host`, and `Content-Length` or
 `Transfer-Encoding: chunked` where the body needs one and the user said neither; no User-Agent, no Accept, no
 credentials. How the body is framed is decided here, once; framing by the user that contradicts itself or the body is
 an error, never mended. Every field is checked before the first byte is written, and no error shows a header's value.
 
-Whitespace around a value is refused rather than stripped, so that what arrives is what was given. A `str` must be
+Whitespace around a value is refused rather than stripped, so that the received value is the given one. A `str` must be
 ASCII: ISO-8859-1 and UTF-8 are both in use, so the choice is left to the caller that encodes. A value of a subclass of
 `str` or `bytes` is converted first, then checked, then sent (see `_exact`).
 
@@ -62,7 +62,7 @@ _METHODS: Final = {
 _KNOWN_METHODS: Final = frozenset(_METHODS.values())
 # RFC 9110, section 9.2.2; and QUERY, which is safe too (RFC 10008, section 2).
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"QUERY"))
-_ALWAYS_LENGTH: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # RFC 9110, section 8.6: 0 is said, too
+_ALWAYS_LENGTH: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # RFC 9110, section 8.6: 0 is sent, too
 
 _MARKED: Final = frozenset(
     (
@@ -77,7 +77,7 @@ _MARKED: Final = frozenset(
     )
 )
 _SETTLED: Final = _MARKED | {b"trailer", b"te", b"proxy-authorization"}
-# RFC 9110, section 6.5.1: what frames, routes, authenticates or says how to read the message comes before it.
+# RFC 9110, section 6.5.1: fields that frame, route, authenticate or describe the message belong before it.
 _NOT_IN_TRAILERS: Final = frozenset(
     b"authorization cache-control connection content-encoding content-length content-range content-type cookie expect "
     b"host keep-alive max-forwards proxy-authorization proxy-connection range set-cookie te trailer transfer-encoding "
@@ -108,10 +108,10 @@ class Request:
 
     Attributes:
         method: e.g. b"GET". Case matters and is kept.
-        url: where it goes.
+        url: its destination.
         target: as in the request line (RFC 9112, section 3.2).
         headers: pairs of name and value, complete, in wire order, names in the case given.
-        body: what is sent after the head.
+        body: the bytes after the head.
         trailers: pairs, a callable that gives them when the body has been sent, or None. See `final_trailers`.
         chunked: the body is sent with the chunked coding.
         content_length: the number in Content-Length; None when there is no such header.
@@ -174,7 +174,7 @@ class Request:
             headers: a mapping, or an iterable of pairs, of str (ASCII) or bytes. Default None: none. With CONNECT the
                 first may be `:protocol` (RFC 8441): the request then goes to the URL's path, over HTTP/2 only.
             body: any shape that `Body.of` takes. Default b"": none. CONNECT and TRACE have none.
-            target: what stands in the request line instead of the URL's path and query: origin-form, absolute-form
+            target: the request target, instead of the URL's path and query: origin-form, absolute-form
                 without user name, authority-form (CONNECT only) or `*` (OPTIONS only). It is sent as given, in visible
                 ASCII without `#`. Default None: the URL's; for CONNECT its host and port.
             trailers: as `headers`, or a callable that returns them and is called when the body has been sent. The body
@@ -185,7 +185,7 @@ class Request:
             InvalidURL, UnsupportedProtocol: from the URL.
             LocalProtocolError: any other argument.
         """
-        # What is no more than a method and a URL is remembered; never with a user name and a password.
+        # Requests of method and URL only are remembered; never with a user name and a password.
         if headers and type(headers) is not SharedFields:
             return cls._made(method, url, headers, body, target, trailers, duplex)
         if target is not None or trailers is not None or not (type(method) is type(url) is str):
@@ -245,7 +245,7 @@ class Request:
         cls, method: str, url: URL, target: bytes, headers: Headers, lines: list[bytes], checked: bytes
     ) -> Request | None:
         """A request without a body, of which the gateway has gone through the fields already; None: `of` has to look at
-        them, since something is unusual. That makes a head for a third of what `of` takes.
+        them, since something is unusual. That makes a head for a third of the cost of `of`.
 
         Arguments:
             headers: all.
@@ -316,17 +316,17 @@ class Request:
         elif target.startswith(b"/"):
             other.target = b"http://%b%b" % (self.url.host_header, target)
         other.headers = [*self.headers, *fields]
-        # Cut out of the head that was checked, and not made anew from the fields: so it is what was checked.
+        # Cut out of the head that was checked, and not made anew from the fields, so it is the checked one.
         rest = self.head[len(self.method) + len(target) + 1 : -2]
         lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         other.head = b"%b %b%b%b\r\n" % (self.method, other.target, rest, lines)
         return other
 
     def with_fields(self, fields: HeaderTypes) -> Request:
-        """The same with these fields too, but for those whose names it has.
+        """The same with these fields too, except those whose names it has.
 
         Raises:
-            LocalProtocolError: one cannot be sent, or says where the request goes or where it ends, which is settled.
+            LocalProtocolError: one cannot be sent, or routes or frames the request, which is fixed by then.
         """
         names = {name.lower() for name, _ in self.headers}
         added = []
@@ -377,7 +377,7 @@ class Request:
         """The trailers, to be asked for once the body has been sent: a callable is called now.
 
         Raises:
-            LocalProtocolError: the callable returned what may not be sent.
+            LocalProtocolError: the callable returned unsendable fields.
             Exception: whatever the callable raises, unchanged.
         """
         return trailer_pairs(self.trailers) if callable(self.trailers) else self.trailers or []
@@ -421,7 +421,7 @@ def trailer_pairs(trailers: TrailerTypes) -> Headers:
     """Trailers in any shape that a request takes, as a new list of checked pairs of bytes; a callable is called now.
 
     Raises:
-        LocalProtocolError: as `header_pairs`, or a field is one that may not stand in trailers.
+        LocalProtocolError: as `header_pairs`, or a field that is forbidden in trailers.
     """
     return _trailer_fields(trailers() if callable(trailers) else trailers)
 
@@ -608,8 +608,8 @@ def _as_bytes(pair: Any) -> tuple[bytes, bytes]:
 
 
 def _checked_name(name: bytes) -> tuple[bytes, bytes]:
-    """As a line begins, and in lower case if the field says something of the message's form. A `ValueError` sends the
-    caller to the slow path, which says what is wrong.
+    """As a line begins, and in lower case if the field affects the framing. A `ValueError` sends the
+    caller to the slow path, which reports the fault.
     """
     if not is_token(name):
         raise ValueError
@@ -621,12 +621,12 @@ _names: Final = Remembered(_checked_name)
 
 
 def line_start(name: bytes) -> bytes | None:
-    """How the line of a field begins; None where it says something of the message's form, or may not be sent."""
+    """How the line of a field begins; None if it affects the framing, or may not be sent."""
     return None if name.lower() in _MARKED or not is_token(name) else name + b": "
 
 
 def checked_lines(headers: Headers) -> bytes | None:
-    """The lines of fields, each with its end; None where one says something of the message's form, or is unusual."""
+    """The lines of fields, each with its end; None if one affects the framing, or is unusual."""
     found = _quickly(headers)
     return None if found is None or found[2] else found[1]
 

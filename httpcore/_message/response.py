@@ -60,22 +60,21 @@ class ResponseInfo(NamedTuple):
 
     Attributes:
         peer, local: addresses of both ends of the connection, as text.
-        tls: what TLS agreed on, or None.
+        tls: the facts of TLS, or None.
         engine: library and version that parsed the response.
-        reused: the connection was there before: it had served another request, or `connect` had made it.
+        reused: the connection was open before: it had served another request, or `connect` had made it.
         attempts: 1, or more when the request was sent again: because its connection had died in the pool or the server
-            had refused it unprocessed, or as `retries` says.
-        connected_after: when a connection was there for the request.
-        head_after: when the head of the final response was there.
-        request_number: the number of the request in this process, as in its trace and on its errors.
-        timing: when each step was, see `RequestTiming`. Ask when the body has been read: it is as of now.
+            had refused it unprocessed, or by `retries`.
+        connected_after: when the request had a connection. head_after: when the head of the final response was
+        received. request_number: the number of the request in this process, as in its trace and on its errors.
+        timing: when each step was, see `RequestTiming`. It is a snapshot: read it after the body.
         bytes_sent, bytes_received: on the wire, of the attempt that was answered, so far: heads, interim ones too,
-            framing and body as sent, and what a raw stream carried; without TLS. Over HTTP/2: of the HEADERS,
+            framing and body as sent, and the bytes of a raw stream; without TLS. Over HTTP/2: of the HEADERS,
             CONTINUATION and DATA frames of its stream, with the 9 bytes in front of each.
         body_received: of the response's body, so far: without framing, before decoding.
         body_decoded: the same after decoding; `body_received` where nothing was decoded.
         stream_id: over HTTP/2 the identifier of the stream, which names it in a server's log; None over HTTP/1.1.
-        lenient: what was unusual about the response, by the names of `httpcore.Leniency`; `strict=True` refuses such.
+        lenient: the deviations of the response, by the names of `httpcore.Leniency`; `strict=True` refuses such.
             The framing and the coding of a body are known when it has been read to its end, so ask then.
     """
 
@@ -120,7 +119,7 @@ class Source(ContentSource, Protocol):
         ...
 
     def add_request_context(self, error: HTTPCoreError) -> None:
-        """Add what is known of the request to an error about the body."""
+        """Add the request's facts to an error about the body."""
         ...
 
     def close(self) -> None:
@@ -149,8 +148,8 @@ class Response(HeaderLookup):
 
     Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`
     is then bytes, str, or an (async) iterable of bytes, as a server would send it. `reason_phrase`, `protocol`,
-    `trailers`, `informational`, `info` and `connection` are the attributes of those names; left out they are what a
-    plain response has. `max_body` is that of
+    `trailers`, `informational`, `info` and `connection` are the attributes of those names; left out they have the
+    values of a plain response. `max_body` is that of
     `ConnectionPool.request`.
 
     Attributes:
@@ -401,7 +400,7 @@ class Response(HeaderLookup):
             self._source.close()
         return whole
 
-    # What state it is in.
+    # Its state.
 
     def _given_again(self) -> _Given | None:
         """A new run over the bytes that this response was made with, if it was: it can be read any number of times."""
@@ -424,7 +423,7 @@ class Response(HeaderLookup):
         self._close()
 
     def _check_open(self) -> None:
-        """The end has come. If the response was closed meanwhile it is no end: what had come was thrown away."""
+        """The end has come. If the response was closed meanwhile it is no end: received bytes were discarded."""
         if self._state is _BodyState.CLOSED:
             raise self._with_request_context(_closed_meanwhile())
 
@@ -444,7 +443,7 @@ class Response(HeaderLookup):
             raise self._with_request_context(StreamConsumed(f"the body can be read once; it is {self._state.value}"))
 
     def _with_request_context(self, error: E) -> E:
-        """The error with what is known of the request. Each one about the body passes here."""
+        """The error with the request's facts. Each one about the body passes here."""
         if isinstance(error, HTTPCoreError):
             self._source.add_request_context(error)
             error.add(status_code=self.status_code)

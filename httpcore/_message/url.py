@@ -1,7 +1,7 @@
-"""What a URL says: scheme, host, port and target. Nothing is guessed, and nothing is sent that was not written.
+"""The parts of a URL: scheme, host, port and target. Nothing is guessed, and nothing is sent that was not written.
 
-RFC 3986, strictly; what two readers could take differently is refused, so that the host that is connected to, shown,
-named in `Host` and checked under TLS is one and the same text. What the RFC leaves open is decided so:
+RFC 3986, strictly; texts that two readers could interpret differently are refused, so that the host that is connected
+to, shown, named in `Host` and checked under TLS is one and the same text. Where the RFC leaves a choice:
 
 - A control character or a backslash is refused anywhere, the fragment included; a space before the path.
 - In path and query, spaces, non-ASCII characters (as UTF-8) and the printable ones that RFC 3986 does not know
@@ -62,7 +62,7 @@ _A_LABEL = re.compile(r"xn--[a-z0-9\-]{1,59}")
 
 # Up to the last thing that is, or looks like, the "@" behind a user name and password; the scheme stays.
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+:/++)?+.*(?:@|%(?:25)*40|\uff20|\ufe6b)", re.DOTALL)
-# Of a text without such a thing: up to the end of the host. What follows a colon and is no port may be a password.
+# Of a text without such a thing: up to the end of the host. Text after a colon that is no port may be a password.
 _BEFORE_PORT = re.compile(
     r"[\s/\\]*+(?:[A-Za-z][A-Za-z0-9+.\-]*:[/\\]++|https?:(?![0-9]))?+[/\\]*+(?:\[[^\]]*+\]?|[^/?#\\:]*+)"
 )
@@ -114,7 +114,7 @@ class URL:
 
     @property
     def authority(self) -> str:
-        """Host and port, always both, brackets around IPv6: "example.com:80", "[::1]:8080". What CONNECT names."""
+        """Host and port, always both, brackets around IPv6: "example.com:80", "[::1]:8080". The target of CONNECT."""
         return self.origin[len(self.scheme) + 3 :]
 
     @property
@@ -148,7 +148,7 @@ def refuse(url: str, allowed: str) -> NoReturn:
 
 
 def shown(url: str) -> str:
-    """The text of a URL that may be wrong in any way, without what may be credentials.
+    """The text of a URL that may be wrong in any way, without possible credentials.
 
     Where there are credentials, only scheme, host and port are shown: it is not certain where they end.
     """

@@ -1,6 +1,6 @@
 """The arguments of a pool: each is checked when the pool is made, so that no request finds out about it.
 
-An error names the argument, what was expected and what was seen: the type of a value, since the value may be a secret.
+An error names the argument, the expected value and the type of the given one, since the value may be a secret.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def checked_resolver(resolver: Any) -> Resolver | None:
 
 
 def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
-    """The one proxy, or what chooses one."""
+    """The one proxy, or the chooser of one."""
     if proxy is None or isinstance(proxy, (Proxy, str, bytes)):
         return None if proxy is None else Proxy.of(proxy), None
     expected = "expected a URL, a Proxy, an object with a plain method proxy_for(scheme, host, port), or None"

@@ -39,7 +39,7 @@ class Attempts:
         self._are_last = are_last
 
     async def send(self, call: Call) -> Delivery:
-        """Send the request until a response's head has come: once, or again where the server cannot tell."""
+        """Send the request until a response's head has been received: once, or again where the server cannot tell."""
         leases = self._leases
         avoid: HTTPConnection | None = None
         resends = returns = 0
@@ -69,7 +69,9 @@ class Attempts:
                     # in one of them.
                     leases.draining.keep(call)
                     slot = delivery.slot
-                    if may_have_acted(exchange):  # before it is given up, which also refuses what has not left
+                    if may_have_acted(
+                        exchange
+                    ):  # before it is given up, which also refuses bytes that have not been sent
                         call.may_have_acted = True
                     reusable = exchange is not None and exchange.give_up()
                     leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
@@ -108,7 +110,7 @@ class Attempts:
         connection: HTTPConnection | None,
         exchange: Exchange | None,
     ) -> BaseException:
-        """The error of an attempt that is not followed by another one here, with what is known of it."""
+        """The error of an attempt that is not followed by another one here, with its known facts."""
         timing = delivery.timing(exchange) if isinstance(error, HTTPCoreError) else None
         phase = "connect" if exchange is None else exchange.phase
         described = call.with_request_context(error, connection, phase, timing=timing)

@@ -33,13 +33,13 @@ class Call(Deadline):
     Attributes:
         request, route, backend, duplex: as given.
         tracer: makes the records, if there is a trace.
-        tag: what the caller calls it.
+        tag: the caller's name for it.
         continues: an attempt before this one has ended.
         may_have_acted: an attempt before reached a peer that did not refuse it.
         followed: seconds of waiting for another's dial, which count as time to connect; set when a connection is asked
             for.
-        connected: when a connection was there for the attempt; means something only after `is_connected`.
-        steps: what came before that, where the attempt had to wait or dial.
+        connected: when the attempt had a connection; means something only after `is_connected`.
+        steps: the steps before that, if the attempt had to wait or dial.
         is_connected: the attempt got as far as that.
         attempts, pauses: how often it was sent, and how often the retry policy paused it.
     """
@@ -140,7 +140,7 @@ class Call(Deadline):
         status: int | None = None,
         timing: RequestTiming | None = None,
     ) -> BaseException:
-        """The error with what this request knows of it; a timeout becomes the total one if that was it.
+        """The error with the facts of this request; a timeout becomes the total one if that was it.
 
         Every error of a request passes here: of its attempts, of the response's body, of decoding it, of a raw stream.
         """
@@ -157,7 +157,7 @@ class Call(Deadline):
     def with_context(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
         """The same for `connect` too, where no request is: it has no method and no number.
 
-        Here alone `safe_to_retry` is set, for whatever was said of it before is about one attempt.
+        Here alone `safe_to_retry` is set, since an earlier value is about one attempt.
         """
         if not isinstance(error, HTTPCoreError):
             return error

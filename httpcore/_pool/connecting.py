@@ -28,7 +28,7 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
         if described is error:
             raise
         raise described from error
-    # From here on nothing waits. A peer that said how long it keeps the connection counts from its last response.
+    # From here on nothing waits. A peer that announced how long it keeps the connection counts from its last response.
     slot = ticket.slot
     until = slot.expires if slot is not None and connection.uses and not connection.is_shared else None
     # It is as one that has served a request: the request that gets it looks whether the peer has left meanwhile, and a

@@ -1,4 +1,4 @@
-"""One connection of a pool: dials its route when it is first used, then speaks HTTP over it."""
+"""One connection of a pool: dials its route when it is first used, then carries HTTP."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ NOWHERE = StreamInfo(peer="", local="")
 
 
 class HTTPConnection:
-    """One connection, from its dial to its close: what a slot of the ledger stands for.
+    """One connection, from its dial to its close, for a slot of the ledger.
 
     Attributes:
-        engines: what reads and writes the protocol that the server chooses.
+        engines: the readers and writers of the protocol that the server chooses.
         uses: counts the exchanges that it was given; at least 1 where it was made before a request wanted it. When it
             is closed, all but the first are put into the pool's totals, and so are the streams that were opened on it.
         is_shared: it carries many exchanges at once.
@@ -96,7 +96,7 @@ class HTTPConnection:
             stream = await (dial.run() if interruptible is None else interruptible(interrupt, dial.run))
             await self._greet(stream, connector, backend, deadline)
         except Exception as error:
-            # Whatever a closed stream made of it: the caller closed the pool, and gets the error that says so.
+            # Whatever a closed stream made of it: the caller closed the pool, and gets the error for that.
             if self._closed and not isinstance(error, PoolClosed):
                 raise interrupt.error() from error
             raise

@@ -41,15 +41,15 @@ _ELSEWHERE: Final = "the response belongs to another event loop: read it where t
 
 
 class Delivery(Ticket):
-    """One attempt of a call and then its response: what a `Response` reads from, and what releases the connection.
+    """One attempt of a call and then its response: the source of a `Response`, which releases the connection.
 
     It is the ticket of its attempt: it is made, *then* the ledger is asked, and when it dies the ledger gets its claim.
-    What an attempt leaves as it is for long stands here, and not in each of them.
+    Defaults of most attempts are on the class, and not in each of them.
 
     Attributes:
         holds: the connection, once there is one.
-        exchange: what is sent and received on it.
-        head: of the response, once it has come.
+        exchange: the exchange on it. head: of the
+        response, once it has been received.
     """
 
     holds: HTTPConnection
@@ -61,7 +61,7 @@ class Delivery(Ticket):
     _headed: float | None = None
     _completed: float | None = None
     _decoded: int | None = None  # bytes that a content coding has made
-    _noted: tuple[Leniency, ...] = ()  # what was unusual about the content
+    _noted: tuple[Leniency, ...] = ()  # deviations of the content
     _is_put_off = False  # it was released in the middle of a step of the pool, which does it when the step ends
 
     def __init__(self, call: Call, leases: Leases) -> None:
@@ -234,20 +234,20 @@ class Delivery(Ticket):
         return data
 
     def add_request_context(self, error: HTTPCoreError) -> None:
-        """Add what is known of the request to an error about the body: of decoding it, or of how it was used."""
+        """Add the request's facts to an error about the body: of decoding it, or of how it was used."""
         is_new = error.url is None and isinstance(error, (DecodingError, LimitExceeded))
         self.with_request_context(error, _BODY)
         if is_new:
             self._call.failed(error)
 
     def with_request_context(self, error: BaseException, phase: str) -> BaseException:
-        """An error behind the head, with what is known of the request."""
+        """An error after the head, with the request's facts."""
         timing = self.timing(self.exchange) if isinstance(error, HTTPCoreError) else None
         return self._call.with_request_context(error, self.holds, phase, self.head.status, timing)
 
     @property
     def length(self) -> int | None:
-        """How many bytes the body was declared to have; None if that is not known, or does not speak of this body."""
+        """How many bytes the body was declared to have; None if that is not known, or does not apply to this body."""
         head = self.head
         if self._call.request.method == b"HEAD" or head.status == 304:
             return None
@@ -288,7 +288,7 @@ class Delivery(Ticket):
         self._leases.totals.note(error)
 
     def _broken(self, error: BaseException) -> BaseException:
-        """Release the connection after an error in the body, which is returned with what this request knows of it."""
+        """Release the connection after an error in the body, which is returned with the request's facts."""
         if self.claim.state is not _DONE:
             # Of HTTP/2 an exchange ends alone, so its error need not cost the others their connection.
             fine = self.exchange.give_up()
@@ -363,7 +363,7 @@ class Delivery(Ticket):
 class Handover:
     """The source of a response whose connection became a raw stream: there is no body.
 
-    The raw stream holds the delivery, and so the ticket; the delivery knows nothing of it. So whichever of raw stream
+    The raw stream holds the delivery, and so the ticket; the delivery does not refer to it. So whichever of raw stream
     and response is kept, the connection is held, and it is released when both are dropped.
     """
 
@@ -418,7 +418,7 @@ class Handover:
 
 
 class _DescribedStream(RawStream):
-    """A `RawStream` whose errors say what request they belong to, and whose close releases the connection."""
+    """A `RawStream` whose errors have their request, and whose close releases the connection."""
 
     __slots__ = ("_delivery", "_raw")
 

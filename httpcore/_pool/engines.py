@@ -1,6 +1,6 @@
 """Which engine reads and writes each protocol: the argument `engines` of a pool, and `HTTPCORE_ENGINES`.
 
-The tables themselves stand beside the engines, one for each protocol: `_http1/engines` and `_http2/engines`.
+The tables themselves are beside the engines, one for each protocol: `_http1/engines` and `_http2/engines`.
 """
 
 from __future__ import annotations

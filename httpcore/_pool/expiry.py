@@ -1,4 +1,4 @@
-"""Idle connections that expire before their turn: servers say how long they keep one (`Keep-Alive: timeout=`); and
+"""Idle connections that expire before their turn: servers announce how long they keep one (`Keep-Alive: timeout=`); and
 connections that are too old to serve another ticket."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Which requests are in flight, and the wait until none is: what the ledger holds anyway, and what pauses between two
-attempts.
+"""Which requests are in flight, and the wait until none is: the tickets of the ledger, and the calls that pause
+between two attempts.
 """
 
 from __future__ import annotations

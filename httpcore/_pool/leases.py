@@ -1,4 +1,4 @@
-"""The ledger in use: steps under a lock, what the ledger wants done, and a ticket's way to a connection.
+"""The ledger in use: steps under a lock, the ledger's tasks, and a ticket's path to a connection.
 
 A request owns one ticket. Whatever happens to it (an answer, an error, a timeout, a cancellation, Ctrl-C), the ticket
 is released through `release`, a plain function; and should even that be interrupted, through the ticket's finaliser.
@@ -6,7 +6,7 @@ The ledger decides under a lock that is held over plain code only.
 
 A signal handler, a finaliser or a weakref callback may come in the middle of a locked step of its own thread. What it
 asks is then put into `_deferred`, and done when the step has ended. The look at `_deferred` comes after the release of
-the lock, so that nothing can be put there unseen: what comes later finds the lock free.
+the lock, so that nothing can be put there unseen: later calls find the lock free.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class Leases:
         backend: the runtime, once a request was made.
         lock, ledger, connector: of this process and event loop; there are others after a fork.
         trace: the pool's own, if there is one.
-        totals: what the pool has done; those of this process, after a fork.
+        totals: the pool's counts; those of this process, after a fork.
         unreported: calls of traces, to be made when the step of the ledger has ended.
         pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
-        draining: which calls are between two attempts, and what waits until no request is in flight.
+        draining: which calls are between two attempts, and the tasks that wait until no request is in flight.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ class Leases:
         slot = ticket.slot
         if slot is None:
             return  # the pool was closed since the ledger decided to dial
-        # Before the first wait: a `close` of the pool finds what it has to end. The state is looked at after that, in
+        # Before the first wait: a `close` of the pool finds the wait to end. The state is looked at after that, in
         # the other order than `close` has, so that one of the two sees the other.
         slot.connection = connection
         if slot.state is SlotState.GONE:
@@ -321,7 +321,9 @@ class Leases:
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        """Do what was put off. An act is taken out when it is done, so that Ctrl-C loses none: twice is harmless."""
+        """Carry out the postponed calls. An act is taken out when it is done, so that Ctrl-C loses none: twice is
+        harmless.
+        """
         deferred = self._deferred
         # Looked at again after the lock: a finaliser may have added to it between the two.
         while deferred and not self.is_inside():
@@ -334,7 +336,7 @@ class Leases:
             self.tell()
 
     def _perform(self) -> None:
-        """Under the lock: do what the ledger wants done. Each act is plain, quick, and harmless when it is repeated."""
+        """Under the lock: carry out the ledger's tasks. Each act is plain, quick, and harmless when it is repeated."""
         todo = self.ledger.todo
         while todo:
             # Done first, taken out then: Ctrl-C between the two does it twice, which is harmless; the other order would
@@ -347,7 +349,7 @@ class Leases:
             self._deferred.append(_nothing)  # so that the end of the step looks: a trace is never called under the lock
 
     def tell(self) -> None:
-        """Call traces, for what happened in a step. What they raise could end no request here: it is reported."""
+        """Call traces with the records of a step. Their exceptions could end no request here: they are reported."""
         unreported = self.unreported
         while unreported:
             try:
@@ -403,7 +405,7 @@ class Leases:
         for event in list(self.pausing):
             event.set()
 
-    # The end, with time for what is under way.
+    # The end, with time for running requests.
 
     def refuse_new(self) -> None:
         """From now on a request that begins is refused; those in flight go on, with their retries."""
@@ -422,7 +424,7 @@ class Leases:
     def enter(self) -> Backend:
         """The runtime of a request that begins."""
         backend = self.backend
-        # A backend that was given stays: it knows its runtime, and is never asked.
+        # A given backend stays: it has its runtime, and is never checked.
         if backend is not None and (self._is_fixed or backend.is_current()):
             return backend
         return self._settle_in(current_backend())
@@ -440,14 +442,14 @@ class Leases:
         return backend
 
     def _leave(self) -> None:
-        """The loop is gone, and what its connections were doing with it."""
+        """The loop has gone, and the work of its connections with it."""
         closed, refuses_new = self.ledger.closed, self.ledger.refuses_new
         for slot in self.ledger.slots():
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.LOOP_CLOSED
                 slot.connection.close()
         self.tell()
-        # The connections first, then the marks: after this the ledger knows of none. Responses of the old loop still
+        # The connections first, then the marks: after this the ledger has none. Responses of the old loop still
         # hold tickets of it, and may release them here later, which does nothing then.
         self.ledger.disband()
         self._begin_afresh()
@@ -469,7 +471,7 @@ class Leases:
 
 
 def as_closed(ticket: Ticket, error: BaseException) -> BaseException:
-    """The error of an exchange, or of a dial; where the pool has taken its connection away, the one that says so."""
+    """The error of an exchange, or of a dial; if the pool has closed its connection, the error for that."""
     if not ticket.closed or not isinstance(error, HTTPCoreError) or isinstance(error, PoolClosed):
         return error
     closed = PoolClosed("the pool was closed by close(abort=True)", phase=error.phase, peer=error.peer)

@@ -1,6 +1,6 @@
 """Which request gets which connection. No I/O, no clock, no lock, no await.
 
-The pool holds its lock, reads its clock, calls one step, and then does what `todo` says. A request has one `Ticket`: it
+The pool holds its lock, reads its clock, calls one step, and then carries out `todo`. A request has one `Ticket`: it
 waits, dials or holds, and `release` ends each of these. Every step costs the same with ten connections, waiters and
 origins as with ten thousand.
 
@@ -61,7 +61,7 @@ class Ledger:
         limits: how many connections there may be.
 
     Attributes:
-        todo: what the pool is to do after a step, in order, each by its `perform`: connections to close, owners to
+        todo: the pool's tasks after a step, in order, each by its `perform`: connections to close, owners to
             wake. Each may come again after Ctrl-C. The pool takes an item out only when it is done, so that nothing is
             lost; threads take turns at it, or one would take out what another has begun.
         dropped: claims whose tickets died. Every step releases what they had.
@@ -87,7 +87,7 @@ class Ledger:
         self._dirty = False  # a step runs, or was interrupted
         self._now = -inf
 
-        # What follows from it. The idle: the least recently used first, which is also the order in which they expire,
+        # Derived state. The idle: the least recently used first, which is also the order in which they expire,
         # but for those whose server closes them earlier; these are in the heap `_early` too, and may stay there when
         # they are idle no more.
         self._origins: dict[Hashable, Origin] = {}
@@ -110,9 +110,9 @@ class Ledger:
         """A NEW ticket. It has no part in the ledger before it asks.
 
         Arguments:
-            key: what its connection is pooled under.
+            key: the key of its connection.
             may_share: the origin may speak HTTP/2, so that while this is not known one dial is enough for all. All
-                tickets of a key should say the same.
+                tickets of a key should have the same value.
         """
         return Ticket(key, may_share, self.dropped.append)
 
@@ -153,7 +153,7 @@ class Ledger:
 
         Arguments:
             capacity: how many may use the connection at once: 1 for HTTP/1.1, the stream limit for HTTP/2.
-            protocol: what it speaks; remembered for the key.
+            protocol: the one in use; remembered for the key.
 
         Raises:
             ValueError: the ticket does not dial.
@@ -252,7 +252,9 @@ class Ledger:
         self._end()
 
     def expire(self, now: float) -> None:
-        """Close what has been idle for too long, and use no more what is too old. The other steps do this too."""
+        """Close connections that were idle for too long, and stop using those that are too old. The other steps do this
+        too.
+        """
         self._begin(now)
         self._end()
 
@@ -273,7 +275,7 @@ class Ledger:
         """Every ticket is DONE and every connection GONE: their process (before a fork) or their event loop has ended.
 
         The pool begins a new ledger and asks this one nothing more. But requests and responses of before may still
-        hold its tickets, and give them back to the new ledger, which knows none of them: being DONE makes that nothing.
+        hold its tickets, and release them to the new ledger, which has none of them: a ticket that is DONE is ignored.
         Only marks are set, so a step may be half done, in this thread or in one that does not exist any more.
         """
         for claim in list(self.claims):
@@ -309,7 +311,7 @@ class Ledger:
             self._fill()
         self._dirty = False
 
-    # What may become of a claim. Its state changes last, after the slot that it names is there, so that Ctrl-C leaves
+    # Transitions of a claim. Its state changes last, after the slot that it names is there, so that Ctrl-C leaves
     # no claim HOLDING without one. DONE comes first and the claim leaves the dict last: a claim that is DONE and still
     # in the dict is mended by `recovery`; one that is gone and not DONE would be lost.
 
@@ -367,7 +369,7 @@ class Ledger:
         state = claim.state
         slot = claim.slot
         if state is _HOLDING and slot is not None:
-            # It was retired while it was in use: whatever its exchange says, it goes.
+            # It was retired while it was in use: it is closed, whatever its exchange reports.
             if slot.state is not _OPEN:
                 reusable = False
             elif not reusable or (expires is not None and expires <= now):
@@ -421,7 +423,7 @@ class Ledger:
         else:
             self._wait(claim, origin, first=True)
 
-    # What may become of a slot.
+    # Transitions of a slot.
 
     def _freed(self, slot: Slot, now: float) -> None:
         """An open, clean connection was released."""
@@ -458,7 +460,7 @@ class Ledger:
         while (oldest := next(iter(idle), None)) is not None and oldest.expires <= now:
             self._remove(oldest, CloseReason.EXPIRED)
         while (slot := self._aging.pop(now)) is not None:
-            self._retire(slot, CloseReason.OLD)  # what is on it runs to its end
+            self._retire(slot, CloseReason.OLD)  # its exchanges run to their end
         self._next_expiry = min(oldest.expires if oldest else inf, self._early.next(inf), self._aging.next(inf))
 
     def _offer(self, slot: Slot) -> None:
@@ -553,7 +555,7 @@ class Ledger:
         if not origin.count and not origin.waiters:
             self._origins.pop(origin.key, None)
 
-    # What origins speak.
+    # The protocols of origins.
 
     def _origin_for(self, key: Hashable) -> Origin:
         return Origin(key, self._spoken.recall(key))
@@ -638,8 +640,8 @@ class Ledger:
 
     def crowd(self) -> tuple[int, int, int]:
         """How many connections are busy, how many are being dialed, and how many tickets wait: as in `snapshot`, but
-        counted already: many may wait, and each that gives up says this. Call it under the pool's lock."""
-        if self._dirty:  # by Ctrl-C: what is counted may be wrong until the next step
+        counted already: many may wait, and each that gives up reports this. Call it under the pool's lock."""
+        if self._dirty:  # by Ctrl-C: the counts may be wrong until the next step
             stats = self.snapshot()
             return stats.busy, stats.dialing, stats.waiting
         return len(self._slots) - self._dialing - len(self._idle), self._dialing, self._waiting

@@ -1,4 +1,4 @@
-"""The pool: what it is given, and one request from its arguments to its response.
+"""The pool: its arguments, and one request from its arguments to its response.
 
 Which connection a request gets is decided in `ledger`, under the lock of `leases`; how often it is sent, in `attempts`
 and `retrying`; where it goes, in `routing`.
@@ -61,7 +61,7 @@ from .stats import PoolStats, RequestInFlight
 from .streamed import StreamedResponse
 from .tracer import both
 
-# What only some pools need is imported when one is made that does; `loaded` has imported the rest.
+# Modules that only some pools need are imported when such a pool is made; `loaded` has imported the rest.
 if TYPE_CHECKING:
     import ssl as ssl_module
 
@@ -86,12 +86,13 @@ class ConnectionPool:
             Default: certifi's bundle, TLS 1.2 or later.
         timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each.
         limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive.
-        http1, http2: what may be spoken. Both (the default): whatever the server chooses by ALPN, and HTTP/1.1 over
+        http1, http2: the protocols that may be used. Both (the default): whatever the server chooses by ALPN, and
+        HTTP/1.1 over
             plain http. `http1=False` is prior knowledge: HTTP/2 it is, over plain http too. An `SSLContext` means
             HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it.
         proxy: the way to all origins: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
-            `proxies_from_environment()`. Default None: none, whatever the environment says.
+            `proxies_from_environment()`. Default None: none, also if the environment has one.
         uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
         local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
@@ -103,7 +104,7 @@ class ConnectionPool:
             address, of proxies too. Under one an HTTP proxy tunnels all requests, and gets addresses that were checked
             instead of names, so that names must resolve here. It means nothing to `uds`. Default None: all.
         retries: how often a connection that cannot be made is tried again, after pauses that begin at half a second and
-            double; or a `RetryPolicy`, which also says which answers are asked for again. A paused request holds no
+            double; or a `RetryPolicy`, which also retries responses. A paused request holds no
             connection. Default 0.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
@@ -119,10 +120,11 @@ class ConnectionPool:
             connection. Default None.
         backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing`), a wrapper around another
             backend, or one of your own. Default None: asyncio or trio, whichever runs the first request.
-        engines: what reads and writes the protocols: "native", this library; "reference", h11 and h2 under the same
+        engines: the readers and writers of the protocols: "native", this library; "reference", h11 and h2 under the
+        same
             rules; "shadow", native with the reference beside it, whose differences are traced; or one for each, e.g.
-            `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: what the
-            environment variable HTTPCORE_ENGINES says, else native.
+            `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: the
+            value of the environment variable HTTPCORE_ENGINES, else native.
 
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
 
@@ -211,7 +213,8 @@ class ConnectionPool:
             stream: False reads the whole body before returning; True returns at the head, and the response must be
                 read to its end or closed.
             ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the pool's. Default None: the pool's.
-            timeout: a `TimeoutConfig`, of which what is left out is the pool's; or seconds for each kind of wait, which
+            timeout: a `TimeoutConfig`, whose missing fields have the pool's values; or seconds for each kind of wait,
+            which
                 leaves the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
@@ -219,13 +222,12 @@ class ConnectionPool:
                 LimitExceeded. None: no limit. Left out: the pool's.
             trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to this request,
                 after the pool's own trace if there is one. Default None.
-            tag: anything that is to stand in the records of this request. Default None.
+            tag: any value, which appears in the records of this request. Default None.
             duplex: leave the request open: the response returns at its head, and `response.connection` sends more of
-                the request and receives the response at the same time. `body` is the beginning; of an iterator nothing
-                more is asked for once the head is there, and an empty piece is an occasion to look for it; what has
-                not been asked for stays the caller's. An iterator that ends before the head ends the request. Over
-                HTTP/1.1 the body is chunked, unless there is a Content-Length. It means nothing for CONNECT, TRACE and
-                an Upgrade. Default False.
+                the request and receives the response at the same time. `body` is the beginning; an iterator is read
+                until the head has been received, and an empty piece lets the pool look for it; the caller keeps the
+                unread rest. An iterator that ends before the head ends the request. Over HTTP/1.1 the body is chunked,
+                unless there is a Content-Length. It means nothing for CONNECT, TRACE and an Upgrade. Default False.
 
         Returns: a `Response`. A status of 400 or more is no error, and redirects are not followed: that is for
             `httpcore.AsyncClient`.
@@ -240,7 +242,8 @@ class ConnectionPool:
             ProxyError: a proxy refused, or broke its protocol.
             PolicyError: the network policy allows none of the host's addresses.
             PoolClosed: the pool is closed.
-            Exception: whatever the body's iterator, `trailers`, a resolver, what chooses the proxy, or `trace` raises.
+            Exception: whatever the body's iterator, `trailers`, a resolver, the chooser of the proxy, or `trace`
+            raises.
         """
         leases = self._leases
         limit = self._max_body if max_body is UNSET else checked_size("max_body", max_body)
@@ -297,15 +300,15 @@ class ConnectionPool:
         timeout: TimeoutTypes | Unset = UNSET,
         trace: Trace | None = None,
     ) -> StreamInfo:
-        """See that a connection for requests to `url` is open and idle, and tell what it is: both ends, and what TLS
-        agreed on. So the first request need not wait for it, and a deployment can check names and certificates.
+        """See that a connection for requests to `url` is open and idle, and return its facts: both ends, and TLS.
+        So the first request need not wait for it, and a deployment can check names and certificates.
 
         A connection that is idle is as good as a new one. It is in no way reserved: `keepalive_expiry` and the limits
-        hold for it. Of retries the pool knows nothing here.
+        hold for it. Retries do not apply here.
 
         Arguments:
             url: of any resource of the origin; only scheme, host and port count.
-            ssl, timeout, trace: as for `request`, by whose `ssl` connections are told apart. The trace
+            ssl, timeout, trace: as for `request`, whose `ssl` distinguishes connections. The trace
                 gets the records of the dial and of the connection, and none of a request.
 
         Raises: as `request`, as far as it comes to a connection.
@@ -372,7 +375,7 @@ class ConnectionPool:
 
         Arguments:
             abort: those that were sent end with PoolClosed too, at once, whatever they wait for; so do reads of
-                responses and raw streams. What does not end is code of the caller's own that does not return: the
+                responses and raw streams. Code of the caller that does not return does not end: the
                 iterator of a request's body, a trace, and in threads a resolver. Default False.
 
         Raises:
@@ -392,7 +395,7 @@ class ConnectionPool:
             timeout: seconds to wait; 0 looks once. Default None: no limit.
 
         Returns:
-            Whether all have ended. False: some are in flight still; `requests()` says which.
+            Whether all have ended. False: some are still in flight; `requests()` lists them.
 
         Raises:
             TypeError, ValueError: `timeout` is no number of seconds.
@@ -405,7 +408,7 @@ class ConnectionPool:
 
     def requests(self) -> list[RequestInFlight]:
         """The requests that are in flight, the oldest first: from their start until their body was received, or their
-        response or raw stream closed. What they do is kept anyway, so nothing is paid for this before it is called.
+        response or raw stream closed. Their state is kept anyway, so this costs nothing before it is called.
         Any thread may call it. Where a signal handler or a finaliser has interrupted a step of this pool it is the
         state in the middle of that step.
         """
@@ -431,7 +434,7 @@ class ConnectionPool:
 
     @property
     def ssl(self) -> SSLConfig | ssl_module.SSLContext:
-        """How https origins are checked where a request does not say."""
+        """The TLS settings for https origins of requests without `ssl`."""
         return self._ssl
 
     @property
@@ -442,8 +445,8 @@ class ConnectionPool:
     def stats(self) -> PoolStats:
         """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
         for one, in all and per origin: one consistent snapshot. Where a signal handler or a finaliser has interrupted
-        a step of this pool it is the state in the middle of that step. Also the limits, and what the pool has done
-        since it was made: see `PoolTotals`.
+        a step of this pool it is the state in the middle of that step. Also the limits, and the counts since the
+        pool was made: see `PoolTotals`.
         """
         return self._leases.stats()
 

@@ -1,4 +1,4 @@
-"""The ledger after Ctrl-C: what is half done is brought in order, and all that follows from it is made anew.
+"""The ledger after Ctrl-C: unfinished steps are repaired, and the derived state is computed anew.
 
 Claims, slots and their states are the truth. Each step of the ledger changes them in an order that makes sense
 wherever it stops, so here nothing is guessed: where claim and slot do not agree, the owner of the claim was interrupted
@@ -47,7 +47,7 @@ def _mend_claim(claim: Claim, todo: deque[Slot | Claim], finish: Callable[[Claim
     if claim.state is _WAITING:
         claim.slot = None
     if claim() is None:  # dropped
-        # Its exchange ended nowhere: what is on the connection belongs to a request that is gone.
+        # Its exchange did not end: bytes on the connection belong to a request that is gone.
         if claim.state is _HOLDING and slot is not None and slot.state is _OPEN:
             slot.state = _DRAINING
         finish(claim)
@@ -79,7 +79,7 @@ def derive(claims: Iterable[Claim], slots: Iterable[Slot], origin_of: Callable[[
     """Make it anew.
 
     Arguments:
-        origin_of: a new record for an origin, with what is remembered of it.
+        origin_of: a new record for an origin, with its remembered facts.
     """
     origins: dict[Hashable, Origin] = {}
     idle: OrderedDict[Slot, None] = OrderedDict()

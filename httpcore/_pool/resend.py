@@ -73,8 +73,9 @@ def again(
 ) -> Again | None:
     """Where to send a request again whose attempt failed; None if nowhere.
 
-    What the peer has refused (REFUSED_STREAM, or a stream above the last one of GOAWAY; RFC 9113, 8.7) it has not
-    acted on, so that any method may be sent again. HTTP_1_1_REQUIRED says how. For the rest see `may_resend`.
+    The peer has not acted on a request that it refused (REFUSED_STREAM, or a stream above the last one of GOAWAY;
+    RFC 9113, 8.7), so that any method may be sent again. HTTP_1_1_REQUIRED names the protocol. For the rest see
+    `may_resend`.
 
     Arguments:
         reused: the connection had served others before; whether that counts is the caller's choice.

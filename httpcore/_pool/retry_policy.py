@@ -1,7 +1,7 @@
 """Whether and when a request is sent again because a connection could not be made, or because of the answer's status.
 
-Values in, values out, but for the budget, which counts. The clock, the draw and the pause itself are the pool's. What a
-dead *reused* connection or a refused HTTP/2 stream means is another subject: see `resend`.
+Values in, values out, except the budget, which counts. The clock, the draw and the pause itself are the pool's. Dead
+*reused* connections and refused HTTP/2 streams are another subject: see `resend`.
 """
 
 from __future__ import annotations
@@ -30,32 +30,34 @@ class RetryPolicy:
 
     Two things are reasons: a connection could not be made (any method, since nothing was sent), and an answer whose
     status is in `statuses`. None is a TLS handshake that failed, an address that the network policy denies, nor a proxy
-    that refuses a tunnel or says what is no answer (to CONNECT, by SOCKS), unless it answers our CONNECT with one of
+    that refuses a tunnel or sends no valid answer (to CONNECT, by SOCKS), unless it answers our CONNECT with one of
     `statuses`; under a number, as `retries=3`, there are no `statuses`. A body that cannot be sent again is a reason
     against both. A pause that the total timeout does not leave time for is not begun: the last error is raised, or the
     last response returned, at once. The same when the budget is spent.
 
     Attributes:
-        attempts: how often a request is sent at most, the first time included. What is sent again silently (a reused
-            connection was dead, see `retry_stale`; an HTTP/2 server did not process it) is not counted. Default 4.
+        attempts: how often a request is sent at most, the first time included. Silent resends (a reused connection
+            was dead, see `retry_stale`; an HTTP/2 server did not process it) are not counted. Default 4.
         backoff: seconds of the first pause; each further one is twice as long as the one before. Default 0.5.
         max_backoff: where that ends, in seconds. Default 30.0.
         jitter: the share of each such pause that chance may take off, from 0 to 1, so that clients that failed together
             do not come back together. Default 0.5: half of the pause to all of it.
-        statuses: answers that are asked for again. Default 429 and 503, which say "later", and 502 and 504, by which a
-            gateway says that it did not reach the server; not 500, which the server would most likely say again.
+        statuses: answers that are asked for again. Default 429 and 503, which mean "later", and 502 and 504, with
+            which a gateway reports that it did not reach the server; not 500, which the server would most likely send
+            again.
         methods: the methods (case matters) for which a status counts; None is those that are idempotent (RFC 9110,
             section 9.2.2), and requests with an `Idempotency-Key`. CONNECT and `duplex=True` never. Default None.
         max_retry_after: the longest `Retry-After` that is waited for, in seconds. A longer one means that the response
-            is returned at once, since to come sooner than the server asks is to storm it. What is not a number or a
-            date, or is below nothing, is ignored; a date is measured against the answer's own `Date`. The pause is
-            never shorter than the backoff. Default 60.0.
+            is returned at once, since to come sooner than the server asks is to storm it. A value that is not a
+            number or a date, or is negative, is ignored; a date is measured against the answer's own `Date`. The pause
+            is never shorter than the backoff. Default 60.0.
         budget: how many retries all requests of the pool have in reserve; None is no limit. Default 100.
-        budget_refill: what each success puts back into it. Default 0.1: when a server fails for long, the reserve goes
+        budget_refill: the part of a retry that each success adds to it. Default 0.1: when a server fails for long, the
+        reserve goes
             and then at most one request in eleven is a retry.
 
     Raises:
-        TypeError, ValueError: a value has another type, or is outside of what is allowed.
+        TypeError, ValueError: a value has another type, or is out of range.
     """
 
     attempts: int
@@ -100,7 +102,7 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, value: object) -> Self | None:
-        """What `retries=` means: a policy, or how often a connection that could not be made is tried again.
+        """The value of `retries=`: a policy, or how often a connection that could not be made is tried again.
 
         None where nothing is ever sent again.
 

@@ -50,9 +50,9 @@ class Ring(OrderedDict[Origin, None]):
         self.move_to_end(origin)
 
     def must_yield(self, origin: Origin) -> bool:
-        """Whether what this origin frees goes to the head. What it keeps is counted."""
+        """Whether connections that this origin frees go to the head. Its members are counted."""
         if self.head() is origin:
-            self.turn(origin)  # what it frees serves it: that was its turn
+            self.turn(origin)  # its own freed connection serves it: that was its turn
             return False
         self._passed += 1
         return self._passed > self._limit

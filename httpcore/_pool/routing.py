@@ -24,8 +24,8 @@ class Routing:
     """The routes of the requests of one pool.
 
     Arguments:
-        ssl: how https origins are checked, unless a request says it.
-        protocols: what may be spoken, best first.
+        ssl: the TLS settings for https origins, unless a request has
+        its own. protocols: those that may be used, best first.
         proxy: through which all origins are reached, or
         choose: returns the proxy for each.
         uds: the socket that is connected to instead.
@@ -89,7 +89,7 @@ class Routing:
         return request, route
 
     def _offers(self, request: Request, tls: SSLConfig | ssl.SSLContext) -> tuple[str, ...]:
-        """The protocols that may be spoken for this request, best first."""
+        """The protocols that may be used for this request, best first."""
         offers = self._protocols
         if len(offers) == 1:
             return offers

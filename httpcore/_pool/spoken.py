@@ -1,4 +1,4 @@
-"""The protocols that origins were found to speak, for those that were asked for lately."""
+"""The protocols that origins were found to speak, for those that were used lately."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tickets import Speaks
 __all__ = ["REMEMBERED", "Spoken"]
 
 REMEMBERED: Final = 1000
-"""Of how many keys the ledger remembers what they speak."""
+"""The number of keys whose protocol the ledger remembers."""
 
 
 class Spoken:

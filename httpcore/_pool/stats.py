@@ -1,4 +1,4 @@
-"""What a pool counts: connections and requests, in all and for each origin."""
+"""The counts of a pool: connections and requests, in all and for each origin."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TimeoutTotals:
 @resolvable
 @dataclass(frozen=True, slots=True)
 class PoolTotals:
-    """What a pool has done since it was made; in the child of a fork, since the fork. None ever falls.
+    """The counts of a pool since it was made; in the child of a fork, since the fork. None ever falls.
 
     Each counts when it happens, so one that is read beside another may be a step ahead. A Ctrl-C in the middle of a
     system call may leave the bytes of this one call uncounted.
@@ -42,14 +42,14 @@ class PoolTotals:
         requests: calls of `request()` and `stream()` whose arguments were valid.
         dials: connections that were begun to be made; `failed_dials` of them were not made, for an error or a
             cancellation.
-        reuses: attempts on a connection that was there before.
+        reuses: attempts on an open connection.
         resends: times that a request was sent again without being asked to: because its connection had died in the
             pool, or the server had refused it unprocessed, or wanted it otherwise.
-        retries: times that one was sent again as `retries` says.
+        retries: how often one was sent again by `retries`.
         streams: HTTP/2 streams that were opened.
-        timeouts: what ran out of time.
+        timeouts: timeouts that expired.
         bytes_sent, bytes_received: on all connections, of HTTP: heads, framing, bodies as sent, all frames of HTTP/2,
-            and what raw streams carry; without TLS, and without what opens a tunnel through a proxy.
+            and what raw streams carry; without TLS, and without the bytes that open a tunnel through a proxy.
     """
 
     requests: int = 0
@@ -108,7 +108,7 @@ class OriginStats:
 @resolvable
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """What a pool has, at one moment.
+    """The state of a pool at one moment.
 
     Attributes:
         connections: idle + busy + dialing; never more than `max_connections`.
@@ -118,8 +118,8 @@ class PoolStats:
         leased: requests that hold a connection, raw streams included. Over HTTP/2 several hold one.
         waiting: requests that wait for a connection or for another request's dial.
         origins: the same for each origin that has anything, by name.
-        limits: what the pool was made with.
-        totals: what it has done since then. Two snapshots that differ in nothing else are equal.
+        limits: the limits of the pool.
+        totals: its counts since it was made. Two snapshots that differ in nothing else are equal.
     """
 
     connections: int
@@ -151,10 +151,10 @@ class RequestInFlight:
 
     Attributes:
         number: of the request in this process, as on `response.info.request_number` and in the records of a trace.
-        tag: what was given as `request(..., tag=)`.
+        tag: the value of `request(..., tag=)`.
         method, url: of the request; `url` has no credentials.
-        phase: what it is doing; see `RequestPhase`, whose values are text.
-        peer: what it is connected to ("127.0.0.1:8080", a path), None before it is.
+        phase: its current step; see `RequestPhase`, whose values are text.
+        peer: its peer ("127.0.0.1:8080", a path), None before it is connected.
         age: seconds since it began.
     """
 

@@ -60,7 +60,7 @@ class Slot:
     """One connection as the ledger sees it: a place in the count, from the start of the dial to the close.
 
     Attributes:
-        key: what it is pooled under.
+        key: the key of the connection.
         connection: the pool's own; the ledger never looks at it.
         state: see `SlotState`.
         protocol: "HTTP/1.1" or "HTTP/2" once it is open.
@@ -101,7 +101,7 @@ class Slot:
         self.expires = 0.0  # until when it may be idle; means something only while it is idle
 
     def perform(self) -> None:
-        """Close the connection: what the pool does for a slot in `todo`."""
+        """Close the connection, as the pool's task for a slot in `todo`."""
         if self.connection is not None:
             self.connection.close()
 
@@ -128,7 +128,7 @@ class Claim(weakref.ref["Ticket"]):
     __eq__ = object.__eq__
 
     def perform(self) -> None:
-        """Wake the owner: what the pool does for a claim in `todo`."""
+        """Wake the owner, as the pool's task for a claim in `todo`."""
         if self.wake is not None:
             self.wake()
 
@@ -157,7 +157,7 @@ class Ticket:
 
     @property
     def key(self) -> Hashable:
-        """What its connection is pooled under."""
+        """The key of its connection."""
         return self.claim.key
 
     @property
@@ -177,7 +177,7 @@ class Ticket:
 
     @property
     def wake(self) -> Callable[[], None] | None:
-        """Called, possibly more than once, after the ticket stops WAITING, and when what it waits for changes (see
+        """Called, possibly more than once, after the ticket stops WAITING, and when the object of its wait changes (see
         `Ledger.follows`). Set by the pool in a locked step."""
         return self.claim.wake
 

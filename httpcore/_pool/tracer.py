@@ -1,4 +1,4 @@
-"""Tells a trace what happens to one request. Made only where `trace=` is set, so that nothing else pays for it."""
+"""Makes the records of one request for a trace. Made only where `trace=` is set, so that nothing else pays for it."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class Tracer:
     Where `at` is given the time was read already, and is that which `RequestTiming` has.
 
     Attributes:
-        awaits_policy: a retry policy has its say before the request has ended.
-        awaits_reading: a body that has come may still be too long, or fail to be decoded.
+        awaits_policy: a retry policy decides before the request has ended.
+        awaits_reading: a received body may still be too long, or fail to be decoded.
     """
 
     __slots__ = (
@@ -226,7 +226,7 @@ class Tracer:
         self._tell(InterimResponse, head.status, head.headers)
 
     def answered(self, head: Head, at: float, *, goes_on: bool) -> None:
-        """`goes_on`: more of the request may follow, since what follows the head is a two-way stream."""
+        """`goes_on`: more of the request may follow, since a two-way stream follows the head."""
         if not goes_on:
             self.request_sent(at, complete=False)
         self._tell(ResponseStarted, head.status, head.headers, at=at, version=head.version.decode("latin-1"))
@@ -279,7 +279,7 @@ class Tracer:
         self._tell_last()
 
     def accepted(self) -> None:
-        """No retry policy asks for the request again."""
+        """No retry policy sends the request again."""
         self.awaits_policy = False
         self._tell_last()
 

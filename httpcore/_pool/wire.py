@@ -1,4 +1,4 @@
-"""What the pool asks of a protocol: of a connection that speaks it, and of one exchange on such a connection.
+"""The interface of a protocol for the pool: a connection, and one exchange on it.
 
 HTTP/1.1 and HTTP/2 have the same face here, so that nothing in the pool asks which of them it is; a third protocol is a
 third pair of classes. How far an exchange got, `_pool/resend` asks of the same object.
@@ -30,7 +30,7 @@ class Wire(Protocol):
     def protocol(self) -> Speaks: ...
     @property
     def engine(self) -> str:
-        """What reads the protocol, with its version."""
+        """The reader of the protocol, with its version."""
         ...
 
     @property
@@ -68,7 +68,7 @@ class Wire(Protocol):
         ...
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when something arrives without a reader, where the runtime can tell; of a shared
+        """Call `callback` when input arrives without a reader, if the runtime supports it; of a shared
         connection, when `capacity` or `is_open` may have changed.
         """
         ...
@@ -94,7 +94,7 @@ class Exchange(Protocol):
 
     @property
     def refused(self) -> bool:
-        """The peer has not processed the request, and says so."""
+        """Whether the peer has reported that it did not process the request."""
         ...
 
     @property
@@ -109,7 +109,7 @@ class Exchange(Protocol):
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
-        """The names of what was unusual about the framing, the interim heads and the trailers; the head has its own."""
+        """The names of the deviations of the framing, the interim heads and the trailers; the head has its own."""
         ...
 
     @property
@@ -129,7 +129,7 @@ class Exchange(Protocol):
 
     @property
     def switched(self) -> bool:
-        """What follows the head is a two-way stream: see `raw`."""
+        """Whether a two-way stream follows the head: see `raw`."""
         ...
 
     @property
@@ -139,7 +139,7 @@ class Exchange(Protocol):
 
     @property
     def bytes_sent(self) -> int:
-        """All that was sent for it so far: head, framing, body, and what a raw stream behind it sent."""
+        """All bytes sent for it so far: head, framing, body, and those of a raw stream after it."""
         ...
 
     @property

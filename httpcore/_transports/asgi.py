@@ -47,8 +47,8 @@ class ASGITransport(Transport):
 
     Arguments:
         app: an ASGI 3 app.
-        raise_app_errors: whether what the app raises reaches the caller; False makes of it a response with status 500,
-            or `RemoteProtocolError` when the response has begun. What it raises after its response is raised by
+        raise_app_errors: whether the app's exceptions reach the caller; False makes of it a response with status 500,
+            or `RemoteProtocolError` when the response has begun. An exception after its response is raised by
             `aclose` or `close`. Default True.
         mount_path: the app's root, for `root_path`; the extension of that name goes before. Default "".
         client_addr: host and port of the client; the extension of that name goes before. Default 127.0.0.1, port 123.
@@ -123,7 +123,8 @@ class ASGITransport(Transport):
         try:
             head = await cycle.response(timeouts)
         except BaseException as error:
-            # The app is told that its client has left, as a server would: only the transport's own close cancels it.
+            # The app is notified that its client has left, as a server would: only the transport's own close cancels
+            # it.
             cycle.leave()
             if self._raises or not isinstance(error, RemoteProtocolError):
                 raise
@@ -144,7 +145,7 @@ class ASGITransport(Transport):
         self._end_thread()
 
     async def aclose(self) -> None:
-        """Wait for the apps, at most `shutdown_timeout`, cancel what is left, and end the lifespan."""
+        """Wait for the apps, at most `shutdown_timeout`, cancel the others, and end the lifespan."""
         self._closed = True
         try:
             await self._here.stop()
@@ -232,7 +233,7 @@ class _Apps:
             lifespan.cancel()
 
     async def stop(self) -> None:
-        """Wait for the apps, cancel what is left, end the lifespan; raise what an app raised after its response."""
+        """Wait for the apps, cancel the others, end the lifespan; raise an app's exception after its response."""
         backend = current_backend()
         ends = backend.now() + self._shutdown_timeout
         # First the news that the client has left, then time, then the cancellation.

@@ -1,7 +1,7 @@
-"""One request to an ASGI app: what the app receives and sends, and what the caller reads of it.
+"""One request to an ASGI app: the app's messages, and the caller's reading of them.
 
 The app runs in a task that the transport owns; the caller runs in any other. Both look at this object, and wait for its
-signal. What the app sends is held until the caller reads it, up to `HELD` bytes; then `send` waits. When the caller
+signal. The app's bytes are held until the caller reads them, up to `HELD` bytes; then `send` waits. When the caller
 leaves, `receive` gives `http.disconnect` and `send` raises an `OSError`, as ASGI has it.
 """
 
@@ -48,7 +48,7 @@ class Timeouts:
         self._ends = None if self._total is None else backend.now() + self._total
 
     async def wait(self, signal: Signal, phase: str) -> None:
-        """For what the app sends."""
+        """The app's `send`."""
         if not await self._changed(signal, phase, self._read):
             raise ReadTimeout("the app sent nothing for too long", phase=phase, limit=self._read)
 
@@ -77,7 +77,7 @@ class Cycle:
         left: the caller has left.
         done: the app's task has ended.
         raises: whether its errors are raised to the caller.
-        error: what it raised, until that was raised to the caller.
+        error: its exception, until it was raised to the caller.
         task: that task.
     """
 
@@ -191,7 +191,7 @@ class Cycle:
         "http.response.debug": _debug,
         "http.response.early_hint": _early_hint,
     }
-    """What each message of the app does."""
+    """The effect of each message of the app."""
 
     # The caller's side.
 

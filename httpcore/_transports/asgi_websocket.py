@@ -5,7 +5,7 @@ side is ASGI's messages. What lies between, frames to messages and back, is wspr
 for a WebSocket.
 
 An app that reads slowly holds up the caller's `send`, and a caller that reads slowly the app's, each after `HELD`
-bytes. What stays unbounded elsewhere is bounded here: the size of one message, and the pongs that nothing reads, of
+bytes. Bounds that other layers do not have are here: the size of one message, and the pongs that nothing reads, of
 which the last stands for all (RFC 6455, section 5.5.3).
 """
 
@@ -167,7 +167,9 @@ class WebSocketCycle(Cycle):
             self._gone = (_ABNORMAL, "")
 
     def _app_ended(self) -> None:
-        """Close what the app has left open. Its error, where that is to be raised, is set for the caller first."""
+        """Close the WebSocket if the app has left it open. Its error, where that is to be raised, is set for the caller
+        first.
+        """
         if self.accepted and not self.ended and (self.error is None or not self.raises):
             self._end(_NORMAL if self.error is None else _INTERNAL_ERROR)
 
@@ -190,6 +192,7 @@ class WebSocketCycle(Cycle):
 
     def _end(self, code: int, reason: str = "") -> None:
         """Send Close, after which the caller's `recv` finds the end."""
+        # Before `_over`: what `ended` lets the caller find must have Close in it.
         self._put(events.CloseConnection(code=code, reason=reason))
         self._over(code, reason)
 
@@ -215,6 +218,8 @@ class WebSocketCycle(Cycle):
             self._over(int(event.code), event.reason or "")
 
     def _on_ping(self, pong: events.Event) -> None:
+        # Of several pings the last one's pong stands for all (RFC 6455, section 5.5.3): a flood of them does not grow
+        # the queue.
         if self._pieces and self._pieces[-1] is self._pong:
             self._held -= len(self._pieces.pop())
         self._pong = self._put(pong)
@@ -237,6 +242,7 @@ class WebSocketCycle(Cycle):
         """Take bytes of frames; waits while the app has much to receive."""
         phase = "send to the app"
         while self._unread > HELD and not (self.left or self.ended):
+            # Looked at in each turn: an app that has ended receives nothing any more.
             self._raise_end("without closing the WebSocket", phase)
             await timeouts.wait_to_send(self.signal, phase)
         if self.ended or self.left:

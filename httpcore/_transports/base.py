@@ -35,6 +35,7 @@ __all__ = [
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "blocking",
     "drive",
 ]
 
@@ -171,10 +172,10 @@ class TransportRequest:
         self._opened.append(response)
 
     def release(self) -> list[TransportResponse]:
-        """Close what was opened, by plain calls; what also has to be waited for is returned."""
+        """Close the opened resources, by plain calls; those that also need a wait are returned."""
         opened, self._opened = self._opened, []
         waiting = []
-        # In reverse: what a middleware opened over another response may still use that one.
+        # In reverse: a response that a middleware opened over another one may still use that one.
         for response in reversed(opened):
             if response._close is not None:
                 response._close()
@@ -188,7 +189,7 @@ class TransportRequest:
 
 @public
 class TransportResponse(HeaderLookup):
-    """What a handler returns: the four values, and how the response is released.
+    """The result of a handler: the four values, and how the response is released.
 
     Arguments:
         status_code: e.g. 200.
@@ -232,12 +233,12 @@ class TransportResponse(HeaderLookup):
         self._close = both
 
     def close(self) -> None:
-        """Release what the response holds, now. Again and again if need be."""
+        """Release the resources of the response at once. Again and again if need be."""
         if self._close is not None:
             self._close()
 
     async def aclose(self) -> None:
-        """`close`, and wait for what has to be waited for, once."""
+        """`close`, and wait for the rest of the clean-up, once."""
         self.close()
         # Taken out before it is awaited: a cancelled one is not awaited twice.
         aclose, self._aclose = self._aclose, None
@@ -253,7 +254,7 @@ class Transport:
     """Takes a request and gives a response: the network, an app in this process, or something between.
 
     A subclass overrides `handle`, which then serves both entries. (One that cannot share the code overrides `request`
-    and `arequest` in its place.) Whichever of `close` and `aclose` is called closes what both entries have opened.
+    and `arequest` in its place.) `close` and `aclose` each close the connections of both entries.
     """
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
@@ -312,10 +313,10 @@ class Transport:
         return AsyncExchange(self, TransportRequest(method, url, headers, stream, extensions))
 
     def close(self) -> None:
-        """Close what both entries have opened, as far as that needs no waiting."""
+        """Close the resources of both entries, as far as that needs no waiting."""
 
     async def aclose(self) -> None:
-        """`close`, and wait for what has to be waited for."""
+        """`close`, and wait for the rest of the clean-up."""
         self.close()
 
     def abort(self) -> None:
@@ -437,10 +438,8 @@ class Exchange(AbstractContextManager[Parts]):
             raise
         request._opened.append(response)
         extensions = response.extensions
-        if has_connection(extensions) and not isinstance(extensions["connection"], SyncRawStream):
-            extensions = cast(
-                "ResponseExtensions", {**extensions, "connection": SyncRawStream(extensions["connection"])}
-            )
+        if has_connection(extensions):
+            extensions = blocking(extensions)
         plain = sync_pieces(response.stream, transport)
         return response.status_code, response.headers, plain, cast("SyncResponseExtensions", extensions)
 
@@ -450,6 +449,14 @@ class Exchange(AbstractContextManager[Parts]):
         waiting = self._request.release()
         if waiting:
             drive(_wait_for(waiting), self._served)
+
+
+def blocking(extensions: ResponseExtensions) -> ResponseExtensions:
+    """The same with a raw stream whose calls block, for the caller of a sync entry."""
+    connection: object = extensions["connection"]
+    if isinstance(connection, SyncRawStream):  # of a transport with entries of its own
+        return extensions
+    return cast("ResponseExtensions", {**extensions, "connection": SyncRawStream(extensions["connection"])})
 
 
 async def _wait_for(responses: list[TransportResponse]) -> None:

@@ -22,7 +22,7 @@ __all__ = ["LazyExtensions", "RequestExtensions", "ResponseExtensions", "SyncRes
 @public
 @resolvable
 class RequestExtensions(TypedDict, total=False):
-    """What a request may say beside method, URL, headers and body. A transport ignores what it does not know.
+    """Settings of a request beside method, URL, headers and body. A transport ignores unknown ones.
 
     Keys:
         timeout: as `ConnectionPool.request`. An app in this process is held to the read and the total timeout,
@@ -31,12 +31,12 @@ class RequestExtensions(TypedDict, total=False):
         max_body: the most bytes of the response's body; more is `LimitExceeded`.
         duplex: leave the request open: `connection` in the response sends the rest.
         trailers: pairs, or a callable that gives them when the body has been sent.
-        trace: called with a `TraceEvent` for everything that happens.
-        tag: anything that is to stand in the records of the request.
+        trace: called with a `TraceEvent` for each step. tag: any
+        value, which appears in the records of the request.
         sni_hostname: the name for SNI and the certificate, in place of the URL's host. Not beside an `SSLContext`.
         target: the request target, in place of the URL's path and query.
-        http_version: what a server that drives a transport received: "1.0", "1.1" or "2". For apps in this process.
-        client_addr: host and port of the client that such a server talks to. For apps in this process.
+        http_version: the version that a server which drives a transport received: "1.0", "1.1" or "2". For apps in this
+        process. client_addr: host and port of the client that such a server talks to. For apps in this process.
         mount_path: the part of the path that is the app's root, e.g. "/api". For apps in this process.
     """
 
@@ -70,7 +70,7 @@ class _ResponseFacts(TypedDict, total=False):
 @public
 @resolvable
 class ResponseExtensions(_ResponseFacts, total=False):
-    """What a response may say beside its status, headers and body. This is that of `arequest`.
+    """Facts of a response beside its status, headers and body. This is that of `arequest`.
 
     Keys:
         http_version: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
@@ -81,9 +81,9 @@ class ResponseExtensions(_ResponseFacts, total=False):
         informational: the 1xx responses that came before.
         info: how the response came about, see `ResponseInfo`.
         stream_id: the identifier of the HTTP/2 stream; absent over HTTP/1.1.
-        strict: True where the transport reads strictly: unusual content is an error for what decodes it. Else absent.
-        template, context: what an app in this process rendered; a list of them if there was more than one template.
-        debug: all that such an app said in `http.response.debug`.
+        strict: True where the transport reads strictly: unusual content is an error for its decoder. Else absent.
+        template, context: the template that an app in this process rendered, and its values; a list of them if there
+        was more than one template. debug: the whole content of such an app's `http.response.debug`.
     """
 
     connection: RawStream

@@ -1,4 +1,4 @@
-"""Faults on purpose: latency, errors, cut bodies and statuses, by rule and seed, to test what stands above."""
+"""Faults on purpose: latency, errors, cut bodies and statuses, by rule and seed, to test the code above."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _KINDS: Final[dict[str, tuple[type[HTTPCoreError], str]]] = {
 @resolvable
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One rule of `FaultInjection`: which requests, how often, and what happens to them.
+    """One rule of `FaultInjection`: which requests, how often, and their effect.
 
     Attributes:
         pattern: which URLs, as the patterns of `Mounts`. Default "all".
@@ -89,7 +89,7 @@ class FaultInjection(Middleware):
 
     Arguments:
         faults: the rules, in order.
-        transport: what lies below. Default None: an `HTTPTransport()`.
+        transport: the one below. Default None: an `HTTPTransport()`.
         seed: where the draws begin. Default 0.
     """
 

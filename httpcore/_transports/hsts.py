@@ -1,4 +1,4 @@
-"""HTTP Strict Transport Security (RFC 6797): hosts that asked for https get it, whatever the URL says."""
+"""HTTP Strict Transport Security (RFC 6797): hosts that require https get it, also for http URLs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class HSTS(Middleware):
     Port 80 becomes 443, another port stays. The memory is this object's alone.
 
     Arguments:
-        transport: what lies below. Default None: an `HTTPTransport()`.
+        transport: the one below. Default None: an `HTTPTransport()`.
         preload: hosts that are known from the start, with the names below them, and never forgotten.
         clock: gives seconds, and does not jump. Default: `time.monotonic`.
     """

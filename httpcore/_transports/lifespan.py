@@ -16,7 +16,7 @@ class Lifespan:
     """One run of the lifespan protocol, in a task of its own.
 
     Attributes:
-        state: what the app has put into `scope["state"]`, for each request.
+        state: the app's content of `scope["state"]`, for each request.
     """
 
     def __init__(self, app: ASGIApp, backend: Backend, *, required: bool) -> None:
@@ -34,8 +34,8 @@ class Lifespan:
         """Until the app has started.
 
         Raises:
-            LocalProtocolError: the app said that it could not start.
-            Exception: what the app raised, where a lifespan is required.
+            LocalProtocolError: the app reported that it could not start.
+            Exception: the app's own, where a lifespan is required.
         """
         self._task = spawn(self._run)
         while not (self._done or self._last):

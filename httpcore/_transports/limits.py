@@ -32,7 +32,7 @@ class RateLimit(Middleware):
         requests: how many requests, above 0.
         seconds: in how many seconds. Default 1.0.
         burst: how many may go at once after a rest. Default 1.
-        transport: what lies below. Default None: an `HTTPTransport()`.
+        transport: the one below. Default None: an `HTTPTransport()`.
 
     Raises:
         TypeError, ValueError: a number is none, or too small.
@@ -67,9 +67,9 @@ class RateLimit(Middleware):
         return await self.send(request)
 
     def _reserve(self, origin: str, now: float, longest: float | None) -> tuple[float, float]:
-        """The pause before a request's turn, and what the origin's time then is."""
+        """The pause before a request's turn, and the origin's time after it."""
         with self._lock:
-            # GCRA: one number for an origin says all, and to wait in order needs no queue.
+            # GCRA: one number for an origin is enough, and waiting in order needs no queue.
             begins = max(self._next.get(origin, now), now)
             pause = max(0.0, begins - self._ahead - now)
             if longest is not None and pause > longest:
@@ -100,7 +100,7 @@ class ConcurrencyLimit(Middleware):
 
     Arguments:
         limit: how many, from 1 up.
-        transport: what lies below. Default None: an `HTTPTransport()`.
+        transport: the one below. Default None: an `HTTPTransport()`.
 
     Raises:
         TypeError, ValueError: `limit` is no such number.
@@ -125,7 +125,7 @@ class ConcurrencyLimit(Middleware):
 
 
 class _Gate:
-    """Counts those that are in, and knows those that wait."""
+    """Counts the running requests, and keeps the waiting ones."""
 
     def __init__(self, limit: int) -> None:
         self.free = limit

@@ -33,7 +33,7 @@ class Middleware(Transport):
     returned may be closed before, with `await response.aclose()`.
 
     Arguments:
-        transport: what lies below. Closed with this one. Default None: an `HTTPTransport()`.
+        transport: the one below. Closed with this one. Default None: an `HTTPTransport()`.
     """
 
     def __init__(self, transport: Transport | None = None) -> None:

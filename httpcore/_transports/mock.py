@@ -39,7 +39,7 @@ class MockTransport(Transport):
             body (`for piece in stream` in a plain handler, `async for` in an async one), and the extensions. It returns
             a `Response`, a `TransportResponse`, or `(status_code, headers, stream, extensions)`. Or a table of routes:
             `{"GET /users": handler, "/ping": httpcore.Response(204)}`, where a path without a method stands for all
-            methods and a response for a handler that returns it; what is in no row gets 404.
+            methods and a response for a handler that returns it; any other request gets 404.
 
     Under `request` an async handler must not suspend: it ends with `RuntimeError`.
 

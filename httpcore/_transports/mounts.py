@@ -40,7 +40,7 @@ class Pattern(NamedTuple):
 
     @classmethod
     def of(cls, text: object) -> Pattern:
-        """The pattern that a key stands for.
+        """The pattern of a key.
 
         Raises:
             ValueError: it has another form.
@@ -71,7 +71,9 @@ class Pattern(NamedTuple):
 
     @property
     def order(self) -> tuple[bool, int, bool, bool]:
-        """Less is more specific: a port, then a longer host, then no wildcard in it, then a scheme."""
+        """The order of patterns; the more specific ones are smaller: a port, then a longer host, then no wildcard in
+        it, then a scheme.
+        """
         return self.port is None, -len(self.host), bool(self.under), not self.scheme
 
 
@@ -97,7 +99,7 @@ class Mounts(Transport):
 
     Arguments:
         mounts: transports by pattern. They are closed with this one.
-        transport: takes what no pattern matches. Default None: such a request is refused.
+        transport: for requests that no pattern matches. Default None: such a request is refused.
 
     Raises:
         TypeError, ValueError: a key is no pattern, two keys are the same one, or a value is no transport.

@@ -40,7 +40,7 @@ class HTTPTransport(Transport):
     Arguments:
         verify, cert: those of `SSLConfig`, where nothing else of it is needed; not beside `ssl`. Default: its defaults.
         pool: an existing `ConnectionPool` (for `arequest`) or `SyncConnectionPool` (for `request`) to send through. It
-            stays its owner's: closing the transport does not close it. No other argument may stand beside it.
+            stays its owner's: closing the transport does not close it. No other argument may be given with it.
         backend: as for the pools; one that blocks serves `request`, any other `arequest`.
         All others: as for `ConnectionPool`.
 
@@ -106,7 +106,7 @@ class HTTPTransport(Transport):
         self._limit = pool._max_body if isinstance(pool, ConnectionPool) else pool._pool._max_body
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
-        """Send the request over the network. Raises what `ConnectionPool.request` raises."""
+        """Send the request over the network. Raises as `ConnectionPool.request`."""
         pool = self._sync if request.is_sync else self._async
         if pool is None:
             pool = self._missing(request.is_sync)
@@ -132,6 +132,7 @@ class HTTPTransport(Transport):
             )
         pool = self.__dict__.setdefault("_made", self._make())  # of two threads one wins
         self._async = cast("ConnectionPool", pool)
+        # Closed before it was made: requests then end with PoolClosed, as for a pool that was there.
         if self._closed:
             self._async._close()
         return self._async
@@ -189,7 +190,7 @@ _PASSED = ("timeout", "ssl", "max_body", "duplex", "trailers", "trace", "tag", "
 
 
 def _options(extensions: RequestExtensions, pool: ConnectionPool) -> dict[str, Any]:
-    """The arguments of `ConnectionPool.request` that stand in the extensions."""
+    """The arguments of `ConnectionPool.request` that are in the extensions."""
     values = cast("Mapping[str, object]", extensions)
     found: dict[str, Any] = {name: values[name] for name in _PASSED if name in values}
     if "sni_hostname" in extensions:
@@ -270,6 +271,7 @@ class _Pieces:
                 self._trailers.extend(self._response.trailers)
             self._refresh()
             raise
+        # As sent, before any decoding: what is made of it is bounded by what reads it.
         if self._left is not None:
             self._left -= len(piece)
             if self._left < 0:

@@ -43,10 +43,11 @@ class RecordReplay(Middleware):
 
     Arguments:
         file: where they are; it need not be there yet.
-        transport: the real one, for what is recorded. Default None: an `HTTPTransport()`.
-        mode: "auto" replays what is in the file and records the rest; "replay" refuses the rest, so that nothing
+        transport: the real one, for recording. Default None: an `HTTPTransport()`.
+        mode: "auto" replays recorded requests and records the rest; "replay" refuses the rest, so that nothing
             reaches the network; "record" records all anew, into an empty file. Default "auto".
-        secrets: names of header fields and of query parameters whose values are not written: `***` stands in the file,
+        secrets: names of header fields and of query parameters whose values are not written: `***` replaces them in the
+        file,
             in the request's URL and in Location, Content-Location and Referer. Never written are fields that have
             authorization, cookie, token, secret, password, session, api-key, signature or credential in their names,
             nor the user name and password of a URL. Bodies are written as they are.

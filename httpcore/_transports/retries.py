@@ -22,14 +22,14 @@ def _drawn() -> float:
 
 @public
 class Retries(Middleware):
-    """Sends a request again where no connection could be made, or the status says "later"; see `RetryPolicy`.
+    """Sends a request again where no connection could be made, or the status means "later"; see `RetryPolicy`.
 
-    `HTTPTransport(retries=)` does the same inside the pool; this one also covers what stands between, such as mounts,
+    `HTTPTransport(retries=)` does the same inside the pool; this one also covers the layers between, such as mounts,
     apps in this process and fault injection. A total timeout in the request's extensions bounds all attempts together.
 
     Arguments:
         policy: a `RetryPolicy`, or how often a connection that could not be made is tried again.
-        transport: what lies below. Default None: an `HTTPTransport()`.
+        transport: the one below. Default None: an `HTTPTransport()`.
         draw: gives random numbers from 0 up to 1, for the jitter. Default: from the system.
 
     Raises:
@@ -53,7 +53,7 @@ class Retries(Middleware):
         policy = self._policy
         if policy is None:
             return await self.send(request)
-        # Completed once, for the decisions alone: idempotent or not, replayable or not; sent is what was given.
+        # Completed once, for the decisions alone: idempotent or not, replayable or not; the given request is sent.
         wire, backend = request.complete(), request.backend
         total = _Total(request, backend.now())
         retries = 0
@@ -108,7 +108,7 @@ class _Total:
         return None if self._config is None else self._ends - now
 
     def bound(self, now: float) -> None:
-        """The next attempt has what is left."""
+        """The next attempt has the rest."""
         config = self._config
         if config is not None:
             self._request.extensions["timeout"] = config.replace(total=max(self._ends - now, 1e-9))

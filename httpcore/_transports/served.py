@@ -23,5 +23,5 @@ def served_path(wire: Request, root: str) -> tuple[bytes, bytes, str]:
 
 
 def body_is_expected(method: bytes, status_code: int) -> bool:
-    """Whether a response has a body (RFC 9110, section 6.4.1): what an app gives else does not reach a client."""
+    """Whether a response has a body (RFC 9110, section 6.4.1): any other body of an app does not reach a client."""
     return method != b"HEAD" and status_code >= 200 and status_code not in (204, 304)

@@ -43,11 +43,11 @@ class WSGITransport(Transport):
 
     The request's body is streamed to the app, and the app's to the caller. Under `arequest` the app runs in worker
     threads, and an async body is collected before the app is called. `environ["httpcore.extensions"]` has the request's
-    extensions; what the app adds to it before its first byte is among the response's.
+    extensions; entries that the app adds before its first byte are among the response's.
 
     Arguments:
         app: the callable of PEP 3333.
-        raise_app_errors: whether what the app raises reaches the caller; False makes of it a response with status 500,
+        raise_app_errors: whether the app's exceptions reach the caller; False makes of it a response with status 500,
             or `RemoteProtocolError` when the response has begun, and writes the traceback to `errors`. Default True.
         mount_path: the app's root, for `SCRIPT_NAME`; the extension of that name goes before. Default "".
         client_addr: host and port of the client; the extension of that name goes before. Default 127.0.0.1, port 123.
@@ -211,7 +211,7 @@ class _Run:
             with self._lock:
                 self._running = False
                 closed = self._closed
-            # `close` came while the app ran, which no thread can stop: what it has is released when it returns.
+            # `close` came while the app ran, which no thread can stop: its resources are released when it returns.
             if closed:
                 self._release()
 

@@ -31,7 +31,7 @@ class Start(NamedTuple):
 
 
 class Drain(NamedTuple):
-    """Have a worker end its requests, and itself. `is_last`: no other is there to take what comes."""
+    """Have a worker end its requests, and itself. `is_last`: no other worker accepts connections."""
 
     number: int
     is_last: bool

@@ -1,7 +1,7 @@
 """What stands in front of the gateway in each worker: says whether it is ready, and sends clients away at its end.
 
-It also adds a Date where there is none (RFC 9110, section 6.6.1), which the server is told not to do, since it would
-add one to each response.
+It also adds a Date where there is none (RFC 9110, section 6.6.1), which the server is configured not to do, since it
+would add one to each response.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Gateway:
             -Host and -Proto.
         trace_method: whether TRACE is forwarded, with the cookies that it shows. Default False: 405.
         forward_date: whether the upstream's Date and Server are handed on. Default False, since servers add their own:
-            True for those that were told not to.
+            True for those that were configured not to.
         name: this gateway in Via, a token. A request that has it already came in a circle, and is answered with 508.
             Default: "gateway-" and a random number, which differs from process to process.
         on_request: called with each request as the upstream would get it, that of a WebSocket's handshake, too. It may
@@ -238,8 +238,7 @@ class Gateway:
         has_place = self._gate.enter()
         try:
             if not has_place:
-                turn.watch.rests()  # no upstream is to blame for the time in the queue
-                has_place = await self._gate.wait(self._limits.queue_wait)
+                has_place = await self._queued(turn)
                 if not has_place:
                     await turn.refuse(_FULL)
                     return
@@ -253,6 +252,17 @@ class Gateway:
                 self._gate.leave()
             turn.close()
             self._count(turn)
+
+    async def _queued(self, turn: Turn) -> bool:
+        """Wait for a place. Whether there was one in time."""
+        seconds = self._limits.queue_wait
+        turn.watch.rests()  # no upstream is to blame for the time in the queue
+        cancel = None if turn.upload is None else start(turn.upload.look_ahead(turn.request, seconds))
+        try:
+            return await self._gate.wait(seconds)
+        finally:
+            if cancel is not None:
+                cancel()
 
     async def _asked(self, turn: Turn) -> bool:
         """Call `on_request`: whether the request goes on."""
@@ -363,7 +373,7 @@ class Gateway:
                 return upstream.pool._forward(asked, self._config)  # internal: all of it is checked
         sender, duplex = upstream.sender, upload is not None and upload.is_stream
         given = request.method, upstream.url, request.headers, body, True
-        # What a caller made in place of a pool need not know of traces.
+        # An object that a caller made in place of a pool need not support traces.
         if turn.hints is not None and isinstance(sender, ConnectionPool):
             return sender.request(*given, target=target, timeout=self._config, duplex=duplex, trace=turn.hints)
         return sender.request(*given, target=target, timeout=self._config, duplex=duplex)
@@ -469,8 +479,8 @@ def _log_request(log: logging.Logger, turn: Turn) -> None:
     path = given.target.partition(b"?")[0].decode("ascii", "replace")
     ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
     name = turn.upstream.name if turn.upstream is not None else "-"
-    said = given.client or "-", given.method, path, turn.status, ended, name, _request_id(given.headers)
-    log.handle(log.makeRecord(log.name, logging.INFO, __file__, _LINE, "%s %s %s %d%s %s%s", said, None, _NAME))
+    values = given.client or "-", given.method, path, turn.status, ended, name, _request_id(given.headers)
+    log.handle(log.makeRecord(log.name, logging.INFO, __file__, _LINE, "%s %s %s %d%s %s%s", values, None, _NAME))
 
 
 _NAME: Final = _log_request.__name__

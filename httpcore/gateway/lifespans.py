@@ -22,7 +22,7 @@ class _Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def tell(self, kind: str) -> Message | None:
-        """Tell the app that this begins; its answer, or None where it knows of no lifespan."""
+        """Notify the app of the start; its answer, or None if it does not support lifespan."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         self._to_app.put_nowait({"type": kind})
@@ -30,7 +30,7 @@ class _Lifespan:
         return None if answer["type"] == "unknown" else answer
 
     async def _run(self) -> None:
-        with suppress(Exception):  # by which ASGI has an app say that it knows of no lifespan
+        with suppress(Exception):  # with which an ASGI app shows that it does not support lifespan
             await self._app(self._scope, self._to_app.get, self._from_app.put)
         while True:
             self._from_app.put_nowait({"type": "unknown"})

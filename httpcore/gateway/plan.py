@@ -31,7 +31,7 @@ _ONE_HOP: Final = frozenset(
 )
 _NOTED: Final = _ONE_HOP | CLAIMS | frozenset((b"host", b"content-length", b"cookie", b"via", b"max-forwards"))
 _NO_OPTION: Final = frozenset((b"close", b"keep-alive", b""))
-# A peer that names these in Connection would change how the message is read, or what the next hop is told.
+# A peer that names these in Connection would change how the message is read, or the fields that the next hop receives.
 _NEVER_NAMED: Final = frozenset((b"content-length", b"host", b"via"))
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 _NO_TRAILER: Final = frozenset(b"content-encoding content-length content-type date server set-cookie via".split())
@@ -42,7 +42,7 @@ _NOT_ALLOWED: Final = Refusal(405, "this gateway forwards neither CONNECT nor TR
 _LOOP: Final = Refusal(508, "the request has passed this gateway before")
 _BAD_HOST: Final = Refusal(400, "expected one Host field with a host name")
 _BAD_CODING: Final = Refusal(501, "expected no transfer coding but chunked")
-_BAD_FRAMING: Final = Refusal(400, "the length of the body is not told in a way that all agree on")
+_BAD_FRAMING: Final = Refusal(400, "the length of the body is ambiguous")
 _BAD_FORWARDS: Final = Refusal(400, "expected a number in Max-Forwards")
 _OUTSIDE: Final = Refusal(400, "the path leads out of what this gateway forwards")
 _OPTIONS: Final = Refusal(200, "", (ALLOW,))
@@ -114,7 +114,10 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
     if method == "CONNECT" or (method == "TRACE" and not trust.traces):
         return _NOT_ALLOWED
     version: str = scope["http_version"]
+    # One pass over the fields: what no rule is about goes on as it is.
     headers, noted = _sorted(scope["headers"])
+    # First, since a field that Connection names is for this hop, whatever rule it has otherwise (RFC 9110, section
+    # 7.6.1).
     if b"connection" in noted:
         _remove_named(headers, noted)
     path: bytes | None = scope.get("raw_path")
@@ -230,6 +233,7 @@ def _made(
     trust: Trust,
     claims: Noted | None,
 ) -> Headers:
+    # RFC 9110, section 7.6.3: a gateway must add itself, and by this a loop is found.
     via = b"via", _via(before, version, trust.name)
     return [via, *written(peer.encode("latin-1", "replace"), host, SCHEMES.get(scheme, b"http"), trust.written, claims)]
 
@@ -300,6 +304,7 @@ def _host(version: str, noted: Noted, authority: bytes | None) -> bytes | Refusa
     values = noted.get(b"host", ())
     if version != "1.1" and not any(values):  # granian gives an empty one
         return authority
+    # RFC 9112, section 3.2: 400 for none, several, or one that is no host.
     if len(values) != 1 or not hosts[values[0]]:
         return _BAD_HOST
     return values[0] if authority is None else authority
@@ -312,6 +317,7 @@ def _framing(version: str, noted: Noted) -> tuple[bool, int | None] | Refusal:
             return _BAD_CODING
         # HTTP/1.0 has no transfer codings, HTTP/2 forbids the field (RFC 9112, section 6.1; RFC 9113, section 8.2.2).
         return (True, None) if version == "1.1" else _BAD_FRAMING
+    # Equal ones that are repeated are one (RFC 9110, section 8.6); differing ones are an attempt at smuggling.
     values = {value.strip(b" \t") for value in b",".join(noted[b"content-length"]).split(b",")}
     value = values.pop()
     if values or not _NUMBER.fullmatch(value):

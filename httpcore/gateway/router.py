@@ -63,6 +63,6 @@ class Router:
         return self._default or _NOT_FOUND
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The start and the end, for each app in turn; one that knows of none is left out."""
+        """The start and the end, for each app in turn; one without lifespan support is left out."""
         apps = [app for _, app in self._apps] + ([self._default] if self._default is not None else [])
         await Lifespans(apps, scope).run(receive, send)

@@ -71,6 +71,20 @@ class Upload:
         self.is_stream = True
         return self
 
+    async def look_ahead(self, request: Forward, seconds: float) -> None:
+        """Take the first message while the request waits in the queue: mostly it is the whole body, and behind it a
+        client's leaving can be noticed. Cancelled, it leaves the message to `content`.
+        """
+        if not self._looks(request):
+            return
+        self._first = await self._messages.next(seconds)
+        if self._first is None:
+            return
+        if self._first["type"] == "http.disconnect":
+            self._watch.left()
+        elif not self._first.get("more_body"):
+            self._watch.body_is_here()
+
     def _looks(self, request: Forward) -> bool:
         if request.expects:  # to receive is to ask the client for its body, which the upstream has not done yet
             return False

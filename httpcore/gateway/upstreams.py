@@ -21,7 +21,7 @@ class UpstreamState:
         sender: its pool.
         pool: the same where it is one of ours, and not another object with its methods.
         place: its URL without the path, as a value.
-        member: what balance and health know of it.
+        member: its state for balance and health.
         requests, failures: as in `UpstreamStats`.
     """
 
@@ -34,7 +34,7 @@ class UpstreamState:
         self.prefix: bytes = upstream.prefix
         self.place: URL = URL.parse(self.url)
         self.sender: Sender = upstream.sender()
-        self.pool = self.sender if type(self.sender) is ConnectionPool else None
+        self.pool: ConnectionPool | None = self.sender if type(self.sender) is ConnectionPool else None
         self.member: Member = Member(upstream.weight, health)
         self.requests: int = 0
         self.failures: int = 0

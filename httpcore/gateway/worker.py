@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -204,8 +205,18 @@ def _is_news(record: logging.LogRecord) -> bool:
     return record.msg != "ASGI callable returned without completing response."
 
 
+def raise_descriptors() -> None:
+    """To as many as the system allows: a stream takes two of them, and many systems begin with 1,024, for the sake of
+    programs that use `select`, which this one does not.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):  # macOS allows no more than a constant, and tells none
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(listener: str, channel: str) -> int:
     """Run one worker; its exit status."""
+    raise_descriptors()
     with socket.socket(fileno=int(listener)) as accepting, socket.socket(fileno=int(channel)) as connection:
         with connection.makefile("rb") as lines:
             given = json.loads(lines.readline())  # nothing else is sent before the worker is ready

@@ -568,7 +568,7 @@ def test_a_reset_behind_the_head_of_a_message_ends_the_read(run: Any, listener: 
 # Taking and watching.
 
 
-def test_take_sees_what_the_loop_was_too_busy_to_tell(run: Any, listener: Any) -> None:
+def test_take_returns_bytes_that_the_loop_has_not_reported(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             assert pair.stream.take() is None
@@ -589,7 +589,7 @@ def test_take_sees_what_the_loop_was_too_busy_to_tell(run: Any, listener: Any) -
     run(main)
 
 
-def test_take_tells_a_reset_as_an_error(run: Any, listener: Any) -> None:
+def test_take_raises_a_reset_as_an_error(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             pair.reset()
@@ -641,7 +641,7 @@ def test_watch_is_silent_beside_a_reader_and_after_it_was_ended(run: Any, listen
 
 
 @pytest.mark.parametrize("turns_before", range(4))
-def test_watch_reports_input_that_came_for_a_cancelled_reader(run: Any, listener: Any, turns_before: int) -> None:
+def test_watch_reports_input_for_a_cancelled_reader(run: Any, listener: Any, turns_before: int) -> None:
     async def main() -> None:
         called = asyncio.Event()
         with await connect(listener) as pair:
@@ -692,7 +692,7 @@ def test_a_reader_whose_bytes_another_took_waits_on(run: Any, listener: Any) -> 
     run(main)
 
 
-def test_watch_tells_also_of_what_had_come_before(run: Any, listener: Any) -> None:
+def test_watch_reports_bytes_received_before_it(run: Any, listener: Any) -> None:
     async def main() -> None:
         called = asyncio.Event()
         with await connect(listener) as pair:
@@ -722,7 +722,7 @@ def test_a_watcher_may_close_the_stream(run: Any, listener: Any) -> None:
 # Writing.
 
 
-def test_upload_lets_other_tasks_run_and_takes_no_byte_too_early(run: Any, listener: Any) -> None:
+def test_upload_lets_other_tasks_run_and_reads_no_byte_early(run: Any, listener: Any) -> None:
     async def main() -> None:
         with await connect(listener) as pair:
             sent = got = 0

@@ -207,7 +207,7 @@ def test_small_exchanges_that_never_wait_let_others_run() -> None:
 
 
 @pytest.mark.parametrize("kind", [ReadError, WriteError])
-def test_closing_ends_what_waits_in_another_task(kind: type[Exception]) -> None:
+def test_closing_ends_waits_in_another_task(kind: type[Exception]) -> None:
     async def main() -> None:
         async with connected() as (stream, _):
             await fill(stream)

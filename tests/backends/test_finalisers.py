@@ -71,7 +71,7 @@ def interrupted(act: Callable[[], object], line: int) -> bool:
 
 
 def interrupted_and_kept(act: Callable[[], object], line: int) -> tuple[bool, object]:
-    """The same, and the KeyboardInterrupt, which keeps all that was on the stack alive; or what `act` returned."""
+    """The same, and the KeyboardInterrupt, which keeps all objects of the stack alive; or the result of `act`."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:

@@ -146,7 +146,7 @@ def test_everything_else_is_a_name(host: str) -> None:
 # Answers.
 
 
-def test_a_name_that_the_system_knows_is_resolved() -> None:
+def test_a_name_in_the_system_is_resolved() -> None:
     addresses = resolve("localhost", LONG)
     assert set(addresses) <= {"127.0.0.1", "::1"}
     assert addresses
@@ -185,7 +185,7 @@ def test_unknown_name_is_a_connect_error_with_the_systems_reason(answer: Any, th
 
 
 @pytest.mark.parametrize("host", ["☃.example", "a\0b", "x" * 300, "a..b"])
-def test_what_cannot_be_a_name_is_a_connect_error(host: str) -> None:
+def test_an_impossible_name_is_a_connect_error(host: str) -> None:
     with pytest.raises(ConnectError, match=r"does not resolve: .+"):
         resolve(host, LONG)
 

@@ -51,7 +51,7 @@ def test_input_from_before_a_failed_write_is_kept_in_order(pair: Pair) -> None:
     assert bytes(found) == sent
 
 
-def test_little_is_asked_for_until_as_much_has_come(pair: Pair) -> None:
+def test_a_first_read_is_small_until_its_size_has_been_received(pair: Pair) -> None:
     descriptor, theirs = pair
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PIECE)
     sock: socket.socket = descriptor.sock

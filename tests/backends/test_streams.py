@@ -176,7 +176,7 @@ def test_a_read_returns_at_most_the_size_and_the_next_goes_on(run: Any, listener
     assert run(main) == [b"ab", b"cde", b"f"]
 
 
-def test_a_read_returns_at_most_one_piece_whatever_is_asked_for(run: Any, listener: Any) -> None:
+def test_a_read_returns_at_most_one_piece(run: Any, listener: Any) -> None:
     sent = os.urandom(5 * PIECE + 1)
 
     async def main(backend: Any) -> list[bytes]:
@@ -272,7 +272,7 @@ def test_take_gives_the_received_bytes_or_nothing_or_the_end(run: Any, listener:
     assert run(main) == [None, b"abc", None, b"", b""]
 
 
-def test_is_quiet_takes_nothing_and_says_the_same_twice(run: Any, listener: Any) -> None:
+def test_is_quiet_reads_nothing_and_repeats_its_result(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> Any:
         with await connect(backend, listener) as peer:
             quiet = peer.stream.is_quiet
@@ -483,7 +483,7 @@ def test_take_gives_received_data_after_failed_write_and_raises(run: Any, listen
     assert run(main) == b"the end"
 
 
-def test_end_tells_the_peer_and_reading_goes_on(run: Any, listener: Any) -> None:
+def test_end_notifies_the_peer_and_reading_continues(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> bytes:
         with await connect(backend, listener) as peer:
             assert await peer.stream.write_some(b"question", LONG) == 8
@@ -500,7 +500,7 @@ def test_end_tells_the_peer_and_reading_goes_on(run: Any, listener: Any) -> None
 # Closing.
 
 
-def test_a_closed_stream_raises_and_still_knows_its_peer(run: Any, listener: Any) -> None:
+def test_a_closed_stream_raises_and_still_has_its_peer(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             before = peer.stream.info()
@@ -558,7 +558,7 @@ def _end_the_child(stream: Any) -> None:
 # Connecting.
 
 
-def test_info_tells_both_ends_from_memory(run: Any, listener: Any) -> None:
+def test_info_returns_both_ends_from_memory(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             info = peer.stream.info()
@@ -744,7 +744,7 @@ def test_a_running_runtime_is_current_and_its_clock_goes_on(run: Any) -> None:
 # The plain write.
 
 
-def test_give_hands_over_what_there_is_room_for_and_never_waits(run: Any, listener: Any) -> None:
+def test_give_writes_as_much_as_fits_and_never_waits(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> tuple[list[int], int]:
         with await connect(backend, listener) as peer:
             given = [peer.stream.give(b"hello")]
@@ -883,7 +883,7 @@ async def fill(backend: Any, stream: Any) -> None:
 
 
 @pytest.mark.parametrize("limit", [LONG, None])
-def test_wake_ends_what_waits_as_if_its_time_were_over(run: Any, listener: Any, limit: float | None) -> None:
+def test_wake_ends_a_wait_as_if_its_time_were_over(run: Any, listener: Any, limit: float | None) -> None:
     async def main(backend: Any) -> None:
         with await connect(backend, listener) as peer:
             assert peer.stream.can_wake is (backend.name != "threads")

@@ -87,7 +87,7 @@ def test_verbose_shows_each_attempt_and_each_redirect() -> None:
     ]
 
 
-def test_verbose_hides_credentials_unless_they_are_asked_for() -> None:
+def test_verbose_shows_credentials_only_on_request() -> None:
     answer = ok(b"", b"Set-Cookie: session=hush")
     given = ["-u", "me:hush", "-H", "Cookie: a=hush", "-H", "X-Api-Key: hush"]
     once, twice = answered(answer, "-v", *given), answered(answer, "-vv", *given)
@@ -125,7 +125,7 @@ def test_a_hostile_head_cannot_steer_the_terminal() -> None:
     assert "\nX-A: \\x9b2J \\u202e \\xff" in out
 
 
-def test_a_hostile_head_is_written_to_a_file_as_it_came(tmp_path: Path) -> None:
+def test_a_hostile_head_is_written_to_a_file_unchanged(tmp_path: Path) -> None:
     assert FIELDS in answered(FIELDS, "-i").out
     answered(FIELDS, "-i", "-o", str(tmp_path / "out"))
     assert FIELDS in (tmp_path / "out").read_bytes()
@@ -162,7 +162,7 @@ def test_a_body_on_a_terminal_is_decoded_by_its_charset() -> None:
         assert on_a_terminal(server.url)[1] == "Gr\ufffd\ufffde"
 
 
-def test_a_binary_body_goes_to_a_terminal_only_when_asked_for() -> None:
+def test_a_binary_body_goes_to_a_terminal_only_on_request() -> None:
     body = b"\x89PNG\0\x1b[2J"
     with ScriptedServer(answering(ok(body))) as server:
         status, out, _ = on_a_terminal(server.url)
@@ -222,12 +222,12 @@ def test_a_file_whose_reading_fails_has_the_same_status() -> None:
         assert ran.err.endswith("Input/output error\n")
 
 
-def test_silent_shows_no_error_unless_it_is_asked_for() -> None:
+def test_silent_shows_errors_only_on_request() -> None:
     assert answered(b"", "-s").err == ""
     assert answered(b"", "-sS").err.startswith("httpcore: (52) ")
 
 
-def test_the_password_is_asked_for_where_it_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_prompts_for_a_missing_password(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def answer(prompt: str) -> str:
@@ -247,6 +247,41 @@ def test_a_password_that_is_not_typed_is_an_error_of_usage(monkeypatch: pytest.M
     ran = answered(ok(), "-u", "me")
     assert ran.status == Exit.USAGE
     assert ran.err == "httpcore: (2) -u: expected USER:PASSWORD or a typed password, got the end of the input\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a session without a terminal is one of POSIX")
+@pytest.mark.parametrize("stdin", ["</dev/null", "<&-", "</dev/zero"])
+def test_without_a_terminal_a_password_is_not_asked_for(stdin: str) -> None:
+    command = f'exec "$0" -W error -m httpcore -u "me:" -u me http://127.0.0.1:9/ {stdin}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable], capture_output=True, cwd=PROJECT, start_new_session=True, timeout=30
+    )
+    assert done.returncode == Exit.USAGE
+    expected = "-u: expected a password: give USER:PASSWORD, or run in a terminal"
+    assert done.stderr.decode() == f"httpcore: (2) {expected}\n"
+    assert done.stdout == b""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are of POSIX")
+def test_a_password_is_typed_on_the_terminal_beside_stdin(tmp_path: Path) -> None:
+    """stdin is the body; the terminal is asked, and does not show what is typed."""
+    ours, theirs = os.openpty()
+    take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    command = 'exec "$0" -m httpcore -vv -u me -d @- "$1" </dev/null 2>"$2" >/dev/null'
+    with ScriptedServer(answering(ok())) as server:
+        words = ["/bin/sh", "-c", command, sys.executable, server.url, str(tmp_path / "err")]
+        process = subprocess.Popen(
+            [sys.executable, "-c", take, *words], stdin=theirs, cwd=PROJECT, start_new_session=True
+        )
+        shown = b""
+        while b"Password of me: " not in shown:
+            shown += os.read(ours, 1000)
+        os.write(ours, b"sesame\n")
+        assert process.wait(30) == 0
+    os.close(theirs)
+    os.close(ours)
+    assert b"sesame" not in shown
+    assert "> Authorization: Basic bWU6c2VzYW1l" in (tmp_path / "err").read_text()
 
 
 # The bar of progress.
@@ -280,7 +315,7 @@ def test_progress_makes_room_for_the_lines_of_verbose() -> None:
     assert "upload [#" in err
 
 
-def test_an_error_has_a_line_of_its_own_below_the_bar(tmp_path: Path) -> None:
+def test_an_error_has_its_line_below_the_bar(tmp_path: Path) -> None:
     def script(peer: Peer) -> None:
         peer.head()
         peer.exactly(6)

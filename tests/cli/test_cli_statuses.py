@@ -79,7 +79,7 @@ def test_an_unreadable_certificate_is_named() -> None:
     assert certificate_lines(httpcore.ResponseInfo()) == []
 
 
-def test_http2_is_spoken_and_shown(hypercorn: Ports) -> None:
+def test_http2_is_used_and_shown(hypercorn: Ports) -> None:
     ran = command(f"http://127.0.0.1:{hypercorn.plain}/trailers", "-i", "-v", "--http2", "-H", "TE: trailers")
     assert ran.status == 0
     assert ran.out.startswith(b"HTTP/2 200 \r\n")

@@ -159,7 +159,7 @@ def test_the_image_is_xml_whose_rows_stand_apart_and_inside() -> None:
     assert "1.00 s failed" in [text for _, _, text in texts(image)]
 
 
-def test_what_a_url_says_is_text_in_the_image() -> None:
+def test_a_url_is_text_in_the_image() -> None:
     hostile = Exchange("GET", "http://a.test/<script>&\"'\x1b\0\ud800", 0.0, 0.0, "20]]>0", (Span("wait", 0.0, 0.0),))
     image = ElementTree.fromstring(svg_of([hostile]))
     assert not list(image.iter(f"{SVG}script"))

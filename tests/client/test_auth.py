@@ -234,7 +234,7 @@ def test_digest_ends_though_each_nonce_is_stale() -> None:
     assert counts(sent_by(DigestAuth("u", "p"), *stale)) == ["-", "n0 1", "n1 1"]
 
 
-def test_digest_uses_the_next_nonce_that_the_server_says() -> None:
+def test_digest_uses_the_next_nonce_of_the_server() -> None:
     auth = DigestAuth("u", "p")
     noted = ClientResponse(200, headers={"authentication-info": 'nextnonce="n2", qop=auth'})
     assert counts(sent_by(auth, asks(), noted)) == ["-", "n1 1"]
@@ -362,7 +362,7 @@ def test_flows_at_once_each_answer_their_own_challenge() -> None:
     assert counts(sent_by(auth, OK)) == ["n99 2"]
 
 
-def test_the_body_is_asked_for_where_its_hash_may_be_wanted() -> None:
+def test_the_body_is_read_where_its_hash_may_be_needed() -> None:
     assert DigestAuth("u", "p", integrity=True).needs_request_body
     assert not DigestAuth("u", "p").needs_request_body
     request = Request("PUT", "http://a.test/", content=iter([b"x"]))

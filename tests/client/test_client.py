@@ -170,6 +170,30 @@ def test_an_unknown_keyword_is_an_error_before_anything_is_sent(site: Site, runt
     assert not site.log
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("body", "content="),
+        ("cert", "ssl=SSLConfig(cert="),
+        ("proxies", "Client(proxy="),
+        ("proxy", "Client(proxy="),
+        ("retries", "Client(transport=HTTPTransport(retries="),
+        ("trust_env", "Client(trust_env="),
+        ("verify", "ssl=SSLConfig(verify="),
+    ],
+)
+def test_a_keyword_of_elsewhere_names_its_place(name: str, expected: str) -> None:
+    with httpcore.Client(trust_env=False) as http:
+        calls: list[Any] = [http.get, http.post, http.stream, httpcore.get]
+        for call in calls:
+            url = ("GET", "http://a.test/") if call == http.stream else ("http://a.test/",)
+            with pytest.raises(TypeError) as caught:
+                call(*url, **{name: False})
+            assert str(caught.value).startswith(
+                f"unexpected keyword argument {name!r} of a request: expected {expected}"
+            )
+
+
 @each_runtime
 def test_send_adds_nothing_and_prepare_request_adds_clients_part(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
@@ -209,7 +233,7 @@ def test_cookies_are_kept_and_those_of_a_call_are_not(site: Site, runtime: Runti
 
 
 @each_runtime
-def test_what_a_response_says(site: Site, runtime: Runtime) -> None:
+def test_the_values_of_a_response(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             response = await http.get(f"{site.url}/x#f")
@@ -353,6 +377,34 @@ def test_a_stream_left_early_frees_its_connection(runtime: Runtime) -> None:
         runtime.run(main)
 
 
+@each_runtime
+def test_a_raw_stream_of_a_client_is_used_as_its_calls_are(runtime: Runtime) -> None:
+    """Of a `Client` it blocks, of an `AsyncClient` it is awaited; as behind the two entries of a transport."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n")
+        peer.send(peer.exactly(4))
+
+    async def main() -> None:
+        async with client(runtime) as http:
+            response = await http.get(server.url, headers={"Upgrade": "echo", "Connection": "upgrade"})
+            raw = response.extensions["connection"]
+            if runtime.name == "threads":
+                with raw:
+                    raw.send(b"ping")
+                    assert raw.recv() == b"ping"
+            else:
+                async with raw:
+                    await raw.send(b"ping")
+                    assert await raw.recv() == b"ping"
+            stats = [stats for stats in http.transport.stats() if stats is not None][-1]
+            assert stats.leased == 0
+
+    with ScriptedServer(script) as server:
+        runtime.run(main)
+
+
 # Progress.
 
 
@@ -416,7 +468,7 @@ def test_hooks_that_are_none_are_refused() -> None:
 # Transports.
 
 
-def test_dispatch_is_older_name_of_transport_and_takes_a_pool(site: Site) -> None:
+def test_dispatch_is_transports_older_name_and_accepts_a_pool(site: Site) -> None:
     with httpcore.SyncConnectionPool() as pool:
         with httpcore.Client(dispatch=pool) as http:
             assert http.get(site.url).content == b"ok"
@@ -477,7 +529,7 @@ def test_many_at_once_share_a_client(site: Site, runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_closed_client_says_so(site: Site, runtime: Runtime) -> None:
+def test_a_closed_client_refuses_requests(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         http = client(runtime)
         async with http:

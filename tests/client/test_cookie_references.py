@@ -268,7 +268,7 @@ def test_cookies_follow_rfc_6265bis(name: str) -> None:
 
 
 @each_conversation
-def test_tough_cookie_agrees_or_a_standard_says_why(name: str, tough: ToughCookie) -> None:
+def test_tough_cookie_agrees_or_a_standard_explains_why(name: str, tough: ToughCookie) -> None:
     steps, answers = CONVERSATIONS[name]
     theirs = tough.play(steps, time.time())
     assert theirs == (TOUGH_COOKIE[name][0] if name in TOUGH_COOKIE else answers)
@@ -276,7 +276,7 @@ def test_tough_cookie_agrees_or_a_standard_says_why(name: str, tough: ToughCooki
 
 
 @each_conversation
-def test_http_cookiejar_agrees_or_a_standard_says_why(name: str) -> None:
+def test_http_cookiejar_agrees_or_a_standard_explains_why(name: str) -> None:
     steps, answers = CONVERSATIONS[name]
     theirs = cookiejar(steps)
     assert theirs == (COOKIEJAR[name][0] if name in COOKIEJAR else answers)

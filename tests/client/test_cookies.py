@@ -110,7 +110,7 @@ def test_several_cookies_of_a_name_are_a_conflict_with_advice() -> None:
     assert list(cookies) == ["b"]
 
 
-def test_a_cookie_of_a_server_takes_the_place_of_the_callers() -> None:
+def test_a_servers_cookie_replaces_the_callers() -> None:
     cookies = Cookies({"a": "mine", "b": "2"})
     cookies.extract(HOST, received("a=theirs"))
     assert cookies["a"] == "theirs"
@@ -128,7 +128,7 @@ def test_a_cookie_for_every_host_is_sent_once() -> None:
         assert Cookies({"a": "b"}).header(f"http://{host}/") == b"a=b"
 
 
-def test_cookies_can_be_asked_by_domain_and_path() -> None:
+def test_cookies_can_be_found_by_domain_and_path() -> None:
     cookies = jar("http://www.example.com/x/y", "a=1; Domain=example.com", "b=2; Path=/", "c=3")
     cookies.set("d", "4", domain="EXAMPLE.org", path="/z")
     assert cookies.domains() == ["example.com", "www.example.com", "example.org"]
@@ -143,7 +143,7 @@ def test_cookies_can_be_asked_by_domain_and_path() -> None:
     assert cookies.select() == []
 
 
-def test_what_a_caller_sets_is_sent_where_it_says() -> None:
+def test_a_callers_cookie_is_sent_to_its_domain_and_path() -> None:
     cookies = Cookies()
     cookies.set("below", "1", domain="example.com")
     cookies.set("only", "2", domain="example.com", host_only=True)
@@ -170,7 +170,7 @@ def test_what_a_caller_sets_is_sent_where_it_says() -> None:
     ],
     ids=ascii,
 )
-def test_what_cannot_be_sent_is_refused_and_not_repeated(wrong: dict[str, str]) -> None:
+def test_unsendable_values_are_refused_and_not_shown(wrong: dict[str, str]) -> None:
     cookies = Cookies()
     with pytest.raises(LocalProtocolError, match=r"cookie.*expected") as caught:
         cookies.set(**{"name": "s3cret", "value": "s3cret", **wrong})  # type: ignore[arg-type]
@@ -280,7 +280,7 @@ def test_the_callers_own_cookies_have_no_limit_of_a_domain() -> None:
     assert Cookies(own) == own
 
 
-def test_what_has_expired_goes_first() -> None:
+def test_expired_cookies_are_removed_first() -> None:
     cookies = jar(HOST, "old=1", *[f"n{number}=1; Max-Age=10" for number in range(49)], now=NOW)
     cookies.extract(HOST, received("new=1"), now=NOW + 20)
     assert [cookie.name for cookie in cookies.select()] == ["old", "new"]
@@ -608,7 +608,7 @@ def test_threads_share_cookies() -> None:
 )
 @example(["=a=b", "c"], HOST)
 @example(["a=\ud800"], HOST)
-def test_whatever_a_server_sets_is_a_header_that_can_be_sent(fields: list[str], url: str) -> None:
+def test_any_cookie_of_a_server_makes_a_sendable_header(fields: list[str], url: str) -> None:
     octets = [field.encode("utf-8", "surrogatepass") for field in fields]
     cookies = jar(url, *octets)
     sent = cookies.header(url)

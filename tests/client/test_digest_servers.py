@@ -109,7 +109,7 @@ def test_a_stale_nonce_of_apache_is_replaced(runtime: Runtime, apache: str) -> N
 
 
 @each_runtime
-def test_apache_says_the_next_nonce_and_proves_itself(runtime: Runtime, apache: str) -> None:
+def test_apache_sends_the_next_nonce_and_proves_itself(runtime: Runtime, apache: str) -> None:
     async def body() -> None:
         auth = DigestAuth("Aladdin", PEOPLE["Aladdin"])
         async with runtime.pool() as pool:

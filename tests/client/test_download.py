@@ -169,7 +169,7 @@ def test_a_part_that_begins_elsewhere_is_an_error(flaky: Flaky, runtime: Runtime
 
 
 @each_runtime
-def test_all_that_was_there_is_taken_for_the_whole(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
+def test_a_complete_body_in_hand_is_the_whole_body(flaky: Flaky, runtime: Runtime, tmp_path: Path) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             await begin(http, flaky, tmp_path / "file")
@@ -184,7 +184,7 @@ def test_all_that_was_there_is_taken_for_the_whole(flaky: Flaky, runtime: Runtim
 
 @each_runtime
 @pytest.mark.parametrize("tag", [b'W/"weak"', None])
-def test_nothing_is_kept_that_cannot_be_gone_on_with(
+def test_a_part_that_cannot_be_resumed_is_not_kept(
     flaky: Flaky, runtime: Runtime, tmp_path: Path, tag: bytes | None
 ) -> None:
     async def main() -> None:

@@ -59,7 +59,7 @@ class Signed(httpcore.Auth):
 
 
 @each_runtime
-def test_a_flow_may_ask_another_url_and_read_responses(site: Site, runtime: Runtime) -> None:
+def test_a_flow_may_send_other_requests_and_read_responses(site: Site, runtime: Runtime) -> None:
     url, log = site
 
     async def main() -> None:
@@ -117,7 +117,7 @@ def test_a_flow_that_fails_releases_its_response(site: Site, runtime: Runtime) -
 
 
 @each_runtime
-def test_a_body_that_is_gone_cannot_answer_a_refusal(site: Site, runtime: Runtime) -> None:
+def test_a_consumed_body_cannot_be_sent_after_a_refusal(site: Site, runtime: Runtime) -> None:
     url, log = site
 
     async def main() -> None:
@@ -147,7 +147,7 @@ def test_a_hook_that_fails_releases_its_response(site: Site, runtime: Runtime) -
     runtime.run(main)
 
 
-def test_what_may_be_changed_in_a_client(site: Site) -> None:
+def test_the_settings_of_a_client_that_may_be_changed(site: Site) -> None:
     url, log = site
     with httpcore.Client(trust_env=False) as http:
         http.headers = {"X-A": "1"}

@@ -145,7 +145,7 @@ def nested(depth: int) -> object:
     return value
 
 
-def test_what_json_cannot_say_is_refused_by_type() -> None:
+def test_values_outside_json_are_refused_by_type() -> None:
     with pytest.raises(LocalProtocolError, match="json cannot be encoded: Object of type bytes"):
         encode_json({"a": b"secret-value"})
     with pytest.raises(LocalProtocolError, match="json has a str with a lone surrogate") as raised:

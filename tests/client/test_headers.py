@@ -58,7 +58,7 @@ def test_several_fields_are_one_value_but_cookies_are_not() -> None:
     assert (len(headers), len(headers.raw)) == (2, 4)
 
 
-def test_values_are_text_in_whatever_they_are_encoded() -> None:
+def test_values_are_text_in_any_encoding() -> None:
     headers = Headers([("a", b"\xc3\xbc"), ("b", b"\xfc"), ("c", "x")])
     assert [headers[name] for name in "abc"] == ["\xfc", "\xfc", "x"]
 
@@ -98,7 +98,7 @@ def test_copies_and_received_headers_are_left_alone() -> None:
     assert headers.raw == [(b"b", b"5"), (b"c", b"4")]
 
 
-def test_headers_are_equal_by_fields_whatever_the_case() -> None:
+def test_headers_are_equal_by_fields_in_any_case() -> None:
     assert Headers({"A": "b"}) == Headers({"a": "b"})
     assert Headers({"A": "b"}) != Headers({"a": "B"})
     assert Headers([("a", "1"), ("b", "2")]) != Headers([("b", "2"), ("a", "1")])
@@ -117,7 +117,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED, ids=ascii)
-def test_what_cannot_be_sent_is_refused_wherever_it_is_set(name: str, value: str) -> None:
+def test_unsendable_values_are_refused_wherever_they_are_set(name: str, value: str) -> None:
     headers = Headers({"x": "y"})
     for change in (
         lambda: Headers({name: value}),

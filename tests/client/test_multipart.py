@@ -224,7 +224,7 @@ def test_boundaries_are_random_and_fresh() -> None:
 
 
 @pytest.mark.parametrize("boundary", ["", "a" * 71, "a b", 'a"', "a\r\n", "é", b"x", 5])
-def test_a_boundary_that_no_reader_takes_is_refused(boundary: Any) -> None:
+def test_a_boundary_that_no_reader_accepts_is_refused(boundary: Any) -> None:
     with pytest.raises(LocalProtocolError, match=r"boundary is .*: expected 1 to 70"):
         Multipart(boundary=boundary)
 

@@ -77,7 +77,7 @@ CURL = sorted(set(FILES) - {"a password that begins with #"})
 
 
 @pytest.mark.parametrize("case", CURL)
-def test_each_file_sends_what_curl_sends(case: str, tmp_path: Path) -> None:
+def test_each_file_sends_the_same_as_curl(case: str, tmp_path: Path) -> None:
     curl, path, heads = program("curl"), tmp_path / "netrc", []
 
     def script(peer: Any) -> None:

@@ -242,7 +242,7 @@ def test_without_following_next_goes_one_step(site: Site, runtime: Runtime) -> N
 
 
 @each_runtime
-def test_next_may_be_asked_again(site: Site, runtime: Runtime) -> None:
+def test_next_may_be_called_again(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime, max_redirects=1) as http:
             response = await http.get(f"{site.url}/one", allow_redirects=False)
@@ -371,7 +371,7 @@ def test_a_redirect_whose_body_stalls_is_followed(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_the_network_policy_is_asked_for_each_hop(site: Site, runtime: Runtime) -> None:
+def test_the_network_policy_is_applied_to_each_hop(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         policy = httpcore.NetworkPolicy(allow=("127.0.0.1",))
         transport = httpcore.HTTPTransport(network_policy=policy, resolve={"inner.test": "127.0.0.2"})

@@ -168,7 +168,7 @@ def test_a_text_is_the_same_however_it_is_cut(content: bytes, encoding: str | No
     assert whole == decode_text(content, content_type, "utf-8")
 
 
-def test_the_encoding_is_known_as_soon_as_it_is_no_mark() -> None:
+def test_the_encoding_is_known_once_it_is_not_a_mark() -> None:
     decoder = TextDecoder()
     assert (decoder.feed(b"\xff"), decoder.encoding) == ("", None)
     assert (decoder.feed(b"\xfe"), decoder.encoding) == ("", None)  # that of UTF-32 begins so too

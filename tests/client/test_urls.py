@@ -73,7 +73,7 @@ def test_arguments_are_in_the_original_order() -> None:
         ("./a:b", ("", "", "", 0, "./a:b", "", "")),
     ],
 )
-def test_a_relative_url_has_the_parts_that_it_says(text: str, parts: tuple[object, ...]) -> None:
+def test_a_relative_url_has_its_parts(text: str, parts: tuple[object, ...]) -> None:
     url = URL(text, allow_relative=True)
     assert (url.scheme, url.authority, url.host, url.port, url.path, url.query, url.fragment) == parts
     assert (url.is_absolute_url, url.is_relative_url) == (False, True)
@@ -218,7 +218,7 @@ def test_another_scheme_and_a_scheme_without_host_are_refused(reference: str, er
         ("http://[::1]:8080/a", "b", "http://[::1]:8080/b"),
     ],
 )
-def test_what_a_reference_keeps_of_its_base(base: str, reference: str, target: str) -> None:
+def test_a_reference_keeps_parts_of_its_base(base: str, reference: str, target: str) -> None:
     assert str(URL(base).resolve_with(reference)) == target
 
 
@@ -633,12 +633,12 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize("text", SAME, ids=ascii)
-def test_a_url_is_what_browsers_make_of_it(text: str) -> None:
+def test_a_url_is_read_as_by_browsers(text: str) -> None:
     assert by_us(text) == by_ada(text) is not None
 
 
 @pytest.mark.parametrize(("text", "ours", "reason"), DIFFERENT, ids=lambda value: ascii(value)[:40])
-def test_where_browsers_differ_a_standard_says_why(text: str, ours: str | None, reason: str) -> None:
+def test_where_browsers_differ_a_standard_explains_why(text: str, ours: str | None, reason: str) -> None:
     assert by_us(text) == ours
     theirs = by_ada(text)
     assert theirs is not None
@@ -666,7 +666,7 @@ REFUSED_BY_BOTH = [
 
 
 @pytest.mark.parametrize("text", REFUSED_BY_BOTH, ids=ascii)
-def test_what_browsers_refuse_is_refused(text: str) -> None:
+def test_urls_that_browsers_refuse_are_refused(text: str) -> None:
     assert by_us(text) is by_ada(text) is None
 
 
@@ -720,7 +720,7 @@ REST = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=8)
 @given(st.sampled_from(["http://", "https://", "HTTP://", "http://h", "http://h/", "http://u:p@h:80/"]), REST)
 @example("http://h/", "%2e%2e//..")
 @example("http://h", "?#")
-def test_what_both_accept_means_the_same(start: str, rest: str) -> None:
+def test_urls_that_both_accept_mean_the_same(start: str, rest: str) -> None:
     """Ada's text of it, normalised as RFC 3986 has it, is ours: user info, host, port, path, query and fragment."""
     ours, theirs = by_us(start + rest), by_ada(start + rest)
     if ours is not None and theirs is not None:

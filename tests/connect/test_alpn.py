@@ -72,7 +72,7 @@ def test_an_unknown_protocol_is_an_error_before_a_request(runtime: Runtime, trus
 
 
 @each_runtime
-def test_a_server_without_alpn_speaks_http_1_1(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
+def test_a_server_without_alpn_uses_http_1_1(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE)) as server:
             async with runtime.pool(trusting) as pool:
@@ -125,7 +125,7 @@ def test_http_1_1_where_http_2_was_agreed_on_is_an_error(runtime: Runtime, trust
 
 @each_runtime
 @pytest.mark.parametrize("secure", [True, False], ids=["http/1.1 by ALPN", "plain"])
-def test_http_2_where_http_1_1_is_spoken_is_an_error(
+def test_http_2_to_a_server_of_http_1_1_is_an_error(
     runtime: Runtime, secure: bool, trusting: httpcore.SSLConfig
 ) -> None:
     async def body() -> None:

@@ -96,7 +96,7 @@ def pairs(of: x509.Name) -> tuple[tuple[str, str], ...]:
 
 
 @pytest.mark.parametrize("which", CERTIFICATES)
-def test_a_certificate_says_what_the_reference_reads(which: str) -> None:
+def test_a_certificate_has_the_values_that_the_reference_reads(which: str) -> None:
     reference = CERTIFICATES[which]
     read = httpcore.Certificate.read(reference.public_bytes(Encoding.DER))
     assert (read.subject, read.issuer) == (pairs(reference.subject), pairs(reference.issuer))
@@ -159,7 +159,7 @@ def test_a_malformed_certificate_is_an_error_with_reason(data: bytes, why: str) 
 
 @each_runtime
 @pytest.mark.parametrize("verify", [True, False], ids=["verified", "unverified"])
-def test_a_response_tells_its_peers_certificate(runtime: Runtime, verify: bool, tmp_path: Path) -> None:
+def test_a_response_has_its_peers_certificate(runtime: Runtime, verify: bool, tmp_path: Path) -> None:
     authority = Authority("The authority")
     path = authority.write(tmp_path / "server.pem", [x509.DNSName("a.test")], common_name="a.test", days=(-2, 5))
     trust: Any = str(authority.write_itself(tmp_path / "ca.pem")) if verify else False
@@ -180,7 +180,7 @@ def test_a_response_tells_its_peers_certificate(runtime: Runtime, verify: bool, 
     runtime.run(body)
 
 
-def test_the_repr_of_what_tls_agreed_on_is_one_line() -> None:
+def test_the_repr_of_tls_facts_is_one_line() -> None:
     certificate = trustme.CA().issue_cert("a.test").cert_chain_pems[0].bytes().decode()
     data = ssl.PEM_cert_to_DER_cert(certificate)
     tls = httpcore.TLSInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", "h2", "a.test", data, False)

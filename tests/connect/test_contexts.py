@@ -148,7 +148,7 @@ def test_the_protocols_are_offered(bundle: Path, alpn: tuple[str, ...], agreed: 
     assert alpn_of(context) == alpn
 
 
-def test_a_context_made_elsewhere_is_taken_to_mean_http_1_1() -> None:
+def test_a_context_made_elsewhere_means_http_1_1() -> None:
     assert alpn_of(ssl.create_default_context()) == ("http/1.1",)
     assert alpn_of(ssl_context(alpn=["h2", "http/1.1"])) == ("h2", "http/1.1")
 
@@ -175,7 +175,7 @@ def test_versions_and_ciphers_of_config_are_those_of_its_context() -> None:
     assert old == ["ECDHE-RSA-AES128-GCM-SHA256"]
 
 
-def test_a_maximum_below_what_openssl_asks_for_wins() -> None:
+def test_a_maximum_below_the_minimum_of_openssl_wins() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3  # as its configuration file may set
     _contexts._narrow(context, SSLConfig(maximum_version="TLSv1.2"))  # no context of ours begins so here
@@ -226,7 +226,7 @@ def test_a_context_made_for_the_user_is_not_shared() -> None:
     assert ssl_context(config) is not ssl_context(config)
 
 
-def test_threads_that_ask_at_once_wait_for_one_context(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_start_at_once_wait_for_one_context(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Barrier(8)
     made: list[ssl.SSLContext] = []
     # The making is slowed down and counted, which nothing public does.
@@ -348,7 +348,7 @@ def test_directories_of_the_environment_may_be_missing(
     assert expected in refusal(SSLConfig())
 
 
-def test_the_system_s_certificates_can_be_asked_for(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_systems_certificates_can_be_chosen(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = ssl.get_default_verify_paths()
     here = paths._replace(openssl_cafile=str(bundle), openssl_capath="/nowhere")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: here)
@@ -369,7 +369,7 @@ def unknown_to_openssl(request: pytest.FixtureRequest, tmp_path: Path, monkeypat
 
 
 @pytest.mark.usefixtures("unknown_to_openssl")
-def test_where_openssl_knows_no_system_store_truststore_is_used(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truststore_is_used_where_openssl_has_no_system_store(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import truststore
 
     context = ssl_context(SSLConfig(verify="system"), alpn=("h2",))
@@ -434,7 +434,7 @@ def within(directory: Path, *cert: str | None) -> CertFile:
         ("cert.pem", "key.pem", None),
     ],
 )
-def test_a_client_certificate_is_shown_to_a_server_that_asks(files: Path, cert: tuple[str, ...]) -> None:
+def test_a_client_certificate_is_sent_on_request(files: Path, cert: tuple[str, ...]) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.verify_mode = ssl.CERT_REQUIRED
     server.maximum_version = ssl.TLSVersion.TLSv1_2  # there the client receives a refusal within the handshake

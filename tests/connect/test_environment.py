@@ -260,7 +260,7 @@ def verdicts_of_curl(curl: str) -> list[bool]:
     return [meaning[line] for line in lines]
 
 
-def test_curl_agrees_with_each_row_or_differs_as_it_says() -> None:
+def test_curl_agrees_with_each_row_or_its_difference() -> None:
     curl = program("curl")
     version = subprocess.run([curl, "-q", "--version"], capture_output=True, text=True, check=True).stdout
     numbers = re.match(r"curl (\d+)\.(\d+)", version)
@@ -349,7 +349,7 @@ def test_an_ipv6_network_covers_its_addresses_and_no_other(one: int, turned: int
 
 
 @given(st.text(max_size=60), st.sampled_from(["example.com", "10.0.0.1", "2001:db8::1", "a_b.c-d.example."]))
-def test_whatever_no_proxy_has_in_it_is_no_error(no_proxy: str, host: str) -> None:
+def test_no_value_of_no_proxy_is_an_error(no_proxy: str, host: str) -> None:
     proxies = proxies_from_environment({"http_proxy": PROXY, "no_proxy": no_proxy})
     assert proxies.proxy_for("http", host, 80) in (None, Proxy(PROXY))
     assert proxies_from_environment({"http_proxy": PROXY, "no_proxy": " ".join(proxies.no_proxy)}) == proxies
@@ -426,7 +426,7 @@ def test_which_no_proxy_counts(environ: dict[str, str], direct: bool) -> None:
         ("http://us%40er:p%3Ass@proxy.example:1", Proxy("http://proxy.example:1", auth=("us@er", "p:ss"))),
     ],
 )
-def test_what_a_variable_may_have_in_it(value: str, proxy: Proxy) -> None:
+def test_valid_values_of_a_variable(value: str, proxy: Proxy) -> None:
     proxies = proxies_from_environment({"HTTPS_PROXY": value})
     assert proxies == EnvironmentProxies(https=proxy)
     assert proxies.proxy_for("https", "example.com", 443) == proxy

@@ -121,7 +121,7 @@ def swallow(visit: Visit, size: int) -> None:
 @each_runtime
 @pytest.mark.parametrize("steps", CASES, ids=["TLS", "TLS in TLS"])
 @pytest.mark.parametrize("size", [0, 100, LARGE])
-def test_a_certificate_asked_for_late_is_shown(
+def test_a_certificate_requested_late_is_shown(
     runtime: Runtime, size: int, steps: tuple[str, ...], files: Files
 ) -> None:
     async def body(port: int) -> None:
@@ -139,7 +139,7 @@ def test_a_certificate_asked_for_late_is_shown(
 
 
 @each_runtime
-def test_a_context_of_ones_own_that_offers_it_is_answered_for(runtime: Runtime, files: Files) -> None:
+def test_a_callers_context_that_offers_it_is_supported(runtime: Runtime, files: Files) -> None:
     async def body(port: int) -> None:
         context = ssl.create_default_context(cafile=files.authority)
         context.load_cert_chain(files.mine)
@@ -255,7 +255,7 @@ def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_an_answer_joins_what_a_writer_sends_in_order(seed: int, files: Files) -> None:
+def test_an_answer_follows_a_writers_bytes_in_order(seed: int, files: Files) -> None:
     data = bytes(range(256)) * 4_000  # 256 KiB are encrypted at once: the answer comes between two of these
 
     async def write_all(stream: TLSStream) -> None:
@@ -337,7 +337,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
     assert len(asked) > 3, "it asks again when it was answered"
 
 
-def test_how_often_one_connection_may_ask_is_bounded(files: Files) -> None:
+def test_late_certificate_requests_of_a_connection_are_bounded(files: Files) -> None:
     """Each answer costs a signature, also where data comes in between."""
     asked: list[None] = []
 

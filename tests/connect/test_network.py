@@ -86,13 +86,13 @@ def test_an_ip_address_is_connected_to_without_a_lookup(host: str) -> None:
     assert (tried(runtime), runtime.lookups, resolver.asked) == ([host], [], [])
 
 
-def test_a_resolver_is_asked_instead_of_the_system() -> None:
+def test_a_resolver_is_called_instead_of_the_system() -> None:
     resolver = Answering(["192.0.2.1"])
     runtime, _ = reaching("a.test", Network(resolver))
     assert (tried(runtime), runtime.lookups, resolver.asked) == (["192.0.2.1"], [], ["a.test"])
 
 
-def test_a_resolver_may_ask_the_system_for_this_or_another_name() -> None:
+def test_a_resolver_may_look_up_any_name_in_the_system() -> None:
     class Renaming:
         async def resolve(self, host: str, system: System) -> Sequence[str]:
             return await system(host.replace("alias", "real"))
@@ -129,7 +129,7 @@ def test_a_host_may_be_given_several_addresses() -> None:
     assert tried(runtime) == ["192.0.2.9", "192.0.2.1"]
 
 
-def test_other_names_are_asked_for_as_ever() -> None:
+def test_other_names_are_resolved_as_usual() -> None:
     runtime = MemoryRuntime()
     runtime.resolve("b.test", ["192.0.2.1"])
     reaching("b.test", Network(resolve={"a.test": "192.0.2.9"}), runtime=runtime)
@@ -167,7 +167,7 @@ def test_an_empty_answer_names_the_resolver_and_the_host() -> None:
 
 
 @pytest.mark.parametrize("error", [ConnectError("no such name", errno=-2), KeyError("a bug"), OSError(5, "disk")])
-def test_what_a_resolver_raises_is_raised_as_it_is(error: Exception) -> None:
+def test_a_resolvers_exception_is_raised_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         reaching("a.test", Network(Answering(error)))
     assert caught.value is error
@@ -201,7 +201,7 @@ def test_resolving_and_connecting_share_one_timeout() -> None:
     assert runtime.now == pytest.approx(5.0)
 
 
-def test_a_slow_name_server_is_a_connect_timeout_that_says_so() -> None:
+def test_a_slow_name_server_is_a_connect_timeout_that_names_it() -> None:
     runtime = MemoryRuntime()
     runtime.resolve("a.test", ["192.0.2.1"], delay=6.0)
     with pytest.raises(ConnectTimeout, match=r"resolving a\.test took too long") as caught:
@@ -275,7 +275,7 @@ def test_a_name_with_denied_addresses_alone_is_a_policy_error(answer: list[str],
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:10.0.0.1"])
-def test_an_ip_address_in_the_url_is_asked_of_the_policy_too(host: str) -> None:
+def test_an_ip_address_in_the_url_is_checked_by_the_policy(host: str) -> None:
     runtime = MemoryRuntime()
     with pytest.raises(PolicyError, match=r"^the network policy denies"):
         reaching(host, Network(policy=PUBLIC), runtime=runtime)
@@ -367,7 +367,7 @@ V6 = [f"2001:db8::{number:x}" for number in range(1, 30)]
         ([V6[0], V6[0], V4[0], V6[0]], [V6[0], V4[0]]),
     ],
 )
-def test_families_alternate_and_the_resolver_says_which_is_first(found: list[str], order: list[str]) -> None:
+def test_families_alternate_from_the_resolvers_first(found: list[str], order: list[str]) -> None:
     runtime = MemoryRuntime()
     runtime.resolve("a.test", found)
     answers: list[Sequence[str]] = []
@@ -478,7 +478,7 @@ def test_settings_are_a_value() -> None:
     assert Network(local_address="127.0.0.1") != Network()
 
 
-def test_settings_do_not_change_with_what_they_were_made_of() -> None:
+def test_settings_do_not_change_with_their_arguments() -> None:
     mapping = {"a.test": ["192.0.2.1"]}
     network = Network(resolve=mapping)
     mapping["a.test"].append("10.0.0.1")
@@ -549,7 +549,7 @@ def test_an_answer_is_remembered_for_its_time_and_no_longer() -> None:
     assert inner.asked == ["a.test", "a.test"]
 
 
-def test_the_system_is_asked_when_there_is_no_other_resolver() -> None:
+def test_the_system_resolves_without_another_resolver() -> None:
     asked = []
 
     async def system(host: str) -> list[str]:
@@ -577,7 +577,7 @@ def test_ten_thousand_names_leave_a_thousand() -> None:
 
 
 @pytest.mark.parametrize("bad", [ConnectError("no such name"), [], ConnectTimeout("slow")])
-def test_what_went_wrong_is_not_remembered(bad: Any) -> None:
+def test_failed_lookups_are_not_remembered(bad: Any) -> None:
     inner = Answering(bad, ["192.0.2.1"])
     resolver = CachingResolver(resolver=inner)
     if isinstance(bad, Exception):
@@ -612,7 +612,7 @@ def test_a_cache_of_no_size_or_time_is_refused(named: Any) -> None:
         ({"most": 1.5}, "most is 1.5"),
     ],
 )
-def test_a_cache_that_is_given_no_numbers_says_which(named: Any, words: str) -> None:
+def test_wrong_arguments_of_a_cache_are_named(named: Any, words: str) -> None:
     with pytest.raises(TypeError, match=f"^{words}"):
         CachingResolver(**named)
 

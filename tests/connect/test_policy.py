@@ -145,7 +145,7 @@ def test_public_only_denies_the_metadata_services_of_clouds(address: str) -> Non
 
 
 @pytest.mark.parametrize("network", REACHABLE)
-def test_public_only_allows_what_iana_lists_as_reachable(network: str) -> None:
+def test_public_only_allows_blocks_that_iana_lists_as_global(network: str) -> None:
     for address in ends(network):
         PUBLIC.check(address, 443)
 
@@ -345,7 +345,7 @@ def test_more_deny_never_allows_and_more_allow_never_denies(
 
 
 @given(NETWORKS, NETWORKS, IPV4)
-def test_the_rules_say_what_the_documentation_says(
+def test_the_rules_agree_with_the_documentation(
     allow: tuple[str, ...], deny: tuple[str, ...], address: IPv4Address
 ) -> None:
     denied = any(address in IPv4Network(each) for each in deny)

@@ -178,7 +178,7 @@ def test_neither_repr_nor_str_shows_secrets() -> None:
     assert "user" not in str(proxy)
 
 
-def test_basic_credentials_are_encoded_as_rfc_7617_says() -> None:
+def test_basic_credentials_are_encoded_by_rfc_7617() -> None:
     assert Proxy("http://proxy", ("Aladdin", "open sesame")).fields == [
         (b"Proxy-Authorization", b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
     ]

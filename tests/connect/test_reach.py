@@ -228,12 +228,12 @@ def by_us(text: str) -> tuple[object, int, str] | None:
 
 
 @pytest.mark.parametrize("text", [text for text, _ in TRICKS], ids=ascii)
-def test_what_we_accept_leads_where_browsers_would_go(text: str) -> None:
+def test_accepted_urls_lead_where_browsers_would_go(text: str) -> None:
     ours = by_us(text)
     assert ours is None or ours == by_ada(text)
 
 
-def test_browsers_accept_much_of_what_we_refuse() -> None:
+def test_browsers_accept_many_refused_urls() -> None:
     """So the reference has an opinion of its own, and the tricks are tricks."""
     assert sum(by_ada(text) is not None for text, host in TRICKS if host is None) > 20
 
@@ -427,7 +427,7 @@ def test_a_proxy_that_may_not_be_reached_is_not(runtime: Runtime, scheme: str, s
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h", "socks4", "socks4a"])
-def test_no_proxy_is_asked_for_an_origin_that_may_not_be_reached(runtime: Runtime, scheme: str) -> None:
+def test_no_proxy_is_chosen_for_a_denied_origin(runtime: Runtime, scheme: str) -> None:
     """Nor does it get a name, which it would look up for itself."""
     received: list[bytes] = []
 

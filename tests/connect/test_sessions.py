@@ -127,7 +127,7 @@ def differing(folder: Path) -> dict[str, SSLConfig]:
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(SSLConfig)])
 @pytest.mark.parametrize("close", [True, False], ids=["sessions", "connections"])
-def test_whatever_differs_shares_neither_connection_nor_session(field: str, close: bool, folder: Path) -> None:
+def test_any_difference_shares_no_connection_and_session(field: str, close: bool, folder: Path) -> None:
     other = differing(folder)[field]  # a KeyError: a new field needs a place there
     base = SSLConfig(str(folder / "me.pem"), str(folder / "ca.pem"))
     context = origin_context(CERTIFICATE, clients=AUTHORITY)

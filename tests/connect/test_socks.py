@@ -46,12 +46,12 @@ def test_socks5_names_the_host_as_it_is(host: str, sent: bytes) -> None:
     assert hold(socks5(host, 443, None), b"\x05\0" + GRANTED_5) == (b"\x05\x01\0" + sent, b"")
 
 
-def test_socks5_gives_the_password_when_it_is_asked_for() -> None:
+def test_socks5_sends_the_password_on_request() -> None:
     sent, _ = hold(socks5("a", 80, AUTH), b"\x05\x02" + b"\x01\0" + GRANTED_5)
     assert sent == b"\x05\x02\0\x02" + b"\x01\x04user\x06secret" + b"\x05\x01\0\x03\x01a\0P"
 
 
-def test_socks5_keeps_the_password_when_it_is_not_asked_for() -> None:
+def test_socks5_sends_no_password_without_a_request() -> None:
     sent, _ = hold(socks5("a", 80, AUTH), b"\x05\0" + GRANTED_5)
     assert b"secret" not in sent
 
@@ -59,7 +59,7 @@ def test_socks5_keeps_the_password_when_it_is_not_asked_for() -> None:
 @pytest.mark.parametrize(
     "bound", [BOUND_4, b"\x04" + bytes(18), b"\x03\x03abc\0P", b"\x03\xff" + bytes(257), b"\x03\0\0P"]
 )
-def test_what_follows_the_answer_is_left_alone(bound: bytes) -> None:
+def test_bytes_after_the_answer_are_not_read(bound: bytes) -> None:
     assert hold(socks5("a", 80, None), b"\x05\0\x05\0\0" + bound + b"HTTP/1.1")[1] == b"HTTP/1.1"
 
 
@@ -102,7 +102,7 @@ def test_socks5_passwords_that_are_refused(answers: bytes, seen: str) -> None:
 @pytest.mark.parametrize(
     "auth", [(b"", b"p"), (b"u", b""), (b"u" * 256, b"p"), (b"u", b"p" * 256)], ids=["no user", "no password", "u", "p"]
 )
-def test_what_does_not_fit_into_socks5_is_refused(auth: tuple[bytes, bytes]) -> None:
+def test_values_too_long_for_socks5_are_refused(auth: tuple[bytes, bytes]) -> None:
     with pytest.raises(httpcore.LocalProtocolError):
         hold(socks5("a", 80, auth), b"\x05\x02\x01\0" + GRANTED_5)
     with pytest.raises(httpcore.LocalProtocolError):
@@ -135,7 +135,7 @@ def test_socks4_refusals_have_words(answer: bytes, seen: str) -> None:
     assert seen in str(caught.value)
 
 
-def test_socks4_knows_neither_ipv6_nor_zero_bytes() -> None:
+def test_socks4_supports_neither_ipv6_nor_zero_bytes() -> None:
     for host, user in [("::1", b""), ("192.0.2.1", b"a\0b")]:
         with pytest.raises(httpcore.LocalProtocolError):
             hold(socks4(host, 80, user), b"\0\x5a" + bytes(6))

@@ -127,7 +127,7 @@ def test_unsupported_protocols_are_an_error_before_a_handshake(runtime: Runtime,
 
 
 @each_runtime
-def test_session_keys_are_logged_when_the_environment_asks(
+def test_session_keys_are_logged_if_the_environment_is_set(
     runtime: Runtime, authority: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "keys"

@@ -381,7 +381,7 @@ def test_server_without_our_versions_is_an_error_with_its_alert() -> None:
     assert 'the peer sent the alert "protocol version" (it speaks no TLS version that we allow)' in str(error)
 
 
-def test_a_server_that_wants_a_certificate_says_so_in_tls_1_2() -> None:
+def test_a_server_that_needs_a_certificate_is_named_in_tls_1_2() -> None:
     server = server_context()
     server.verify_mode = ssl.CERT_REQUIRED
     error, _ = handshake_error(tls_server(server), client_context(version=TLS12))
@@ -635,7 +635,7 @@ def test_tickets_without_end_are_the_end() -> None:
     assert len(runtime.connections[0].replied) > 256 * 1024
 
 
-def test_what_the_peer_makes_us_owe_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_that_we_owe_the_peer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each KeyUpdate requires a reply, for which there is no room here; `ssl` has no way to send one, so a write
     that was not flushed takes the place of the replies."""
 
@@ -796,7 +796,7 @@ def test_after_the_peer_s_end_was_read_writing_goes_on() -> None:
     joined(body)
 
 
-def test_what_comes_behind_close_notify_is_ignored() -> None:
+def test_bytes_after_close_notify_are_ignored() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.end()
         assert await stream.read(10, 5.0) == b""

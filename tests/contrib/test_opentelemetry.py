@@ -275,7 +275,7 @@ def test_metrics_have_the_names_and_buckets_of_the_conventions() -> None:
     assert 0 < point.sum < 10
 
 
-def test_metrics_are_few_whatever_peers_and_callers_say() -> None:
+def test_metrics_are_few_for_any_peers_and_callers() -> None:
     kept = Kept(most_servers=2)
     with ScriptedServer(Noting(*[ok(b"").replace(b"200", b"%d" % status) for status in range(600, 650)])) as server:
         hosts = [f"host{n}.test" for n in range(50)]

@@ -78,7 +78,7 @@ def test_clients_count_each_hop_and_share_a_registry() -> None:
         (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "404"),
     ],
 )
-def test_what_went_wrong_is_a_label(answer: bytes, kind: str) -> None:
+def test_the_error_is_a_label(answer: bytes, kind: str) -> None:
     registry = CollectorRegistry()
     with ScriptedServer(answering(answer)) as server, httpcore.SyncConnectionPool(trace=Metrics(registry)) as http:
         try:
@@ -89,7 +89,7 @@ def test_what_went_wrong_is_a_label(answer: bytes, kind: str) -> None:
     assert [value for _, value in samples(registry, "http_client_active_requests")] == [0]
 
 
-def test_labels_stay_few_whatever_peers_and_callers_say() -> None:
+def test_labels_stay_few_for_any_peers_and_callers() -> None:
     registry = CollectorRegistry()
     statuses = list(range(600, 640))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from gateway_servers import exchange, get, status_of
 from servers import Peer, ScriptedServer, free_port, ok, process
 from wire_checks import fields_of, names_of
+
+from httpcore.gateway.worker import raise_descriptors
 
 pytestmark = pytest.mark.servers
 
@@ -42,7 +45,18 @@ def test_command_forwards_with_the_flags_that_a_gateway_needs() -> None:
     assert b"x-forwarded-for: 127.0.0.1\r\n" in heads[0]
 
 
-def test_sigterm_lets_requests_end_and_takes_no_more() -> None:
+def test_a_worker_may_open_all_descriptors_that_it_can_get() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = min(256, before[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
+    try:
+        raise_descriptors()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_sigterm_lets_requests_end_and_accepts_no_more() -> None:
     go, began = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -84,7 +98,7 @@ def test_sigterm_lets_requests_end_and_takes_no_more() -> None:
         (["--check"], 2, "URL"),
     ],
 )
-def test_check_says_whether_the_arguments_are_right(arguments: list[str], status: int, seen: str) -> None:
+def test_check_reports_whether_the_arguments_are_right(arguments: list[str], status: int, seen: str) -> None:
     done = run(*arguments)
     assert done.returncode == status
     assert seen in done.stdout + done.stderr

@@ -80,7 +80,7 @@ def rows() -> list[str]:
     ]
 
 
-def test_the_guide_names_what_each_server_does() -> None:
+def test_the_guide_names_the_limits_of_each_server() -> None:
     table = GUIDE.read_text(encoding="utf-8").partition("| what the server does |\n|---|---|---|\n")[2]
     assert table.partition("\n\n")[0].split("\n") == rows()
     assert f"{len(CHECKS) + len(H2_CHECKS)} checks" in GUIDE.read_text(encoding="utf-8")

@@ -36,7 +36,7 @@ def test_a_worker_that_never_served_ends_the_start() -> None:
     assert acts(alone.ended(1, "exit status 1", 0.5)) == [Done(1)]
 
 
-def test_what_ends_early_is_replaced_after_longer_and_longer() -> None:
+def test_a_worker_that_ends_early_is_replaced_ever_later() -> None:
     fleet = serving(1)
     pauses = []
     for number in range(1, 11):
@@ -82,7 +82,7 @@ def test_a_worker_that_takes_too_long_to_start_is_killed() -> None:
     assert fleet.overdue(20.1 + STARTING) == [Kill(2)]
 
 
-def test_the_end_drains_what_serves_and_kills_what_does_not() -> None:
+def test_the_end_drains_working_workers_and_kills_others() -> None:
     fleet = serving()
     fleet.reload(1, 20.0)
     assert fleet.stop() == [Drain(1, True), Drain(2, True), Kill(3)]

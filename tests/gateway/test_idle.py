@@ -141,6 +141,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.late = 0.0
         self.calls: list[tuple[float, Callable[[], object]]] = []
 
     def time(self) -> float:
@@ -149,6 +150,9 @@ class Clock:
     def call_at(self, at: float, call: Callable[[], object]) -> Handle:
         self.calls.append((at, call))
         return Handle(self, self.calls[-1])
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> Handle:
+        return self.call_at(self.now + seconds + self.late, call)
 
     def run(self, until: float) -> None:
         while self.calls and min(self.calls, key=itemgetter(0))[0] <= until:
@@ -218,7 +222,7 @@ def test_a_time_that_was_replaced_is_looked_at_no_more(clock: Clock, rounds: Rou
     assert (sooner.seen, never.seen, clock.calls) == ([2], [], [])
 
 
-def test_what_is_over_is_not_kept_until_its_time(clock: Clock, rounds: Rounds) -> None:
+def test_an_idle_stream_that_is_over_is_not_kept(clock: Clock, rounds: Rounds) -> None:
     """Else 1,000 requests in a second with a limit of a minute would keep 60,000 that are over."""
     stay = [Due(rounds, 60) for _ in range(50)]
     kept = []
@@ -232,3 +236,16 @@ def test_what_is_over_is_not_kept_until_its_time(clock: Clock, rounds: Rounds) -
     clock.run(60)
     assert [each.seen for each in stay] == [[60]] * 50
     assert sum(each() is not None for each in kept) == 0
+
+
+@pytest.mark.parametrize("moment", [0, 0.004, 0.009, 0.0091])
+def test_a_request_is_watched_after_8_to_18_ms(moment: float, clock: Clock, rounds: Rounds) -> None:
+    """At whatever moment of a round it comes, on a loop whose timers are a millisecond late, as asyncio's are."""
+    clock.late = 0.001
+    rounds.add(Due(rounds))  # type: ignore[arg-type]
+    clock.run(moment)
+    request = Due(rounds)
+    rounds.add(request)  # type: ignore[arg-type]
+    clock.run(1)
+    assert 0.008 < request.seen[0] - moment < 0.0181
+    assert clock.calls == []

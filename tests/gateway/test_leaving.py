@@ -27,6 +27,7 @@ PHASES = {
 }
 QUEUED = {
     "a request": get("/silent"),
+    "a request with a body": get("/silent", "Content-Length: 5", method="POST", body=b"hello"),
     "a WebSocket": get(
         "/", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
     ).replace(b"Connection: close", b"Connection: Upgrade"),

@@ -280,7 +280,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
     assert "Traceback" not in caplog.text
 
 
-def test_what_waits_to_be_accepted_at_the_end_is_answered() -> None:
+def test_connections_in_the_queue_at_the_end_are_served() -> None:
     """The supervisor is gone: that is an end, too. An idle connection is kept for a second, and no longer."""
 
     def scenario(orders: Orders) -> None:

@@ -63,7 +63,7 @@ def test_connect_and_trace_are_not_forwarded(method: str) -> None:
     assert (planned.status, planned.headers[0][0]) == (405, b"allow")
 
 
-def test_trace_is_forwarded_where_that_is_asked_for() -> None:
+def test_trace_is_forwarded_where_it_is_allowed() -> None:
     assert forwarded(method="TRACE", trust=Trust(traces=True)).method == "TRACE"
 
 
@@ -106,7 +106,7 @@ def test_options_for_the_whole_server_goes_on_as_such(path: bytes, target: bytes
     assert forwarded(path=path, method="OPTIONS").target == target
 
 
-def test_a_server_that_tells_no_raw_path_gets_the_path_quoted() -> None:
+def test_without_a_raw_path_the_path_is_quoted() -> None:
     planned = plan({**scope(HOST), "raw_path": None, "path": "/a b/ü?"}, Trust())
     assert isinstance(planned, Forward)
     assert planned.target == b"/a%20b/%C3%BC%3F"
@@ -203,7 +203,7 @@ def test_host_is_the_upstreams_unless_the_clients_is_kept() -> None:
         ([(b"content-length", b"6"), (b"transfer-encoding", b"chunked")], "1.1", True, None),
     ],
 )
-def test_the_framing_says_whether_there_is_a_body(
+def test_the_framing_decides_whether_there_is_a_body(
     fields: Fields, version: str, has_body: bool | None, length: int | None
 ) -> None:
     planned = forwarded(*fields, http_version=version)
@@ -248,7 +248,7 @@ def test_fields_of_connection_end_here_in_both_directions(options: bytes) -> Non
 
 
 @pytest.mark.parametrize("name", [b"x-forwarded-for", b"x-forwarded-proto", b"via", b"host", b"content-length"])
-def test_connection_cannot_remove_what_the_gateway_says(name: bytes) -> None:
+def test_connection_cannot_remove_the_gateways_fields(name: bytes) -> None:
     plain = forwarded((b"content-length", b"3")).headers
     assert forwarded((b"connection", name), (b"content-length", b"3")).headers == plain
 
@@ -262,7 +262,7 @@ CLAIMED = [b"forwarded", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-port", 
 
 
 @pytest.mark.parametrize("name", CLAIMED)
-def test_what_a_client_says_of_itself_is_removed(name: bytes) -> None:
+def test_a_clients_claims_about_itself_are_removed(name: bytes) -> None:
     assert forwarded((name, b"203.0.113.7")).headers == forwarded().headers
 
 
@@ -373,7 +373,7 @@ def test_other_fields_keep_their_order_and_their_repetitions() -> None:
     assert returned(cookies, frozenset((b"date",)), "1.1", b"me")[:-1] == [cookies[0], cookies[2]]
 
 
-def test_what_a_client_expects_and_takes_is_noted() -> None:
+def test_the_fields_expect_and_te_are_recorded() -> None:
     asked = [(b"content-length", b"3"), (b"expect", b"100-continue"), (b"te", b"gzip;q=0.5, Trailers")]
     planned = forwarded(*asked)
     assert (planned.expects, planned.takes_trailers) == (True, True)

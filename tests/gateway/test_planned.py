@@ -67,7 +67,7 @@ def test_a_planned_request_is_the_one_that_a_check_gives(
         [(b"x-forwarded-for", b"192.0.2.1")],
     ],
 )
-def test_what_is_unusual_is_left_to_the_exact_check(fields: list[tuple[bytes, bytes]]) -> None:
+def test_unusual_fields_are_left_to_the_exact_check(fields: list[tuple[bytes, bytes]]) -> None:
     request = forwarded(*fields)
     assert planned(request, PLACE, request.target) is None
 

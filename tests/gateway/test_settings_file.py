@@ -233,7 +233,7 @@ def test_every_flag_is_a_setting() -> None:
         (f'[routes."/a/"]\nupstreams = "{URL}"', 0, f"/a/: {URL}"),
     ],
 )
-def test_check_says_what_a_file_would_run(
+def test_check_prints_the_settings_of_a_file(
     text: str, status: int, shown: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "gateway.toml"

@@ -196,7 +196,9 @@ REFUSED_STREAM, CANCEL = 7, 8
         (httpcore.LocalProtocolError(), 400, False, False, False),
     ],
 )
-def test_what_a_failure_means(error: httpcore.HTTPCoreError, status: int, get: bool, post: bool, blamed: bool) -> None:
+def test_the_effect_of_each_failure(
+    error: httpcore.HTTPCoreError, status: int, get: bool, post: bool, blamed: bool
+) -> None:
     refusal = refusal_of(error)
     assert (refusal.status, refusal.text) == (status, type(error).__name__)
     assert may_go_elsewhere(error, "GET", True) is get

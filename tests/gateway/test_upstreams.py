@@ -86,7 +86,7 @@ def test_a_refused_connection_goes_to_another_upstream() -> None:
 
 
 @pytest.mark.parametrize(("method", "status", "times"), [("GET", 200, 1), ("PUT", 200, 1), ("POST", 502, 1)])
-def test_what_an_upstream_may_have_done_is_not_repeated(method: str, status: int, times: int) -> None:
+def test_a_request_that_may_have_been_handled_is_not_repeated(method: str, status: int, times: int) -> None:
     """The first takes the request and closes without an answer."""
     heads: list[bytes] = []
 
@@ -351,7 +351,7 @@ def test_the_path_of_an_upstream_comes_first_and_is_not_left(prefixed: tuple[int
     assert len(heads) == 1
 
 
-def test_a_gateway_that_is_its_own_upstream_says_so() -> None:
+def test_a_gateway_that_is_its_own_upstream_is_reported() -> None:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "tests.support.gateway_apps:plain", "--port", str(port)]
     with process([*command, "--log-level", "critical"], port, env={"UPSTREAMS": f"http://127.0.0.1:{port}"}):

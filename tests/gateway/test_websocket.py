@@ -90,7 +90,7 @@ def test_many_messages_arrive_in_order_before_the_close(front: int) -> None:
         assert client.close_code == 1000
 
 
-def test_what_the_client_asked_for_reaches_the_upstream(front: int) -> None:
+def test_the_clients_request_reaches_the_upstream(front: int) -> None:
     more = [("Cookie", "a=1"), ("X-A", "b"), ("X-Forwarded-For", "9.9.9.9")]
     with dial(front, "/fields?a=%2F", origin="https://app.test", additional_headers=more) as client:
         shown = json.loads(client.recv(10))

@@ -198,7 +198,7 @@ async def test_the_clients_close_reaches_the_upstream(
 
 @pytest.mark.parametrize("at_close", [frame(TEXT, b"late"), frame(PING, b"late"), b"\x83\x00", frame(PONG)])
 @in_loop
-async def test_what_crosses_the_clients_close_does_no_harm(at_close: bytes) -> None:
+async def test_messages_that_cross_the_clients_close_do_no_harm(at_close: bytes) -> None:
     frames = Frames(at_close=at_close)
     async with gateway(frames) as (app, _):
         client = dial(app)
@@ -357,7 +357,7 @@ async def test_an_upstream_that_accepts_wrongly_is_a_502(wrong: Script) -> None:
 
 @pytest.mark.parametrize("first", [None, accepts_with(key=b"another")])
 @in_loop
-async def test_another_upstream_is_asked_where_one_fails(first: Script | None) -> None:
+async def test_another_upstream_is_used_where_one_fails(first: Script | None) -> None:
     """None: it refuses connections."""
     before = [Upstream(f"http://127.0.0.1:{free_port()}")] if first is None else []
     scripts = [sends(frame(CLOSE))] if first is None else [first, sends(frame(CLOSE))]
@@ -458,7 +458,7 @@ async def test_a_refusal_that_breaks_off_has_no_end() -> None:
 )
 @pytest.mark.parametrize("can_deny", [True, False])
 @in_loop
-async def test_what_the_gateway_refuses_reaches_no_upstream(
+async def test_a_refused_request_reaches_no_upstream(
     options: dict[str, Any], fields: list[tuple[bytes, bytes]], status: int, can_deny: bool
 ) -> None:
     async with gateway(sends(), **options) as (app, servers):

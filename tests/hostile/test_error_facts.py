@@ -141,7 +141,7 @@ def test_an_error_about_a_body_has_every_fact(runtime: Runtime, case: str, use: 
 
 
 @each_runtime
-def test_misuse_of_a_response_says_which_request_it_was(runtime: Runtime) -> None:
+def test_misuse_of_a_response_names_its_request(runtime: Runtime) -> None:
     async def body() -> None:
         async with runtime.pool() as pool:
             response = await pool.request("PUT", f"{server.url}/a?b", stream=True)

@@ -274,7 +274,7 @@ def test_a_flood_is_stopped_with_a_reason_in_flat_memory(runtime: Runtime, name:
             assert sent < 16 * MIB
             assert server.bad == 1
             talk = server.talks[0]
-            await eventually(runtime, lambda: bool(talk.left), "the peer is told")
+            await eventually(runtime, lambda: bool(talk.left), "the peer is notified")
             assert talk.left[1 if flood.times else 0] == Code.ENHANCE_YOUR_CALM
             assert len(server.talks) == (1 if flood.times else 2)
 
@@ -317,7 +317,7 @@ def test_a_flood_on_a_stream_that_was_given_up_is_stopped(runtime: Runtime, name
                     await pool.request("GET", server.url + "/other")
                 took.check()
             talk = server.talks[0]
-            await eventually(runtime, lambda: 0 in talk.left, "the peer is told")
+            await eventually(runtime, lambda: 0 in talk.left, "the peer is notified")
             assert talk.left == {1: Code.CANCEL, 0: Code.ENHANCE_YOUR_CALM}
 
     runtime.run(body)
@@ -453,7 +453,7 @@ def test_a_slow_reader_of_an_endless_response_has_its_own_pace(runtime: Runtime)
 
 
 @each_runtime
-def test_after_many_early_leavers_the_window_is_whole(runtime: Runtime) -> None:
+def test_after_many_early_leavers_the_window_is_full(runtime: Runtime) -> None:
     leavers = 60
 
     async def body() -> None:
@@ -592,14 +592,14 @@ def test_broken_connection_ends_with_its_code_and_the_next_works(runtime: Runtim
                 checked(caught.value, server, "POST")
             assert server.bad == 1
             assert len(server.talks) == 2
-            await eventually(runtime, lambda: server.talks[0].left == {0: code}, "the peer is told")
+            await eventually(runtime, lambda: server.talks[0].left == {0: code}, "the peer is notified")
 
     runtime.run(body)
 
 
 @each_runtime
 @pytest.mark.parametrize("name", OF_THE_STREAM)
-def test_what_breaks_a_stream_resets_it_and_its_siblings_go_on(runtime: Runtime, name: str) -> None:
+def test_a_stream_error_resets_it_and_its_siblings_go_on(runtime: Runtime, name: str) -> None:
     script = OF_THE_STREAM[name]
 
     def act(talk: Talk, stream: int) -> None:
@@ -652,7 +652,7 @@ def test_a_storm_of_refusals_is_three_resends_and_an_error(runtime: Runtime, nam
 
 
 @each_runtime
-def test_a_peer_that_falls_silent_is_asked_and_left(runtime: Runtime) -> None:
+def test_a_silent_peer_gets_a_ping_and_is_left(runtime: Runtime) -> None:
     """The peer lives, but its program does not read: its system takes the PING, and no answer is sent."""
     silent = threading.Event()
 
@@ -789,7 +789,7 @@ def test_a_peer_that_sends_without_end_holds_nothing_up(runtime: Runtime, name: 
 # In the memory runtime: where time, or the order of things, is what matters.
 
 
-def test_a_peer_that_takes_no_streams_is_reported_at_once() -> None:
+def test_a_peer_that_accepts_no_streams_is_reported_at_once() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin(MAX_CONCURRENT_STREAMS=0)
         await peer.linger()
@@ -822,7 +822,7 @@ def test_a_peer_that_refuses_every_stream_gets_four_attempts() -> None:
     play(main, serve, runtime=runtime)
 
 
-def test_while_peer_takes_no_streams_requests_wait_pool_timeout() -> None:
+def test_requests_wait_while_the_peer_accepts_no_streams() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         held = await peer.whole()
@@ -875,7 +875,7 @@ def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_after_hundreds_of_random_cancellations_window_is_whole(seed: int) -> None:
+def test_after_hundreds_of_cancellations_the_window_is_full(seed: int) -> None:
     """Row F8: whatever had come, was on its way, padded, or came later, for a request that had left."""
     chance = random.Random(seed)
 
@@ -994,7 +994,7 @@ def check_head(given: dict[str, Any], pairs: list[tuple[bytes, bytes]]) -> None:
     assert len(pairs) == len({name for name, _ in pairs})
 
 
-def test_what_speaks_of_one_connection_never_leaves_over_http2() -> None:
+def test_connection_fields_are_never_sent_over_http2() -> None:
     """A strict peer sees none of it, whatever a caller or a gateway passes on."""
     given = [
         ("Connection", "keep-alive, X-Hop"),

@@ -160,7 +160,7 @@ def check_silent(text: str) -> None:
 
 @each_runtime
 @each_secretive_case
-def test_no_error_shows_a_secret_whatever_goes_wrong_where(runtime: Runtime, variant: str, keys: Keys) -> None:
+def test_no_error_of_any_step_shows_a_secret(runtime: Runtime, variant: str, keys: Keys) -> None:
     scheme, origin, steps = SECRETIVE[variant]
     noted: list[str] = []
 
@@ -370,9 +370,7 @@ def saying(answer: bytes) -> Act:
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("surplus", [ok(b"poison"), b"\x16\x03\x03\x00\x00", b"x"], ids=["response", "record", "byte"])
-def test_what_comes_behind_the_answer_to_connect_ends_it(
-    runtime: Runtime, scheme: str, surplus: bytes, keys: Keys
-) -> None:
+def test_bytes_after_the_response_to_connect_end_it(runtime: Runtime, scheme: str, surplus: bytes, keys: Keys) -> None:
     steps = [CONNECT, *([TLS_ORIGIN] if scheme == "https" else []), EXCHANGE]
 
     async def body() -> None:
@@ -390,7 +388,7 @@ def test_what_comes_behind_the_answer_to_connect_ends_it(
 
 
 @each_runtime
-def test_what_comes_behind_the_answer_of_socks_is_no_part_of_tls(runtime: Runtime, keys: Keys) -> None:
+def test_bytes_after_the_socks_answer_are_no_part_of_tls(runtime: Runtime, keys: Keys) -> None:
     def act(visit: Visit) -> bool:
         visit.exactly(4 + 1 + len("origin.test") + 2)
         visit.send(b"\x05\x00\x00\x01" + bytes(6) + b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00")
@@ -543,7 +541,7 @@ def test_a_hop_that_drips_ends_in_time(runtime: Runtime, keys: Keys) -> None:
     [b"\x01" + bytes(4), b"\x04" + bytes(16), b"\x03\x00", b"\x03\xff" + b"x" * 255],
     ids=["IPv4", "IPv6", "no name", "long name"],
 )
-def test_whatever_address_socks_replies_tunnel_begins_behind_it(runtime: Runtime, bound: bytes, keys: Keys) -> None:
+def test_the_tunnel_begins_after_any_address_of_socks(runtime: Runtime, bound: bytes, keys: Keys) -> None:
     def act(visit: Visit) -> bool:
         visit.exactly(4 + 1 + len("origin.test") + 2)
         visit.send(b"\x05\x00\x00" + bound + b"\x00\x50")
@@ -606,7 +604,7 @@ def test_of_several_addresses_a_proxy_gets_the_first_of_ipv4(runtime: Runtime, w
 
 @each_runtime
 @pytest.mark.parametrize("scheme", ["socks4", "socks4a"])
-def test_what_has_no_ipv4_address_is_none_of_socks4(runtime: Runtime, scheme: str, keys: Keys) -> None:
+def test_a_host_without_ipv4_is_an_error_with_socks4(runtime: Runtime, scheme: str, keys: Keys) -> None:
     async def body() -> None:
         with scripted([SOCKS4, EXCHANGE], keys) as server:
             proxy = f"{scheme}://127.0.0.1:{server.port}"

@@ -228,7 +228,7 @@ def test_response_cut_at_any_byte_is_error_and_no_shorter_body(runtime: Runtime,
 
 
 @each_runtime
-def test_an_error_of_a_cut_body_says_how_much_came(runtime: Runtime) -> None:
+def test_an_error_of_a_cut_body_has_the_received_bytes(runtime: Runtime) -> None:
     with HostileServer(sending(OK + b"Content-Length: 1000\r\n\r\n" + b"x" * 400)) as server:
 
         async def body() -> None:
@@ -538,7 +538,7 @@ def test_a_gigabyte_behind_a_megabyte_is_refused_by_read(runtime: Runtime, bomb:
 
 
 @each_runtime
-def test_a_gigabyte_bomb_comes_by_stream_in_flat_memory(runtime: Runtime, bomb: bytes) -> None:
+def test_a_gigabyte_bomb_is_streamed_in_flat_memory(runtime: Runtime, bomb: bytes) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(bomb)) as server:
             async with trial(runtime, server) as pool:

@@ -306,7 +306,7 @@ def texts(given: dict[str, Any]) -> dict[str, Any]:
 @each_runtime
 @pytest.mark.parametrize("as_text", [False, True], ids=["bytes", "str"])
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_value_is_sent_as_it_was_checked_whatever_it_says(runtime: Runtime, field: str, as_text: bool) -> None:
+def test_the_checked_value_is_sent_whatever_methods_return(runtime: Runtime, field: str, as_text: bool) -> None:
     refusals: list[str | None] = []
 
     async def body() -> None:
@@ -330,7 +330,7 @@ def test_a_value_is_sent_as_it_was_checked_whatever_it_says(runtime: Runtime, fi
 
 
 @each_runtime
-def test_a_body_is_as_long_as_it_says_whatever_its_pieces_say(runtime: Runtime) -> None:
+def test_a_body_has_its_length_even_if_its_pieces_report_others(runtime: Runtime) -> None:
     longer, shorter = b"0\r\n\r\nGET /evil HTTP/1.1\r\n\r\n", b""
     bodies = [liar(kind(b"body"), kind(lie)) for kind in (bytes, bytearray) for lie in (longer, shorter)]
     bodies += [liar("body", "0\r\n\r\nGET /evil"), liar("body", "")]
@@ -395,7 +395,7 @@ def test_a_name_that_only_equals_a_known_one_is_refused() -> None:
         header_pairs([(liar(b"X-Name: a\r\nX-Evil", b"X-Name"), b"value")])
 
 
-def test_a_status_and_a_files_length_are_what_they_are() -> None:
+def test_a_status_and_a_files_length_are_exact() -> None:
     class File:
         def read(self, size: int) -> bytes:
             return b""

@@ -145,7 +145,7 @@ def test_trailers_end_a_duplex_request(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_body_is_asked_for_until_the_head_and_no_further(runtime: Runtime) -> None:
+def test_a_body_is_read_until_the_head_and_no_further(runtime: Runtime) -> None:
     """The caller goes on with the rest of the iterator."""
 
     def act(peer: Peer) -> bool:
@@ -241,7 +241,7 @@ def test_megabytes_go_in_both_directions_at_once(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_sender_alone_takes_in_what_the_server_says(runtime: Runtime) -> None:
+def test_a_sender_alone_receives_the_response(runtime: Runtime) -> None:
     """A server that answers while no task receives, and does not read on before its answer is taken, is no deadlock."""
 
     def act(peer: Peer) -> bool:

@@ -60,7 +60,7 @@ EXAMPLES = {name: (raw, asked) for name, (raw, asked, *_) in ACCEPTED.items()} |
 
 @pytest.mark.parametrize("cut", ["whole", "single bytes"])
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_reference_engine_reads_what_the_native_one_does(name: str, cut: str) -> None:
+def test_the_reference_engine_reads_as_the_native_one(name: str, cut: str) -> None:
     raw, asked = EXAMPLES[name]
     pieces = [raw] if cut == "whole" and raw else single_bytes(raw)
     assert same(outcome(H1Response, pieces, asked), outcome(H11Response, pieces, asked))
@@ -130,7 +130,7 @@ BEHIND = b"Content-Length: 1\r\n\nx\r\n"  # h11 ends the head at the lone LF; no
 @pytest.mark.parametrize("asked", [GET, HEAD])
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 x\r\n\r\n"], ids=["alone", "behind 103"])
 @pytest.mark.parametrize("version", [b"0.1", b"0.9", b"2.0", b"9.9"])
-def test_another_version_is_named_whatever_ends_its_lines(version: bytes, interim: bytes, asked: Asked) -> None:
+def test_another_version_is_named_with_any_line_end(version: bytes, interim: bytes, asked: Asked) -> None:
     for end in (b"\r\n" + BEHIND, b"\r\n\r\nx", b"\n\n"):
         raw = interim + b"HTTP/" + version + b" 200 OK" + end
         for pieces in ([raw], [raw[:9], raw[9:]], single_bytes(raw)):
@@ -178,7 +178,7 @@ def test_requests_of_one_kind_are_one_request_for_h11(asked: Asked, monkeypatch:
 
 
 @pytest.mark.parametrize("raw", [b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", b"HTTP/1.1 101 x\r\n\r\n"])
-def test_what_h11_refuses_is_a_fault_of_the_peer(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_h11_refuses_is_a_fault_of_the_peer(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(h11_reader, "read_head", lambda *asked: None)
     response = H11Response(b"GET")
     with pytest.raises(RemoteProtocolError, match=r"h11 refuses the head that begins with 'HTTP/1.1") as caught:
@@ -257,7 +257,7 @@ def test_the_shadow_sees_a_reader_that_refuses_too_much(monkeypatch: pytest.Monk
     assert reader.found == [(NAME, "it takes what is refused here")]
 
 
-def test_the_shadow_sees_a_reader_that_takes_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shadow_finds_a_reader_that_accepts_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     fine = H1Response.read_head(TWO[:-2], b"GET", False)
     monkeypatch.setattr(Noted, "read_head", staticmethod(lambda *asked: fine))
     reader = Noted(b"GET")

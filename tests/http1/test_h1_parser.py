@@ -623,7 +623,7 @@ def test_the_allowance_for_heads_is_fresh_for_each_exchange() -> None:
         assert isinstance(GET.parser().receive(raw)[-1], End)
 
 
-def test_what_follows_a_switch_is_gathered() -> None:
+def test_bytes_after_a_switch_are_collected() -> None:
     parts, parser = play([OK, b"\r\n", b"a", b"b", b""], CONNECT)
     assert isinstance(parts[-1], End)
     assert parser.surplus == b"ab"
@@ -1000,7 +1000,7 @@ def test_heads_are_remembered_when_all_their_lines_are() -> None:
     assert len(grammar._heads) <= Remembered.MOST
 
 
-def test_a_remembered_head_means_what_its_request_makes_of_it() -> None:
+def test_a_remembered_head_is_interpreted_for_its_request() -> None:
     raw = with_head(b"X-Common: 1", b"Content-Length: 2")
     for _ in range(3):
         assert grammar.read_head(raw, b"GET", False)[1:3] == (grammar.Framing.LENGTH, 2)

@@ -105,7 +105,7 @@ def test_exchanges_follow_each_other_on_one_connection() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 7, None])
-def test_bytes_are_the_same_in_whatever_pieces_they_go_and_come(most: int | None) -> None:
+def test_bytes_are_the_same_in_any_pieces(most: int | None) -> None:
     async def body(line: Line) -> None:
         exchange = line.exchange("POST", body=[b"one, ", b"two"], trailers={"X-Sum": "1"})
         await exchange.run()
@@ -194,7 +194,7 @@ def test_a_connection_with_input_between_exchanges_is_not_quiet(what: bytes) -> 
 
 
 @pytest.mark.parametrize("found", [b"HTTP/1.1 408 x", b"", ReadError("it broke"), None])
-def test_a_stream_without_is_quiet_is_asked_to_take_once(found: bytes | ReadError | None) -> None:
+def test_without_is_quiet_take_of_a_stream_is_called_once(found: bytes | ReadError | None) -> None:
     answers: list[Any] = [found]
 
     class Plain:
@@ -490,7 +490,7 @@ def test_a_body_of_the_wrong_kind_is_refused_before_any_byte() -> None:
     talk(silent, body)
 
 
-def test_trailers_are_asked_for_when_the_body_has_been_sent() -> None:
+def test_trailers_are_computed_when_the_body_has_been_sent() -> None:
     order: list[str] = []
 
     def generated() -> Iterator[bytes]:

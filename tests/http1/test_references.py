@@ -385,7 +385,7 @@ LAXER: dict[str, Laxer] = {
     "101 without a request for it": (
         r"the peer switched protocols \(101\)",
         {"llhttp"},
-        "RFC 9110 15.2.2; llhttp is not told of the request",
+        "RFC 9110 15.2.2; llhttp does not get the request",
         b"HTTP/1.1 101 x\r\n\r\n",
     ),
     "a chunk's size and extensions": (
@@ -432,7 +432,7 @@ APART: dict[str, Apart] = {
         "RFC 9112 C.2.2: it says nothing",
         b"HTTP/1.1 200 OK\r\nProxy-Connection: close\r\nContent-Length: 0\r\n\r\n",
     ),
-    "a trailer may speak of the connection": (
+    "a trailer may be a connection field": (
         "llhttp",
         "persistent",
         rb"\r\n0+(;[^\r]*)?\r(?s:.)*\n(proxy-)?connection:",

@@ -14,7 +14,7 @@ def spent(units: int) -> FloodBudget:
     return budget
 
 
-def test_the_budget_ends_where_it_says() -> None:
+def test_the_budget_ends_at_its_bound() -> None:
     budget = FloodBudget()
     assert budget.spend(BUDGET)
     assert not budget.spend(1)

@@ -477,7 +477,9 @@ def encoded(script: list[tuple[list[tuple[bytes, bytes, bool]], int | None, bool
 
 @given(steps)
 @settings(max_examples=100, deadline=None)
-def test_what_hpack_encodes_we_decode(script: list[tuple[list[tuple[bytes, bytes, bool]], int | None, bool]]) -> None:
+def test_blocks_that_hpack_encodes_are_decoded(
+    script: list[tuple[list[tuple[bytes, bytes, bool]], int | None, bool]],
+) -> None:
     blocks, lists = encoded(script)
     assert both(blocks, 1 << 20) == lists
 

@@ -118,7 +118,7 @@ def bare() -> EventEngine:
 
 
 def opened() -> EventEngine:
-    """Past the preface, with a stream of each kind."""
+    """An engine after the preface, with a stream of each kind."""
     engine = bare()
     engine.receive(settings())
     for request, end in ((GET, True), (GET, True), (POST, False), (HEAD, True), (CONNECT, False), (GET, True)):
@@ -766,7 +766,7 @@ STRICTER_IN_H2 = {
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.outcome == FINE], ids=str)
-def test_what_we_take_h2_takes(case: Case) -> None:
+def test_frames_that_we_accept_h2_accepts(case: Case) -> None:
     assert (verdict(case) == FINE) != (str(case) in STRICTER_IN_H2)
 
 
@@ -951,7 +951,7 @@ def test_useful_frames_pay_for_others() -> None:
     assert not engine.closed
 
 
-def test_each_request_pays_for_what_a_server_may_say_about_it() -> None:
+def test_each_request_pays_for_frames_about_it() -> None:
     """SETTINGS, PING and WINDOW_UPDATE with every response, one that has no content among them."""
     engine = bare()
     engine.receive(settings())
@@ -1036,7 +1036,7 @@ def test_resets_that_the_peer_provokes_are_answers_too() -> None:
     assert ends == ANSWER_BYTES // 13 + 1
 
 
-def test_a_body_of_single_bytes_comes_joined_and_is_no_flood() -> None:
+def test_a_body_of_single_bytes_is_joined_and_is_no_flood() -> None:
     engine = opened()
     engine.receive(head(GOT))
     for _ in range(20):
@@ -1222,7 +1222,7 @@ def test_settings_are_acknowledged_and_reported() -> None:
         assert engine.max_streams == most
 
 
-def test_settings_that_say_nothing_of_streams_allow_any_number() -> None:
+def test_settings_without_a_limit_of_streams_allow_any_number() -> None:
     engine = bare()
     assert engine.receive(settings()) == [SettingsChanged()]
     assert engine.max_streams == TOP
@@ -1319,7 +1319,7 @@ def test_our_own_goaway_is_the_last_word() -> None:
 # Outbound.
 
 
-def test_the_preface_says_what_we_grant() -> None:
+def test_the_preface_has_our_settings_and_window() -> None:
     engine = EventEngine()
     engine.start()
     out = engine.take()
@@ -1360,7 +1360,7 @@ def test_a_large_head_goes_out_in_pieces() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_a_body_goes_out_in_frames_that_the_peer_takes(kind: Callable[[bytes], bytes]) -> None:
+def test_a_body_is_sent_in_frames_that_the_peer_accepts(kind: Callable[[bytes], bytes]) -> None:
     content = random.Random(1).randbytes(40_000)
     engine = opened()
     engine.data(POSTED, kind(content), end=True)
@@ -1384,7 +1384,7 @@ def test_a_buffer_given_to_data_may_change_afterwards() -> None:
     assert sent(engine)[0][3] == b"before"
 
 
-def test_our_frames_have_a_bound_however_much_the_peer_takes() -> None:
+def test_our_frames_have_a_bound_however_large_the_window() -> None:
     engine = opened()
     engine.receive(settings((5, (1 << 24) - 1)))
     assert engine.max_frame == sender.SENT_FRAME
@@ -1578,7 +1578,7 @@ def test_the_connection_is_credited_for_unwanted_content() -> None:
     ],
     ids=["DATA before the head", "a second head", "a body too long", "a body in 204", "RST_STREAM"],
 )
-def test_a_stream_that_went_wrong_takes_no_credit_with_it(wrong: bytes, size: int) -> None:
+def test_a_failed_stream_loses_no_credit(wrong: bytes, size: int) -> None:
     engine = bare()
     engine.receive(settings())
     engine.request(GET, end=True)
@@ -1679,7 +1679,7 @@ def test_an_exchange_with_h2() -> None:
     assert (server.engine.open_streams, server.h2.open_inbound_streams) == (0, 0)
 
 
-def test_compression_stays_in_step_whatever_the_peers_table_size() -> None:
+def test_compression_stays_in_step_with_any_table_size() -> None:
     server = Server()
     sizes = (0, 0, 4096, 100, 100, 4096, 65536, 200)
     for index, size in enumerate(sizes):

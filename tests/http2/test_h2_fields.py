@@ -53,12 +53,12 @@ def test_an_empty_host_leaves_the_urls() -> None:
         ("TE", "gzip"),
     ],
 )
-def test_what_speaks_of_one_connection_is_left_out_in_any_case(name: str, value: str) -> None:
+def test_connection_fields_are_left_out_in_any_case(name: str, value: str) -> None:
     assert of((name, value), ("X", "y")) == [*PSEUDO, (b"x", b"y")]
     assert of((name.lower(), value), ("X", "y")) == [*PSEUDO, (b"x", b"y")]
 
 
-def test_what_connection_nominates_is_left_out_too() -> None:
+def test_fields_that_connection_nominates_are_left_out() -> None:
     headers = [
         ("Connection", "X-Hop, close"),
         ("x-hop", "1"),
@@ -99,7 +99,7 @@ def test_the_path_is_the_target_that_was_given() -> None:
         ("http://b.test/", "OPTIONS", b"b.test", b"/"),
     ],
 )
-def test_a_target_in_absolute_form_speaks_for_itself(target: str, method: str, authority: bytes, path: bytes) -> None:
+def test_a_target_in_absolute_form_decides_the_host(target: str, method: str, authority: bytes, path: bytes) -> None:
     assert of(("Host", "a.test"), target=target, method=method)[1:] == [
         (b":scheme", b"http"),
         (b":authority", authority),
@@ -214,7 +214,7 @@ def test_every_status() -> None:
     assert good == set(range(100, 1000)) - {101}
 
 
-def test_errors_are_short_whatever_the_peer_sent() -> None:
+def test_errors_are_short_for_any_bytes_of_a_peer() -> None:
     for pairs in ([(b"N" * 60_000, b"x")], [(b"n", b"\n" * 60_000)], [(b"content-length", b"x" * 60_000)]):
         with pytest.raises(RemoteProtocolError) as caught:
             read_fields(pairs)

@@ -253,7 +253,7 @@ PADDING = "Received frame with invalid padding."
         (PADDING, data(GOT, b"", pad=2), False),
     ],
 )
-def test_words_of_h2_excuse_only_what_the_row_is_for(refusal: str, frame: bytes, may_differ: bool) -> None:
+def test_an_error_of_h2_excuses_only_its_row(refusal: str, frame: bytes, may_differ: bool) -> None:
     assert differences.excuses(refusal, frame[3], frame[9:]) == may_differ
 
 

@@ -620,7 +620,7 @@ def test_after_goaway_a_connection_is_read_and_not_reused() -> None:
     play(main, leave, echo, runtime=runtime)
 
 
-def test_a_refused_stream_is_sent_again_whatever_the_method() -> None:
+def test_a_refused_stream_is_sent_again_with_any_method() -> None:
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -700,7 +700,7 @@ def test_loop_of_goaways_ends_after_three_resends_with_the_code() -> None:
     play(main, leave)
 
 
-def test_what_cannot_be_sent_again_is_not() -> None:
+def test_a_body_that_cannot_be_repeated_is_not_sent_again() -> None:
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
         await peer.reset(await peer.whole(), Code.REFUSED_STREAM)
@@ -892,7 +892,7 @@ SINGLE_BYTES = b"".join(
 
 
 @each_kind
-def test_what_a_turn_leaves_is_read_in_the_next_ones(make: Callable[[], Runtime]) -> None:
+def test_frames_left_by_a_turn_are_read_in_the_next(make: Callable[[], Runtime]) -> None:
     """Thousands of frames arrive at once while there is no reader: on a loop that watches its sockets the PING behind
     them is answered all the same, elsewhere when there is a reader."""
     answered: list[float] = []
@@ -999,7 +999,7 @@ def test_unread_response_stops_at_its_window_and_slows_no_other(make: Callable[[
     play(main, serve, runtime=make(), place={"window": 1 << 22})
 
 
-def test_a_stream_s_window_is_refilled_as_its_reader_takes() -> None:
+def test_a_streams_window_is_refilled_as_it_is_read() -> None:
     size = 5 * WINDOW
 
     async def serve(peer: H2Peer) -> None:
@@ -1387,7 +1387,7 @@ def test_a_ping_is_answered_while_no_task_waits() -> None:
 
 
 @each_kind
-def test_an_idle_connection_that_says_something_harmless_stays(make: Callable[[], Runtime]) -> None:
+def test_an_idle_connection_with_harmless_input_stays(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
@@ -1406,7 +1406,7 @@ def test_an_idle_connection_that_says_something_harmless_stays(make: Callable[[]
     play(main, serve, runtime=runtime)
 
 
-def test_a_closed_pool_lets_its_streams_end_and_says_goodbye() -> None:
+def test_a_closed_pool_lets_its_streams_end_and_sends_goaway() -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
         stream = await peer.whole()
@@ -1432,7 +1432,7 @@ def test_a_closed_pool_lets_its_streams_end_and_says_goodbye() -> None:
 
 
 async def mirror(peer: H2Peer) -> None:
-    """Answers at once and sends back what comes; ends with a trailer when the client ends."""
+    """Answers at once and returns the received bytes; ends with a trailer when the client ends."""
     await peer.begin(INITIAL_WINDOW_SIZE=5000, ENABLE_CONNECT_PROTOCOL=1)
     stream = await peer.request()
     await peer.head(stream)
@@ -1854,7 +1854,7 @@ def check_is_clean(runtime: Runtime, pool: Pool, server: Server) -> None:
 
 @pytest.mark.proofs
 @pytest.mark.parametrize("act", ["cancel", "reset", "cut", "close"])
-def test_whatever_happens_every_request_ends_and_pool_is_clean(act: str) -> None:
+def test_every_request_ends_and_the_pool_is_clean(act: str) -> None:
     def strike(runtime: Runtime, task: Any) -> None:
         if act == "cancel":
             task.cancel()

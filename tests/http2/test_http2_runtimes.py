@@ -71,7 +71,7 @@ def serving(*alpn: str, plain: bool = False) -> Iterator[ScriptedServer]:
         (("h2",), {"http1": False}, "HTTP/2"),
     ],
 )
-def test_alpn_decides_between_what_the_pool_offers(
+def test_alpn_decides_between_the_offers_of_the_pool(
     runtime: Runtime, trusting: httpcore.SSLConfig, offered: tuple[str, ...], options: dict[str, bool], protocol: str
 ) -> None:
     async def body() -> None:
@@ -119,9 +119,7 @@ def test_a_burst_to_a_new_origin_shares_one_connection(runtime: Runtime, trustin
 
 
 @each_runtime
-def test_a_burst_to_an_origin_that_speaks_http11_dials_as_needed(
-    runtime: Runtime, trusting: httpcore.SSLConfig
-) -> None:
+def test_a_burst_to_an_http11_origin_dials_as_needed(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         async with runtime.pool(trusting, limits=httpcore.PoolLimits(max_connections=5)) as pool:
             asked = [lambda n=n: pool.request("GET", f"{server.url}/{n}") for n in range(20)]
@@ -133,7 +131,7 @@ def test_a_burst_to_an_origin_that_speaks_http11_dials_as_needed(
 
 
 @each_runtime
-def test_what_needs_http11_is_sent_again_over_it(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
+def test_a_request_that_needs_http11_is_sent_again_over_it(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         async with runtime.pool(trusting) as pool:
             response = await pool.request("POST", server.url + "/old", body=b"x")

@@ -13,7 +13,7 @@ def no_clock() -> float:
     raise AssertionError("the clock was asked for nothing")
 
 
-def test_without_an_interval_silence_is_no_reason_to_ask() -> None:
+def test_without_an_interval_silence_sends_no_ping() -> None:
     liveness = Liveness(START, None)
     assert not liveness.is_silent(1e9)
     assert not liveness.is_ping_due(1e9)
@@ -21,7 +21,7 @@ def test_without_an_interval_silence_is_no_reason_to_ask() -> None:
 
 
 @pytest.mark.parametrize(("after", "due"), [(0.0, False), (4.75, False), (5.0, True), (50.0, True)])
-def test_a_peer_is_asked_after_the_interval_of_silence(after: float, due: bool) -> None:
+def test_a_peer_gets_a_ping_after_the_interval_of_silence(after: float, due: bool) -> None:
     liveness = Liveness(START, 5.0)
     now = START + after
     assert (liveness.is_silent(now), liveness.is_ping_due(now)) == (due, due)

@@ -102,7 +102,7 @@ SHAPES: list[tuple[str, Callable[[], Any], bytes, int | None, bool]] = [
 
 
 @pytest.mark.parametrize(("make", "data", "length", "is_async"), [s[1:] for s in SHAPES], ids=[s[0] for s in SHAPES])
-def test_every_shape_says_what_it_is_and_gives_its_bytes(
+def test_every_kind_has_its_facts_and_its_bytes(
     make: Callable[[], Any], data: bytes, length: int | None, is_async: bool
 ) -> None:
     body = Body.of(make())

@@ -140,7 +140,7 @@ def test_content_that_is_empty_is_empty(coding: str) -> None:
     assert decoded(CODERS[coding](b""), coding, step=1) == b""
 
 
-def test_deflate_is_zlib_or_raw_as_the_first_two_bytes_tell() -> None:
+def test_the_first_two_bytes_of_deflate_decide_zlib_or_raw() -> None:
     for level in range(10):
         for step in (1, 2, 100_000):
             assert decoded(zlib.compress(WORDS[:9_000], level), "deflate", step=step) == WORDS[:9_000]
@@ -149,7 +149,7 @@ def test_deflate_is_zlib_or_raw_as_the_first_two_bytes_tell() -> None:
 
 
 @EACH
-def test_what_the_peer_has_flushed_is_given_before_the_body_ends(coding: str) -> None:
+def test_flushed_bytes_are_returned_before_the_body_ends(coding: str) -> None:
     engine = decoder(coding)
     engine.feed(flushed(coding, b"event: one\n\n"))
     assert b"".join(taken(engine)) == b"event: one\n\n"
@@ -183,7 +183,7 @@ def test_any_chain_in_any_pieces_gives_the_content(content: bytes, repeats: int,
 
 
 @EACH
-def test_a_body_cut_anywhere_is_an_error_that_says_how_much_came(coding: str) -> None:
+def test_a_cut_body_is_an_error_with_the_received_bytes(coding: str) -> None:
     content = random.Random(2).randbytes(250)
     body = CODERS[coding](content)
     for end in range(1, len(body)):
@@ -453,7 +453,7 @@ def test_four_kib_through_a_chain_never_cost_50_ms(inner: str, outer: str) -> No
 @pytest.mark.cpu_time
 @pytest.mark.parametrize("inner", SLOW)
 @pytest.mark.parametrize("outer", ["", "gzip"])
-def test_one_step_of_a_decoder_is_short_whatever_it_reads(inner: str, outer: str) -> None:
+def test_one_step_of_a_decoder_is_short_for_any_input(inner: str, outer: str) -> None:
     coding, make = SLOW[inner]
     body = make()[: 4 * MIB]
     if outer:
@@ -474,7 +474,7 @@ def test_one_step_of_a_decoder_is_short_whatever_it_reads(inner: str, outer: str
     assert min(longest() for _ in range(3)) < 0.03
 
 
-def test_a_chain_may_pass_on_what_ordinary_codings_do() -> None:
+def test_a_chain_may_pass_on_as_much_as_ordinary_codings() -> None:
     rows = b"".join(b'{"id": %d, "name": "row %d", "ok": true}\n' % (n, n * 7) for n in range(20_000))
     contents = {
         "repeated": bytes(16 * MIB),

@@ -167,7 +167,7 @@ def test_good_headers_are_sent_as_given_in_every_shape(headers: list[tuple[str, 
 # Sent bytes.
 
 
-def test_a_plain_get_says_nothing_but_the_host() -> None:
+def test_a_plain_get_sends_no_field_but_host() -> None:
     request = Request.of("GET", "http://example.com:8080/p?q#f")
     assert request.head == b"GET /p?q HTTP/1.1\r\nHost: example.com:8080\r\n\r\n"
     assert request.headers == [(b"Host", b"example.com:8080")]
@@ -513,7 +513,7 @@ def test_trailers_make_the_body_chunked() -> None:
         Request.of("POST", URL_, {"Content-Length": "5"}, b"12345", trailers=[("X-Sum", "1")])
 
 
-def test_a_callable_gives_trailers_when_asked_at_the_end() -> None:
+def test_a_callable_is_called_for_trailers_at_the_end() -> None:
     calls = []
 
     def trailers() -> dict[str, str]:
@@ -535,7 +535,7 @@ def test_no_trailers_change_nothing(trailers: Any) -> None:
 @pytest.mark.parametrize(
     "name", ["Content-Length", "transfer-encoding", "HOST", "Authorization", "Trailer", "Set-Cookie"]
 )
-def test_what_belongs_in_front_is_refused_among_trailers(name: str) -> None:
+def test_fields_of_the_head_are_refused_among_trailers(name: str) -> None:
     with pytest.raises(LocalProtocolError, match=r"trailers\[1\]"):
         Request.of("POST", URL_, trailers=[("ok", "1"), (name, "1")])
     with pytest.raises(LocalProtocolError, match=r"trailers\[0\]"):
@@ -590,7 +590,7 @@ def test_names_that_are_remembered_stay_few() -> None:
     assert len(_request._names) <= 1024
 
 
-def test_a_body_that_is_one_already_is_taken_as_it_is() -> None:
+def test_a_body_object_is_used_unchanged() -> None:
     body = Body.of(b"x")
     assert Request.of("POST", URL_, body=body).body is body
 
@@ -614,7 +614,7 @@ def test_a_request_of_method_and_url_alone_is_remembered() -> None:
     assert first.head == b"GET /remembered HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
 
-def test_what_may_be_a_secret_is_in_no_memory() -> None:
+def test_possible_secrets_are_in_no_memory() -> None:
     for _ in range(2):
         Request.of("GET", "http://user:not-to-be-kept@a.test/")
         Request.of("GET", "http://a.test/", {"authorization": "not-to-be-kept"})

@@ -390,7 +390,7 @@ def test_chained_codings_are_decoded_last_first() -> None:
     run(main())
 
 
-def test_an_empty_body_needs_no_coding_whatever_its_headers_say() -> None:
+def test_an_empty_body_needs_no_coding_with_any_headers() -> None:
     async def main() -> None:
         headers = [(b"content-encoding", b"unheard-of")]
         for wire in (Wire(), Wire(all_here=True)):
@@ -442,7 +442,7 @@ def test_read_refuses_an_excessive_ratio_and_stream_does_not() -> None:
 
 @pytest.mark.parametrize("declared", [True, False])
 @pytest.mark.parametrize("share", [0, 1, 100])
-def test_what_read_accepts_does_not_depend_on_how_it_arrives(declared: bool, share: int) -> None:
+def test_the_limit_of_read_does_not_depend_on_the_pieces(declared: bool, share: int) -> None:
     """First content that grows a thousandfold, then `share` times as much as the rule needs of content that does not
     grow.
     """
@@ -562,7 +562,7 @@ def test_without_a_limit_read_keeps_any_body() -> None:
     assert len(run(received(Wire(bomb, all_here=True), GZIP, max_body=size).read())) == size
 
 
-def test_max_body_bounds_what_a_response_by_hand_keeps() -> None:
+def test_max_body_bounds_the_body_of_a_response_by_hand() -> None:
     async def main() -> None:
         assert await Response(200, body=b"12345", max_body=5).read() == b"12345"
         for body in ([b"123", b"456"], "123456", lambda: iter([b"1" * 6])):
@@ -692,7 +692,7 @@ def test_large_bytes_by_hand_come_in_the_pieces_of_a_real_stream() -> None:
     run(main())
 
 
-def test_an_error_of_the_body_by_hand_comes_out_unchanged() -> None:
+def test_an_error_of_a_body_by_hand_is_raised_unchanged() -> None:
     def broken() -> Iterator[bytes]:
         yield b"x"
         raise KeyError("mine")
@@ -765,7 +765,7 @@ def test_the_repr_has_status_and_state_and_no_header() -> None:
 
 
 @pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA1), 0xAD, 0x2028, 0x202E], ids=hex)
-def test_the_repr_escapes_what_a_terminal_would_act_on(code: int) -> None:
+def test_the_repr_escapes_control_characters(code: int) -> None:
     response = Response(200)
     response.reason_phrase = f"Gr\u00fc\u00dfe{chr(code)}[31m"
     assert repr(response).isprintable()

@@ -82,7 +82,7 @@ def test_a_response_for_threads_is_made_alike() -> None:
     assert (plain.reason_phrase, plain.body, plain.connection) == ("Not Found", b"", None)
 
 
-def test_a_response_for_threads_takes_no_body_that_needs_a_loop() -> None:
+def test_a_response_for_threads_refuses_an_async_body() -> None:
     async def pieces() -> Any:
         yield b""
 
@@ -141,7 +141,7 @@ async def run_example(thing: object, url: str, **names: Any) -> dict[str, Any]:
     return names
 
 
-def test_what_the_docstrings_of_both_faces_show_works() -> None:
+def test_the_examples_in_docstrings_of_both_faces_work() -> None:
     async def main() -> None:
         names = await run_example(httpcore.run_sync, server.url)
         assert names["body"] == b"fine"

@@ -284,7 +284,7 @@ def test_second_reader_of_a_body_is_refused_and_first_reads_on(
 
 @each_runtime
 @pytest.mark.parametrize(("case", "readers"), over(READERS))
-def test_the_first_readers_timeout_fires_though_a_second_came(
+def test_the_first_readers_timeout_fires_despite_a_second(
     runtime: Runtime, origin: Origin, readers: tuple[str, Use, Use, str]
 ) -> None:
     kind, first, second, _ = readers

@@ -297,7 +297,7 @@ def test_errors_do_not_show_credentials(text: str | bytes) -> None:
         error = error.__cause__ or error.__context__
 
 
-def test_errors_escape_what_could_harm_a_terminal() -> None:
+def test_errors_escape_control_characters() -> None:
     with pytest.raises(InvalidURL) as caught:
         URL.parse("http://h/\x1b[31m\r\n")
     assert str(caught.value).isprintable()
@@ -390,7 +390,7 @@ A_LABELS = {
 
 
 @pytest.mark.parametrize("label", A_LABELS)
-def test_an_a_label_decodes_to_what_uts_46_leaves_as_it_is(label: str) -> None:
+def test_an_a_label_decodes_to_a_label_that_uts_46_keeps(label: str) -> None:
     if A_LABELS[label]:
         assert URL.parse(f"http://{label}.example/").host == f"{label}.example"
         return

@@ -400,7 +400,7 @@ def test_requests_that_wait_for_one_origin_are_served_in_order() -> None:
 
 
 @each_runtime
-def test_a_pool_timeout_says_how_many_hold_and_wait(runtime: Runtime) -> None:
+def test_a_pool_timeout_has_the_numbers_of_holders_and_waiters(runtime: Runtime) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
 
     async def body(http: Any) -> None:
@@ -419,7 +419,7 @@ def test_a_pool_timeout_says_how_many_hold_and_wait(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_a_read_timeout_in_the_body_says_so_and_names_the_peer(runtime: Runtime) -> None:
+def test_a_read_timeout_in_the_body_has_phase_and_peer(runtime: Runtime) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
 
     async def body(http: Any) -> None:

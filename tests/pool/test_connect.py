@@ -39,7 +39,7 @@ def server() -> Iterator[HostileServer]:
 
 
 @each_runtime
-def test_a_connection_waits_for_the_request_that_comes(runtime: Runtime, server: HostileServer) -> None:
+def test_a_connection_waits_for_the_next_request(runtime: Runtime, server: HostileServer) -> None:
     async def body() -> None:
         async with trial(runtime, server) as pool:
             info = await pool.connect(server.url)
@@ -57,7 +57,7 @@ def test_a_connection_waits_for_the_request_that_comes(runtime: Runtime, server:
 
 
 @each_runtime
-def test_it_tells_what_tls_agreed_on_and_whose_certificate_it_is(runtime: Runtime, config: httpcore.SSLConfig) -> None:
+def test_it_shows_the_tls_version_and_the_certificate(runtime: Runtime, config: httpcore.SSLConfig) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE, "http/1.1")) as server:
             async with runtime.pool(config) as pool:
@@ -121,7 +121,7 @@ def test_a_connection_dead_before_its_first_use_is_replaced(runtime: Runtime, me
         ("http://no.such.name.invalid/", httpcore.ConnectError, "resolve"),
     ],
 )
-def test_what_cannot_be_reached_is_the_error_of_a_request(
+def test_an_unreachable_server_is_the_error_of_a_request(
     runtime: Runtime, url: str, error: type[httpcore.HTTPCoreError], phase: str
 ) -> None:
     async def body() -> None:
@@ -221,7 +221,7 @@ def made_here(*alpn: str) -> ssl.SSLContext:
     ],
     ids=["plain", "made here without h2", "made here with h2", "config"],
 )
-def test_the_trace_says_that_a_context_leads_to_http_1_1(
+def test_the_trace_reports_that_a_context_leads_to_http_1_1(
     runtime: Runtime, context: Any, hinted: bool, config: httpcore.SSLConfig
 ) -> None:
     events: list[Any] = []

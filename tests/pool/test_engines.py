@@ -196,7 +196,7 @@ def test_a_difference_of_the_shadow_is_traced(monkeypatch: pytest.MonkeyPatch) -
     assert found == [(H11, "whether the connection goes on")]
 
 
-def test_a_shadow_that_agrees_says_nothing() -> None:
+def test_a_shadow_that_agrees_reports_nothing() -> None:
     events: list[httpcore.TraceEvent] = []
     get(events, engines={"http/1.1": "shadow"})
     assert not [event for event in events if isinstance(event, EngineDifference)]

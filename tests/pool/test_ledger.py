@@ -106,7 +106,7 @@ def connection_of(holder: Ticket | Slot) -> Connection:
 # One connection.
 
 
-def test_the_first_to_ask_dials_and_then_holds() -> None:
+def test_the_first_request_dials_and_then_holds() -> None:
     pool = Pool()
     ticket = pool.acquire("a")
     slot = slot_of(ticket)
@@ -460,7 +460,7 @@ def test_a_slot_freed_as_one_acquires_is_for_those_that_wait() -> None:
 
 
 @pytest.mark.parametrize("capacity", [1, 3])
-def test_a_waiter_gets_room_whatever_two_busy_origins_do(capacity: int) -> None:
+def test_two_busy_origins_starve_no_waiter(capacity: int) -> None:
     """A ring whose head is always served from its own connections would starve those behind it."""
     pool = Pool(2)
     tickets = {
@@ -1088,7 +1088,7 @@ class Runtime:
         alive = [request for request in queue if request.state is not DONE]
         assert alive == served + left, "served out of turn"
         for request in served + [request for request in queue if request.claim.closed]:
-            assert request.seen, "served or sent away, and not told"
+            assert request.seen, "served or sent away, and not notified"
             request.seen = 0
         queue[:] = left
 

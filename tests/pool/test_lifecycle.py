@@ -135,7 +135,7 @@ def test_a_pool_refuses_a_second_loop_while_its_first_one_lives(server: Scripted
     second.close()
 
 
-def test_without_a_loop_the_async_pool_says_which_one_to_use() -> None:
+def test_without_a_loop_the_async_pool_names_the_other_pool() -> None:
     coroutine = httpcore.ConnectionPool().request("GET", "http://h/")
     with pytest.raises(httpcore.LocalProtocolError, match="SyncConnectionPool"):
         coroutine.send(None)
@@ -214,7 +214,7 @@ USES: dict[str, Callable[[httpcore.SyncResponse, httpcore.SyncBodyStream], objec
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
-def test_a_response_from_before_a_fork_says_what_happened(use: str, http2: bool) -> None:
+def test_a_response_from_before_a_fork_names_the_fork(use: str, http2: bool) -> None:
     def in_child(response: httpcore.SyncResponse, body: httpcore.SyncBodyStream) -> str:
         try:
             USES[use](response, body)
@@ -248,7 +248,7 @@ def test_a_response_from_before_a_fork_says_what_happened(use: str, http2: bool)
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "alive"])
 @pytest.mark.parametrize("use", ["read", "iterate", "close"])
 @pytest.mark.parametrize("moved", [True, False], ids=["moved", "not moved"])
-def test_a_response_of_another_loop_says_so(server: ScriptedServer, use: str, closed: bool, moved: bool) -> None:
+def test_a_response_of_another_loop_is_refused(server: ScriptedServer, use: str, closed: bool, moved: bool) -> None:
     async def ask() -> httpcore.Response:
         return await pool.request("GET", server.url + "/stuck", stream=True)
 

@@ -210,7 +210,7 @@ def test_a_fork_beside_a_first_request_leaves_no_child_hanging(places: tuple[str
         assert (done.returncode, done.stderr) == (0, ""), f"after {delay} s"
 
 
-def test_a_pool_imports_the_backend_of_what_may_run() -> None:
+def test_a_pool_imports_the_backends_of_possible_runtimes() -> None:
     program = (
         "import sys, {library}, httpcore; httpcore.ConnectionPool()\n"
         "print(*[name for name in sys.modules if name.startswith('httpcore._backends')])"

@@ -468,7 +468,7 @@ OVERLAYS: Iterable[tuple[Any, tuple[float | None, float]]] = [
 
 
 @pytest.mark.parametrize(("request_", "found"), OVERLAYS)
-def test_what_a_request_leaves_out_of_its_rate_is_the_pools(request_: Any, found: Any) -> None:
+def test_a_rate_without_a_value_is_the_pools(request_: Any, found: Any) -> None:
     config = TimeoutConfig(7, min_rate=100, min_rate_window=20).overlaid(request_)
     assert (config.min_rate, config.min_rate_window) == found
 

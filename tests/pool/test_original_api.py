@@ -73,7 +73,7 @@ def test_a_small_streamed_body_is_read_after_the_pool_was_closed(run: Any, url: 
 
 
 @each_loop
-def test_its_except_clauses_catch_what_they_name(run: Any) -> None:
+def test_its_except_clauses_catch_the_errors_they_name(run: Any) -> None:
     async def body() -> None:
         session = Session()
         with pytest.raises(NetworkFailure, match="Connection refused"):

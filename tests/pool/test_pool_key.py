@@ -395,7 +395,7 @@ REQUEST = {
     "target": shared("said with each request", *everywhere(*CASES, more={"target": "/x"})),
     "trailers": shared("said with each request"),
     "max_body": shared("said with each request; how much of a body is kept"),
-    "trace": shared("who hears of it", *everywhere(*CASES, FORWARD, more={"trace": lambda event: None})),
+    "trace": shared("the receiver of records", *everywhere(*CASES, FORWARD, more={"trace": lambda event: None})),
     "duplex": shared("how the request is written"),
     "tag": shared("for the trace", *everywhere(DIRECT, more={"tag": "other"})),
 }
@@ -486,7 +486,7 @@ TABLES: dict[str, tuple[dict[str, Fact], set[str]]] = {
 
 
 @pytest.mark.parametrize("which", TABLES)
-def test_whatever_there_is_to_say_is_classified(which: str) -> None:
+def test_every_argument_is_classified(which: str) -> None:
     """A new field or argument has to be put into its table, as one of the three things, with pairs that prove it."""
     table, there = TABLES[which]
     assert there - set(table) == set(), "classify it"
@@ -519,7 +519,7 @@ def test_fixed_settings_cannot_be_given_with_request_nor_changed() -> None:
             setattr(httpcore.ConnectionPool(), name, None)
 
 
-def test_the_synchronous_pool_has_the_same_to_say() -> None:
+def test_the_synchronous_pool_has_the_same_texts() -> None:
     assert arguments(httpcore.SyncConnectionPool) == arguments(httpcore.ConnectionPool)
     assert arguments(httpcore.SyncConnectionPool.request) == arguments(httpcore.ConnectionPool.request)
 

@@ -52,7 +52,7 @@ async def run_blocking(function: Any) -> Any:
     return function()
 
 
-def test_a_body_that_was_asked_for_an_item_is_never_sent_again() -> None:
+def test_a_body_whose_reading_began_is_never_sent_again() -> None:
     request = Request.of("PUT", "http://a.test/", None, iter([b"x"]))
     reader = request.body.start(run_blocking)
     with pytest.raises(StopIteration):

@@ -523,7 +523,7 @@ def busy_at_first() -> Iterator[ScriptedServer]:
 
 
 @each_runtime
-def test_a_busy_server_is_asked_again(runtime: RealRuntime, busy_at_first: ScriptedServer) -> None:
+def test_a_request_to_a_busy_server_is_retried(runtime: RealRuntime, busy_at_first: ScriptedServer) -> None:
     async def body() -> None:
         async with runtime.pool(retries=QUICK) as pool:
             for _ in range(3):

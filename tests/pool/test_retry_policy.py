@@ -58,7 +58,7 @@ def pause(
         (KeyboardInterrupt(), False),
     ],
 )
-def test_what_may_pass_is_tried_again_and_what_will_not_is_not(error: BaseException, again: bool) -> None:
+def test_only_transient_failures_are_retried(error: BaseException, again: bool) -> None:
     for method in ("GET", "POST"):  # nothing was sent
         assert (pause(error, of=request(method)) is not None) is again
 
@@ -67,7 +67,7 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_not(error: BaseExcept
     ("status", "again"),
     [(200, False), (404, False), (429, True), (500, False), (502, True), (503, True), (504, True)],
 )
-def test_by_default_a_status_that_says_later_is_asked_again(status: int, again: bool) -> None:
+def test_by_default_busy_statuses_are_retried(status: int, again: bool) -> None:
     assert (pause((status, [])) is not None) is again
 
 
@@ -119,7 +119,7 @@ async def run_blocking(function: Any) -> Any:
     return function()
 
 
-def test_a_body_that_was_asked_for_an_item_is_not_sent_again() -> None:
+def test_a_body_whose_reading_began_is_not_sent_again() -> None:
     of = request("PUT", iter([b"x"]))
     assert pause(LATER, of=of) is not None
     with pytest.raises(StopIteration):
@@ -139,7 +139,7 @@ def test_pauses_double_up_to_a_limit() -> None:
 
 
 @pytest.mark.parametrize(("jitter", "least"), [(0.0, 8.0), (0.5, 4.0), (1.0, 0.0)])
-def test_chance_takes_off_its_share_and_no_more(jitter: float, least: float) -> None:
+def test_jitter_shortens_by_its_share_and_no_more(jitter: float, least: float) -> None:
     policy = RetryPolicy(backoff=8, jitter=jitter)
     drawn = [policy.pause(0, draw / 100) for draw in range(101)]
     assert (drawn[0], drawn[-1]) == (8.0, least)

@@ -110,7 +110,7 @@ CASES: dict[str, tuple[Callable[[Pool], Awaitable[None]], type[Exception], bool]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_error_says_whether_a_peer_may_have_acted(case: str) -> None:
+def test_an_error_has_whether_a_peer_may_have_acted(case: str) -> None:
     ask, kind, is_safe = CASES[case]
     simulation = Simulation()
     simulation.listen("silent.test", 80, be_silent)

@@ -180,7 +180,7 @@ def test_the_settings_of_a_pool_can_be_read(runtime: Runtime) -> None:
     runtime.run(main)
 
 
-def test_a_pool_timeout_says_what_to_do() -> None:
+def test_a_pool_timeout_names_its_remedies() -> None:
     async def main() -> None:
         simulation.listen("a.test", 80, slow)
         limits = httpcore.PoolLimits(max_connections=1)

@@ -118,7 +118,7 @@ def test_one_that_is_never_entered_warns() -> None:
     assert ["was never awaited" in str(each.message) for each in caught] == [True]
 
 
-def test_stream_takes_what_request_takes() -> None:
+def test_stream_has_the_arguments_of_request() -> None:
     for pool in (httpcore.ConnectionPool, httpcore.SyncConnectionPool):
         request, stream = (inspect.signature(getattr(pool, name)).parameters for name in ("request", "stream"))
         assert {name: p.default for name, p in stream.items()} == {

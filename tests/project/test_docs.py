@@ -70,6 +70,6 @@ def test_lines_are_wrapped(page: Path) -> None:
 
 
 @each_page
-def test_words_are_those_that_readers_know(page: Path) -> None:
+def test_pages_have_no_private_words(page: Path) -> None:
     found = [f"{number}: {hit[0]}" for number, line in prose(page) for hit in AVOIDED.finditer(line)]
     assert found == []

@@ -380,7 +380,7 @@ def test_ssl_is_imported_where_it_runs_only_by_its_wrappers(module: str) -> None
 
 
 @pytest.mark.parametrize("library", sorted(REFERENCES))
-def test_another_parser_has_no_say(library: str) -> None:
+def test_another_parser_decides_nothing(library: str) -> None:
     assert not importers(library)
 
 
@@ -405,12 +405,12 @@ def test_testing_loads_nothing_heavy() -> None:
     assert loaded == []
 
 
-def test_testing_is_loaded_only_when_asked_for() -> None:
+def test_testing_is_loaded_only_at_its_first_use() -> None:
     assert run("import sys, httpcore; httpcore.ConnectionPool(); print('httpcore.testing' in sys.modules)") == ["False"]
 
 
 @EACH
-def test_each_module_says_what_it_is_in_its_first_line(module: str) -> None:
+def test_each_module_has_a_summary_in_its_first_line(module: str) -> None:
     docstring = ast.get_docstring(parsed(module), clean=False) or ""
     first = docstring.split("\n")[0]
     assert first == first.strip()
@@ -503,7 +503,7 @@ def test_imports_are_found_however_they_are_spelled(module: str, source: str, fo
         ("_errors", "_sync", False),
     ],
 )
-def test_what_may_import_what(module: str, other: str, allowed: bool) -> None:
+def test_the_allowed_imports(module: str, other: str, allowed: bool) -> None:
     assert may_import(module, other) is allowed
 
 

@@ -26,7 +26,7 @@ def unexplained(text: str) -> list[int]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_an_import_inside_a_function_says_why(file: str) -> None:
+def test_an_import_inside_a_function_has_its_reason(file: str) -> None:
     assert unexplained((PACKAGE / file).read_text(encoding="utf-8")) == []
 
 
@@ -43,5 +43,5 @@ def test_an_import_inside_a_function_says_why(file: str) -> None:
         ("def f():\n    import a  # noqa: F401 - to be loaded", []),
     ],
 )
-def test_what_the_check_sees(source: str, found: list[int]) -> None:
+def test_the_check_finds_each_fault(source: str, found: list[int]) -> None:
     assert unexplained(source) == found

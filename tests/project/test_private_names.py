@@ -121,5 +121,5 @@ def test_private_names_of_others_have_a_comment(file: str) -> None:
         ("pool._lock  # noqa: S1", ["line 1: _lock"]),
     ],
 )
-def test_what_the_check_sees(source: str, found: list[str]) -> None:
+def test_the_check_finds_each_fault(source: str, found: list[str]) -> None:
     assert unexplained(source) == found

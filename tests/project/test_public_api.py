@@ -101,7 +101,7 @@ def test_everything_that_was_public_works_as_it_did() -> None:
     assert differences(json.loads(LIST.read_text()), described()) == []
 
 
-def test_a_public_class_says_that_it_is_from_httpcore() -> None:
+def test_a_public_class_has_httpcore_as_its_module() -> None:
     """Tracebacks, error trackers and pickles show the public name."""
     things = [getattr(httpcore, name) for name in httpcore.__all__]
     named = [thing for thing in things if inspect.isclass(thing) or inspect.isfunction(thing)]  # not aliases of types

@@ -208,7 +208,7 @@ def test_an_editor_completes_the_module() -> None:
 
 
 @pytest.mark.parametrize("name", ["ConnectionPool", "SyncConnectionPool", "HTTPTransport", "Client"])
-def test_an_editor_completes_what_it_makes(name: str) -> None:
+def test_an_editor_completes_returned_objects(name: str) -> None:
     members = {member for member in dir(getattr(httpcore, name)) if not member.startswith("_")}
     assert members <= completed(f"import httpcore\nhttp = httpcore.{name}()\nhttp.")
 

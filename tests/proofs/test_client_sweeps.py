@@ -1,8 +1,9 @@
 """The proof for the client: a call with redirects, Digest or a body is struck at every await; the transport stays
 intact.
 
-The client runs over a simulated network; a strike is a cancellation, a clock that jumps past every timeout, or a reset
-or a cut of every connection. The face of threads is struck by errors at each wait, as nothing can cancel a thread.
+The client runs over a simulated network; a strike is a cancellation, a clock that jumps past every timeout, a reset or
+a cut of every connection, or the beginning of a drain. The face of threads is struck by errors at each wait, as nothing
+can cancel a thread.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pytest
 from strikes import ACTS, SEEDS, check
 
 import httpcore
-from httpcore.testing import Cancelled, ServerEnd, Simulation, at_every_await
+from httpcore.testing import Cancelled, ServerEnd, Simulation, Task, at_every_await
 
 URL = "http://a.test"
 CHALLENGE = b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256\r\n'
@@ -142,3 +143,68 @@ def test_a_download_that_is_struck_leaves_no_part(strike: str, tmp_path: Path) -
             await client.close()
 
     assert at_every_await(scenario, ACTS[strike]) > 3
+
+
+# Drains.
+
+REFUSED = "the client drains"
+
+
+@pytest.mark.parametrize(
+    ("what", "strike"),
+    [(what, None) for what in WHAT] + [(what, strike) for what in (redirected_elsewhere, streamed) for strike in ACTS],
+)
+def test_a_drain_that_begins_at_any_await_ends_with_the_call(
+    what: Callable[[Client], Coroutine[Any, Any, None]], strike: str | None
+) -> None:
+    """A call that has begun ends as it would without the drain, also where it is struck in the same moment."""
+    drains: list[Task[bool]] = []
+    clients: list[Client] = []
+
+    def act(runtime: Simulation, victim: Task[Any]) -> None:
+        drains.append(runtime.spawn(clients[-1].drain(100)))
+        if strike is not None:
+            ACTS[strike](runtime, victim)
+
+    async def scenario(runtime: Simulation) -> None:
+        runtime.listen("a.test", 80, serve)
+        runtime.listen("b.test", 80, serve)
+        drains.clear()
+        async with httpcore.ConnectionPool(limits=httpcore.PoolLimits(max_connections=1)) as pool:
+            clients.append(client := Client(timeout=httpcore.TimeoutConfig(5), dispatch=pool, trust_env=False))
+            victim = await runtime.victim(what(client))
+            if what is stepped and isinstance(victim.error, httpcore.PoolClosed):
+                assert REFUSED in str(victim.error)  # `next()` is a call of its own
+            elif strike is None:
+                victim.result()
+            ended = runtime.now
+            for drain in drains:
+                await drain.wait()
+                assert drain.result() is True
+                assert runtime.now == ended
+                with pytest.raises(httpcore.PoolClosed, match=REFUSED):
+                    await client.get(URL)
+            check(runtime, pool)
+            if strike != "cut":
+                assert (await pool.request("GET", f"{URL}/others")).status_code == 200
+            await client.close()
+
+    assert at_every_await(scenario, act) > 3
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_client_drain_that_is_cancelled_leaves_nothing(shuffle: bool) -> None:
+    async def scenario(runtime: Simulation) -> None:
+        runtime.listen("a.test", 80, serve, delay_back=0.3)
+        client = Client(trust_env=False)
+        other = runtime.spawn(redirected(client))
+        await runtime.sleep(0.1)
+        victim = await runtime.victim(client.drain(0.7))
+        assert victim.error is None or isinstance(victim.error, Cancelled)
+        assert victim.lingered == []
+        await other.wait()
+        other.result()
+        assert await client.drain(0) is True
+        await client.close()
+
+    at_every_await(scenario, ACTS["cancelled"], make=lambda: Simulation(shuffle=shuffle))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from linecache import getline
 from types import FrameType
 from typing import Any
@@ -125,4 +126,68 @@ def test_at_every_line_of_connect(url: str, warm: bool) -> None:
         assert is_clean(pool, url), f"line {line}"
         pool.close()
         line += step
+    assert line > 100
+
+
+# Drains: what Ctrl-C has ended is waited for by no later drain.
+
+
+class Local(httpcore.Transport):
+    """Answers with a redirect, then with a body in pieces."""
+
+    async def handle(self, request: httpcore.TransportRequest) -> httpcore.TransportResponse:
+        if b"away" in str(request.url).encode():
+            return httpcore.TransportResponse(302, [(b"location", b"/near")])
+        return httpcore.TransportResponse(200, [], iter([b"near", b"by"]))
+
+
+def in_a_call(client: httpcore.Client) -> None:
+    assert client.get("http://a.test/away").content == b"nearby"
+
+
+def in_a_stream(client: httpcore.Client) -> None:
+    with client.stream("GET", "http://a.test/near") as response:
+        next(response.stream())
+
+
+def in_a_drain(client: httpcore.Client) -> None:
+    with client.stream("GET", "http://a.test/near"):
+        assert client.drain(0.001) is False
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("act", [in_a_call, in_a_stream, in_a_drain])
+def test_at_every_line_of_a_clients_call_and_drain(act: Callable[[httpcore.Client], None]) -> None:
+    line, struck = 1, True
+    while struck:
+        with httpcore.Client(transport=Local(), trust_env=False) as client:
+            struck = interrupted(partial(act, client), line)
+            assert client.drain(0.5) is True, f"line {line}"
+            assert client._session.in_flight.marks == set()  # what is kept there is not to be seen from outside
+        line += 3 if act is in_a_call else 1
+    assert line > 60
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
+def test_at_every_line_of_a_pools_drain_and_requests(url: str) -> None:
+    line, struck = 1, True
+    while struck:
+        pool = httpcore.SyncConnectionPool()
+
+        def act(pool: httpcore.SyncConnectionPool = pool) -> None:
+            with pool.request("GET", url + "/big", stream=True):
+                assert [one.url for one in pool.requests()] in ([], [url + "/big"])  # it may all have come
+                pool.drain(0.001)
+
+        struck = interrupted(act, line)
+        line += 7
+        if not struck:
+            break
+        assert pool.drain(0.5) is True, f"line {line}"
+        stats = pool.stats()
+        assert (pool.requests(), stats.leased, stats.waiting) == ([], 0, 0)
+        pool.close(abort=True)
+    pool.close()
     assert line > 100

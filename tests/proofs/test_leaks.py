@@ -148,3 +148,95 @@ def test_random_timeouts_leave_nothing_in_threads(url: str) -> None:
         assert pool.request("GET", url).body == b"Hello, world"
     pool.close()
     assert descriptors() == before
+
+
+ROUNDS, AT_ONCE = 60, 8
+
+
+class Ends:
+    """The last records of many requests, by tag, and how many connections were opened and closed."""
+
+    def __init__(self) -> None:
+        self.ends: dict[object, list[httpcore.TraceEvent]] = {}
+        self.opened = self.closed = 0
+
+    def __call__(self, record: httpcore.TraceEvent) -> None:
+        if isinstance(record, httpcore.RequestEnded):
+            self.ends.setdefault(record.tag, []).append(record)
+        self.opened += isinstance(record, httpcore.ConnectionOpened)
+        self.closed += isinstance(record, httpcore.ConnectionClosed)
+
+
+def check_ends(pool: httpcore.ConnectionPool | httpcore.SyncConnectionPool, ends: Ends, tags: set[str]) -> None:
+    """Each request that was made has one end, and nothing of them is left."""
+    assert pool.requests() == []
+    assert (pool.stats().connections, pool.stats().leased, pool.stats().waiting) == (0, 0, 0)
+    assert ends.ends.keys() == tags
+    assert [len(each) for each in ends.ends.values()] == [1] * len(tags)
+    assert ends.opened == ends.closed
+
+
+def check_timed(info: httpcore.ResponseInfo) -> None:
+    assert info.timing is not None
+    assert info.timing.complete is not None
+
+
+def test_pools_that_end_at_any_moment_leave_nothing_on_asyncio(url: str) -> None:
+    """A drain that is too short, then an abort: of requests in all phases, traced and tagged."""
+    aim = Aim()
+
+    async def fetch(pool: httpcore.ConnectionPool, tag: str, tags: set[str]) -> None:
+        tags.add(tag)
+        try:
+            check_timed((await pool.request("GET", url, tag=tag)).info)
+        except httpcore.PoolClosed:
+            aim.hits += 1
+
+    async def body() -> None:
+        before = descriptors()
+        for number in range(ROUNDS):
+            ends, tags = Ends(), set[str]()
+            pool = httpcore.ConnectionPool(limits=httpcore.PoolLimits(3), trace=ends)
+            tasks = [asyncio.create_task(fetch(pool, f"{number}/{each}", tags)) for each in range(AT_ONCE)]
+            await asyncio.sleep(aim.moment() / 10)
+            drained = await pool.drain(aim.moment() / 10)
+            assert drained is (pool.requests() == [])
+            await pool.close(abort=True)
+            await asyncio.gather(*tasks)
+            check_ends(pool, ends, tags)
+        await asyncio.sleep(0)
+        assert descriptors() == before
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(body())
+    assert aim.hits > ROUNDS, f"{aim.hits} requests were really ended (seed {SEED})"
+
+
+def test_pools_that_end_at_any_moment_leave_nothing_in_threads(url: str) -> None:
+    aim = Aim()
+    failures: list[BaseException] = []
+    before = descriptors()
+
+    def fetch(pool: httpcore.SyncConnectionPool, tag: str, tags: set[str]) -> None:
+        try:
+            tags.add(tag)
+            check_timed(pool.request("GET", url, tag=tag).info)
+        except httpcore.PoolClosed:
+            aim.hits += 1
+        except BaseException as error:
+            failures.append(error)
+
+    for number in range(ROUNDS):
+        ends, tags = Ends(), set[str]()
+        pool = httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(3), trace=ends)
+        threads = [threading.Thread(target=fetch, args=(pool, f"{number}/{each}", tags)) for each in range(AT_ONCE)]
+        for thread in threads:
+            thread.start()
+        pool.drain(aim.moment() / 10)
+        pool.close(abort=True)
+        for thread in threads:
+            thread.join(60)
+        assert not failures
+        check_ends(pool, ends, tags)
+    assert descriptors() == before
+    assert aim.hits > ROUNDS, f"{aim.hits} requests were really ended (seed {SEED})"

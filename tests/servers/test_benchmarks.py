@@ -124,7 +124,7 @@ def test_a_round_prints_a_table_and_writes_page_and_picture(tmp_path: Path) -> N
         ("fresh.py", ("httpcore", "import", "{plain}/hello"), {"cpu_ms", "modules", "brings"}),
     ],
 )
-def test_every_script_tells_what_it_measured(
+def test_every_script_prints_its_measurements(
     urls: dict[str, str], script: str, arguments: tuple[str, ...], keys: set[str]
 ) -> None:
     done = run(sys.executable, str(FOLDER / script), *(argument.format_map(urls) for argument in arguments))

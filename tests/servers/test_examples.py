@@ -91,7 +91,7 @@ def names(response: httpcore.SyncResponse) -> list[bytes]:
     return [name for name, _ in response.headers]
 
 
-def test_the_gateway_speaks_the_protocol_of_its_upstream(
+def test_the_gateway_uses_the_protocol_of_its_upstream(
     url: str, upstream: Upstream, http: httpcore.SyncConnectionPool
 ) -> None:
     response = http.request("GET", url + "/version")
@@ -158,7 +158,7 @@ def test_the_gateway_answers_502_and_504_in_the_upstreams_place(http: httpcore.S
         assert (response.status_code, response.body) == (504, b"ReadTimeout\n")
 
 
-def test_the_gateway_breaks_off_what_the_upstream_broke_off(http: httpcore.SyncConnectionPool) -> None:
+def test_the_gateway_cuts_a_response_that_the_upstream_cut(http: httpcore.SyncConnectionPool) -> None:
     cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"
     broken = pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError))
     with ScriptedServer(answering(cut)) as upstream, gateway(upstream.url) as url, broken:
@@ -244,7 +244,7 @@ def test_response_with_trailers_passes_the_gateway_without_them(
         assert http.request("GET", url + "/hints").body == b"Hello, world"
 
 
-def test_the_demo_says_that_all_worked() -> None:
+def test_the_demo_reports_success() -> None:
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "examples.demo"], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False

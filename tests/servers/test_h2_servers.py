@@ -258,7 +258,7 @@ def test_one_that_times_out_harms_no_other(runtime: Runtime, hypercorn: Ports) -
 
 
 @each_runtime
-def test_an_upload_that_is_refused_stops_and_tells_why(runtime: Runtime, nginx: Ports) -> None:
+def test_a_refused_upload_stops_and_has_its_reason(runtime: Runtime, nginx: Ports) -> None:
     """nginx sends 413 at the head already, or after the first megabyte."""
     url = f"http://127.0.0.1:{nginx.plain}"
     given = 0

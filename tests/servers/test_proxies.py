@@ -118,7 +118,7 @@ def test_squid_requires_authentication(
 
 
 @each_runtime
-def test_squid_knows_us_by_any_name_and_password(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
+def test_squid_accepts_any_user_name_and_password_we_send(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
     """As arguments and percent-encoded in the URL: spaces, colons, percent signs, other scripts."""
     where = f"127.0.0.1:{squid.guarded}"
 
@@ -136,7 +136,7 @@ def test_squid_knows_us_by_any_name_and_password(runtime: Runtime, squid: proxie
 
 
 @each_runtime
-def test_squid_says_why_it_makes_no_tunnel(runtime: Runtime, squid: proxies.Ports) -> None:
+def test_squids_reason_for_no_tunnel_is_in_the_error(runtime: Runtime, squid: proxies.Ports) -> None:
     nowhere = free_port()
 
     async def body() -> None:
@@ -185,7 +185,7 @@ def test_squid_under_tls_forwards_and_tunnels(
 
 
 @each_runtime
-def test_tinyproxy_forwards_and_tunnels_for_those_it_knows(
+def test_tinyproxy_forwards_and_tunnels_with_credentials(
     runtime: Runtime, tinyproxy: proxies.Ports, trusting_real: httpcore.SSLConfig, origin: int, nginx: Any
 ) -> None:
     async def body() -> None:
@@ -252,7 +252,7 @@ def test_microsocks_serves_a_client_with_the_password(
 
 
 @each_runtime
-def test_a_socks_proxy_says_in_words_why_it_does_not_connect(
+def test_a_refusal_of_a_socks_proxy_has_its_reason_in_words(
     runtime: Runtime, dante: proxies.Ports, microsocks: proxies.Ports
 ) -> None:
     nowhere = free_port()
@@ -429,7 +429,7 @@ def test_socket_options_are_set_on_a_unix_socket_too(runtime: Runtime, uvicorn_s
 
 
 @pytest.mark.parametrize("other", [{"proxy": "http://127.0.0.1:1"}, {"local_address": "127.0.0.1"}])
-def test_a_unix_socket_and_what_it_cannot_have_beside_it(other: dict[str, Any]) -> None:
+def test_a_unix_socket_excludes_other_settings(other: dict[str, Any]) -> None:
     [name] = other
     for pool in (httpcore.ConnectionPool, httpcore.SyncConnectionPool):
         with pytest.raises(ValueError, match=f"uds and {name} are both given: expected one of them"):

@@ -157,7 +157,7 @@ def test_codings_are_decoded_or_left_alone(runtime: Runtime, url: str) -> None:
 
 
 @each_runtime
-def test_timeouts_say_what_ran_out(runtime: Runtime, url: str) -> None:
+def test_timeouts_name_the_limit_that_expired(runtime: Runtime, url: str) -> None:
     async def body(http: Any) -> None:
         with pytest.raises(httpcore.ReadTimeout) as caught:
             await http.request("GET", url + "/slow", timeout=httpcore.TimeoutConfig(read_timeout=0.05))

@@ -204,7 +204,7 @@ def in_pieces(raw: bytes) -> HostileServer:
 
 @each_runtime
 @pytest.mark.parametrize("name", ROWS)
-def test_what_other_clients_read_is_read_and_named(runtime: Runtime, name: str) -> None:
+def test_deviations_that_other_clients_read_are_named(runtime: Runtime, name: str) -> None:
     row = ROWS[name]
 
     async def body() -> None:
@@ -279,7 +279,7 @@ def test_a_strict_pool_refuses_unusual_responses(runtime: Runtime, name: str) ->
 @each_runtime
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
-def test_what_two_readers_may_take_differently_is_refused(runtime: Runtime, name: str, strict: bool) -> None:
+def test_ambiguous_responses_are_refused(runtime: Runtime, name: str, strict: bool) -> None:
     async def body() -> None:
         with HostileServer(lambda peer: peer.send(REFUSED[name])) as server:
             async with trial(runtime, server, strict=strict) as pool:
@@ -302,7 +302,7 @@ def test_content_that_is_not_whole_stays_an_error(runtime: Runtime, name: str) -
 
 
 @each_runtime
-def test_a_transport_is_strict_where_it_is_asked_to_be(runtime: Runtime) -> None:
+def test_a_transport_is_strict_where_it_is_configured(runtime: Runtime) -> None:
     async def send(transport: httpcore.HTTPTransport, url: str) -> int:
         if runtime.name == "threads":
             with transport.request("GET", url) as (status, _, _, _):
@@ -350,7 +350,7 @@ def test_a_client_refuses_unusual_content_if_it_is_strict(
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_curl_reads_the_rows_as_the_table_says(name: str) -> None:
+def test_curl_reads_the_rows_as_in_the_table(name: str) -> None:
     row = ROWS[name]
     curl = shutil.which("curl")
     assert curl is not None, "curl is not installed: the tests need the one of the system"
@@ -362,7 +362,7 @@ def test_curl_reads_the_rows_as_the_table_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_urllib3_reads_the_rows_as_the_table_says(name: str) -> None:
+def test_urllib3_reads_the_rows_as_in_the_table(name: str) -> None:
     row = ROWS[name]
     with answering(row.raw) as server, urllib3.PoolManager(retries=False, timeout=10) as pool:
         try:
@@ -500,7 +500,7 @@ class Expecting:
 
 
 @each_runtime
-def test_417_to_an_expectation_is_asked_again_without_it(runtime: Runtime) -> None:
+def test_a_request_is_sent_again_without_expect_after_417(runtime: Runtime) -> None:
     headers = [("X-A", "b"), ("Expect", "100-continue"), ("X-C", "d")]
 
     async def body() -> None:

@@ -143,7 +143,7 @@ def test_the_failure_of_an_unobserved_task_fails_the_run() -> None:
     runtime.run(main(look=True))
 
 
-def test_a_deadlock_after_a_failed_server_tells_of_the_server() -> None:
+def test_a_deadlock_after_a_failed_server_names_the_server() -> None:
     async def serve(peer: ServerEnd) -> None:
         peer.connection.cut()
         raise ValueError("bad script")
@@ -180,7 +180,7 @@ def test_a_timer_that_is_not_needed_does_not_move_the_clock() -> None:
     assert runtime.now == 1.0
 
 
-def test_result_before_the_end_says_so() -> None:
+def test_result_before_the_end_is_an_error() -> None:
     runtime = Runtime()
 
     async def main() -> None:
@@ -301,7 +301,7 @@ def test_event_times_out_and_a_flag_set_as_the_timer_fires_wins() -> None:
 # Cancelling tasks.
 
 
-def test_cancel_throws_at_the_await_and_takes_the_timer_along() -> None:
+def test_cancel_throws_at_the_await_and_removes_the_timer() -> None:
     runtime = Runtime()
 
     async def main() -> None:
@@ -447,7 +447,7 @@ def test_tasks_left_when_main_ends_are_cancelled() -> None:
         ("192.0.2.1", 80, errno.EHOSTUNREACH),
     ],
 )
-def test_a_connect_that_fails_says_why(host: str, port: int, number: int) -> None:
+def test_a_failed_connect_has_its_reason(host: str, port: int, number: int) -> None:
     runtime = Runtime()
 
     async def serve(peer: ServerEnd) -> None:
@@ -487,7 +487,7 @@ def test_a_connect_without_an_answer_times_out() -> None:
     assert runtime.connections == []
 
 
-def test_a_connect_takes_its_delay_and_an_answer_beats_the_timer() -> None:
+def test_a_connect_waits_its_delay_and_beats_the_timer() -> None:
     runtime = Runtime()
 
     async def serve(peer: ServerEnd) -> None:
@@ -662,7 +662,7 @@ def test_a_reset_that_discards_loses_the_unread_bytes() -> None:
     joined(body)
 
 
-def test_take_tells_nothing_from_data_from_the_end() -> None:
+def test_take_distinguishes_no_data_from_the_end() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         assert stream.take() is None
         await peer.send(b"x")
@@ -947,7 +947,7 @@ def test_a_watcher_that_fails_fails_the_run_and_ends_the_tasks() -> None:
     assert running_backend() is None
 
 
-def test_a_runtime_without_watches_says_so() -> None:
+def test_a_runtime_without_watches_returns_false() -> None:
     calls: list[bool] = []
 
     async def body(stream: Stream, peer: ServerEnd) -> None:
@@ -1178,7 +1178,7 @@ def test_a_fault_at_every_point_ends_as_an_error_or_whole(
     assert len(failures) + len(fetched) == points + 1
 
 
-def test_a_leak_is_found_and_the_note_says_at_which_moment() -> None:
+def test_a_leak_is_found_and_the_note_names_the_moment() -> None:
     async def serve(peer: ServerEnd) -> None:
         await peer.recv()
 

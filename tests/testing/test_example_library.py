@@ -56,7 +56,7 @@ def test_tasks_and_threads_send_the_same() -> None:
     assert lines == [[b"GET /v1/a%2Fb HTTP/1.1", b"PUT /v1/c HTTP/1.1"]] * 2
 
 
-def test_a_store_that_is_busy_is_asked_again_after_a_pause() -> None:
+def test_a_request_to_a_busy_store_is_retried_after_a_pause() -> None:
     simulation = Simulation()
     serve, lines = answering(response(b"503 Busy"), response(b"404 Not Found"))
     simulation.listen("notes.test", 80, serve)

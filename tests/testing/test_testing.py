@@ -56,7 +56,7 @@ def serving(handler: testing.Handler = serve, **place: Any) -> Simulation:
 # The public names.
 
 
-def test_every_name_of_the_package_is_public_and_says_so() -> None:
+def test_every_name_of_the_package_is_marked_public() -> None:
     assert testing.__all__ == sorted(testing.__all__)
     for name in testing.__all__:
         if name not in ("Handler", "Scenario", "Strike"):
@@ -134,7 +134,7 @@ def test_backend_of_another_type_is_refused(kind: Callable[..., object], value: 
         kind(backend=value)
 
 
-def test_a_pool_with_a_backend_asks_for_no_other() -> None:
+def test_a_pool_with_a_backend_looks_for_no_other() -> None:
     class Unasked(testing.SimulatedBackend):
         def is_current(self) -> bool:
             raise AssertionError("asked whether it is current")

@@ -263,7 +263,7 @@ def test_a_client_that_leaves_early_ends_the_stream_of_the_app(runtime: Runtime)
 
 
 @each_runtime
-def test_a_timeout_of_the_wait_tells_the_app_of_the_disconnect(runtime: Runtime) -> None:
+def test_a_timeout_of_the_wait_notifies_the_app(runtime: Runtime) -> None:
     async def body() -> None:
         async with entered(runtime, httpcore.ASGITransport(app)) as transport:
             for timeout, error in (
@@ -491,7 +491,7 @@ async def refusing(scope: Any, receive: Any, send: Any) -> None:
 
 
 @each_runtime
-def test_what_becomes_of_the_lifespan(runtime: Runtime) -> None:
+def test_each_outcome_of_the_lifespan(runtime: Runtime) -> None:
     async def body() -> None:
         for kind in ("auto", "off"):
             transport = httpcore.ASGITransport(none, lifespan=kind)

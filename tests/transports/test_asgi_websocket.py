@@ -224,7 +224,7 @@ def test_a_wrong_handshake_does_not_reach_the_app(
         ("GET", [("connection", "keep-alive"), *SAME[1:]]),
     ],
 )
-def test_what_asks_for_no_websocket_is_a_request(runtime: Runtime, method: str, fields: Any) -> None:
+def test_an_upgrade_to_another_protocol_is_a_request(runtime: Runtime, method: str, fields: Any) -> None:
     async def plain(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": scope["type"].encode()})
@@ -457,7 +457,7 @@ def test_an_app_that_sends_to_one_that_left_gets_an_oserror(runtime: Runtime) ->
 
 
 @each_runtime
-def test_what_the_app_raises_reaches_the_receiver(runtime: Runtime) -> None:
+def test_an_apps_exception_reaches_the_receiver(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/fail-later") as web:
             assert await web.message() == "first"
@@ -470,7 +470,7 @@ def test_what_the_app_raises_reaches_the_receiver(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_what_the_app_raises_closes_with_1011_by_choice(runtime: Runtime) -> None:
+def test_an_apps_exception_closes_with_1011_by_choice(runtime: Runtime) -> None:
     async def early(scope: Any, receive: Any, send: Any) -> None:
         raise ZeroDivisionError
 
@@ -633,7 +633,7 @@ def test_trailers_have_no_place_on_it(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_without_wsproto_the_error_says_what_to_install(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_wsproto_the_error_names_the_extra(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("httpcore._transports.asgi_websocket", "wsproto", "wsproto.connection"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.delattr("httpcore._transports.asgi_websocket", raising=False)

@@ -181,7 +181,7 @@ class OwnEntries(httpcore.Transport):
 
 
 @each_runtime
-def test_middleware_stands_over_a_transport_with_its_own_entries(runtime: Runtime) -> None:
+def test_middleware_works_over_a_transport_with_own_entries(runtime: Runtime) -> None:
     async def body() -> None:
         below = OwnEntries()
         kind = "sync" if runtime.name == "threads" else "async"
@@ -192,7 +192,7 @@ def test_middleware_stands_over_a_transport_with_its_own_entries(runtime: Runtim
     runtime.run(body)
 
 
-def test_a_transport_that_overrides_nothing_says_so() -> None:
+def test_a_transport_that_overrides_nothing_is_an_error() -> None:
     class Empty(httpcore.Transport): ...
 
     with pytest.raises(NotImplementedError, match="Empty overrides neither"), Empty().request("GET", URL):
@@ -231,7 +231,7 @@ TAKEN: list[tuple[Any, Any, Any]] = [
 
 @each_runtime
 @pytest.mark.parametrize(("method", "url", "headers"), TAKEN[:-1])
-def test_str_and_bytes_are_taken_for_everything(runtime: Runtime, method: Any, url: Any, headers: Any) -> None:
+def test_str_and_bytes_are_accepted_for_every_argument(runtime: Runtime, method: Any, url: Any, headers: Any) -> None:
     async def body() -> None:
         seen = []
 

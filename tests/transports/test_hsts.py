@@ -74,7 +74,7 @@ async def visit(runtime: Runtime, transport: Any, site: Site, url: str, header: 
 
 @each_runtime
 @pytest.mark.parametrize(("value", "demand"), VALUES)
-def test_what_a_header_asks_for(runtime: Runtime, value: str, demand: tuple[int, bool] | None) -> None:
+def test_the_meaning_of_each_header(runtime: Runtime, value: str, demand: tuple[int, bool] | None) -> None:
     async def body() -> None:
         site, clock = Site(), Clock()
         transport = httpcore.HSTS(httpcore.MockTransport(site), clock=clock)

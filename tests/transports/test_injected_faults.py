@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_faults(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_latency_and_what_comes_after_it(runtime: Runtime) -> None:
+def test_latency_and_the_fault_after_it(runtime: Runtime) -> None:
     async def body() -> None:
         began = time.monotonic()
         transport = httpcore.FaultInjection([Fault(latency=0.05, status=503, times=1)], below())

@@ -89,7 +89,7 @@ def test_when_a_request_is_sent_again(policy: Any, statuses: Any, times: list[fl
         ("PUT", httpcore.ReplayableBody(lambda: [b"x"]), None, [0, 1]),
     ],
 )
-def test_only_what_can_be_repeated_is_sent_again(method: str, stream: Any, headers: Any, times: list[float]) -> None:
+def test_only_repeatable_requests_are_sent_again(method: str, stream: Any, headers: Any, times: list[float]) -> None:
     simulation = Simulation()
     left = [503]
     seen = []
@@ -163,7 +163,7 @@ def test_a_server_that_comes_up_late_is_reached(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_an_answer_that_is_asked_for_again_holds_no_connection(runtime: Runtime) -> None:
+def test_a_response_that_is_retried_holds_no_connection(runtime: Runtime) -> None:
     busy = b"HTTP/1.1 503 Later\r\nContent-Length: 3\r\n\r\nbsy"
 
     async def body() -> None:

@@ -124,7 +124,7 @@ def test_a_malformed_response_is_named(runtime: Runtime, answer: Any) -> None:
 
 
 @each_runtime
-def test_what_cannot_be_sent_is_refused_as_by_the_network(runtime: Runtime) -> None:
+def test_unsendable_values_are_refused_as_by_the_network(runtime: Runtime) -> None:
     async def body() -> None:
         transport = httpcore.MockTransport(plain)
         for arguments in (("G T", URL), ("GET", "ftp://x/"), ("GET", URL, {"a": "b\r\n"})):
@@ -137,7 +137,7 @@ def test_what_cannot_be_sent_is_refused_as_by_the_network(runtime: Runtime) -> N
 
 
 @each_runtime
-def test_what_a_handler_raises_reaches_the_caller(runtime: Runtime) -> None:
+def test_a_handlers_exception_reaches_the_caller(runtime: Runtime) -> None:
     def handler(*_: object) -> Any:
         raise httpcore.ConnectTimeout("too slow")
 

@@ -259,7 +259,7 @@ def test_trailers_are_there_when_the_body_has_ended(runtime: Runtime) -> None:
         lambda extensions: extensions == {**extensions} and "HTTP/1.1",
     ],
 )
-def test_extensions_are_there_however_they_are_asked_for(runtime: Runtime, echo: ScriptedServer, look: Any) -> None:
+def test_extensions_are_the_same_however_they_are_read(runtime: Runtime, echo: ScriptedServer, look: Any) -> None:
     async def body() -> None:
         async with entered(runtime, httpcore.HTTPTransport()) as transport:
             fetched = await fetch(runtime, transport, "GET", echo.url)

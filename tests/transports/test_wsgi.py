@@ -240,7 +240,7 @@ def reading(environ: Any, start_response: Any) -> Any:
     ],
     ids=["late", "plain", "written", "replaced", "reading"],
 )
-def test_what_pep_3333_allows_works(runtime: Runtime, app: Any, expected: Any) -> None:
+def test_apps_that_pep_3333_allows_work(runtime: Runtime, app: Any, expected: Any) -> None:
     async def body() -> None:
         transport = httpcore.WSGITransport(app)
         fetched = await fetch(runtime, transport, "POST", "http://a.test/?q", stream=[b"one", b"\ntwo\nth", b"ree"])
