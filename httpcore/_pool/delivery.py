@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 from warnings import warn
 
 from .._backends.base import PIECE
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from .wire import Exchange
 
 __all__ = ["Delivery"]
-
-T = TypeVar("T")
 
 _DONE: Final = TicketState.DONE  # the lookup of an Enum's member costs more than the comparison
 
@@ -428,29 +426,41 @@ class _DescribedStream(RawStream):
         self._raw = delivery.exchange.raw(partial(_release_raw, delivery))
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:
-        return await self._explaining(self._raw.recv(max_bytes), "receive on the raw stream")
-
-    async def send(self, data: bytes | bytearray | memoryview) -> None:
-        await self._explaining(self._raw.send(data), "send on the raw stream")
-
-    async def end(self, trailers: TrailerTypes = None) -> None:
-        await self._explaining(self._raw.end(trailers), "end the raw stream")
-
-    def close(self) -> Awaitable[None]:
-        # Which calls `_release_raw`: closing and releasing are one plain step.
-        self._raw.close()
-        return CLOSED
-
-    async def _explaining(self, step: Awaitable[T], phase: str) -> T:
         try:
-            return await step
+            return await self._raw.recv(max_bytes)
         except BaseException as error:
-            # One place for the three calls: an error of a raw stream has the same facts as one of a body.
-            described = self._delivery.with_request_context(as_closed(self._delivery, error), phase)
-            self._delivery.count(described)
+            described = self._explained(error, "receive on the raw stream")
             if described is error:
                 raise
             raise described from error
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self._raw.send(data)
+        except BaseException as error:
+            described = self._explained(error, "send on the raw stream")
+            if described is error:
+                raise
+            raise described from error
+
+    async def end(self, trailers: TrailerTypes = None) -> None:
+        try:
+            await self._raw.end(trailers)
+        except BaseException as error:
+            described = self._explained(error, "end the raw stream")
+            if described is error:
+                raise
+            raise described from error
+
+    def close(self) -> Awaitable[None]:
+        self._raw.close()
+        return CLOSED
+
+    def _explained(self, error: BaseException, phase: str) -> BaseException:
+        """The error as it is raised; that a function waits for the step itself saves a coroutine for each."""
+        described = self._delivery.with_request_context(as_closed(self._delivery, error), phase)
+        self._delivery.count(described)
+        return described
 
 
 def _release_raw(delivery: Delivery) -> None:

@@ -224,20 +224,16 @@ class Socket:
                 message = await receive()
                 kind = message["type"]
                 if kind == "websocket.receive":
-                    await self._pass(message)
+                    text = message.get("text")
+                    # ASGI has both keys, one of them None; an empty text is a message.
+                    await self._put(
+                        events.BytesMessage(data=message["bytes"]) if text is None else events.TextMessage(data=text)
+                    )
                 elif kind == "websocket.disconnect":
                     await self._on_left(message.get("code", _NO_CODE), message.get("reason") or "")
                     return
         except HTTPCoreError as error:
             self._on_unsent(error)
-
-    async def _pass(self, message: Message) -> None:
-        text = message.get("text")
-        # ASGI has both keys, one of them None; an empty text is a message.
-        if text is not None:
-            await self._put(events.TextMessage(data=text))
-        else:
-            await self._put(events.BytesMessage(data=message["bytes"]))
 
     async def _on_left(self, code: int, reason: str) -> None:
         """Pass a client's Close on, code and reason; a client that was lost is a lost connection upstream, too."""
@@ -265,11 +261,14 @@ class Socket:
     async def _put(self, event: events.Event) -> None:
         connection, frames = self._connection, self._frames
         assert connection is not None  # the client was accepted
-        async with self._lock:
+        await self._lock.acquire()  # `async with` makes two coroutines more
+        try:
             is_close = isinstance(event, events.CloseConnection)
             # The state may have changed while the lock was waited for: after Close nothing else may be sent.
             if frames.state is ConnectionState.OPEN or (is_close and frames.state is ConnectionState.REMOTE_CLOSING):
                 await connection.send(frames.send(event))
+        finally:
+            self._lock.release()
 
     # Whether the upstream is there.
 
