@@ -429,7 +429,7 @@ class _DescribedStream(RawStream):
         try:
             return await self._raw.recv(max_bytes)
         except BaseException as error:
-            described = self._explained(error, "receive on the raw stream")
+            described = self._with_context(error, "receive on the raw stream")
             if described is error:
                 raise
             raise described from error
@@ -438,7 +438,7 @@ class _DescribedStream(RawStream):
         try:
             await self._raw.send(data)
         except BaseException as error:
-            described = self._explained(error, "send on the raw stream")
+            described = self._with_context(error, "send on the raw stream")
             if described is error:
                 raise
             raise described from error
@@ -447,7 +447,7 @@ class _DescribedStream(RawStream):
         try:
             await self._raw.end(trailers)
         except BaseException as error:
-            described = self._explained(error, "end the raw stream")
+            described = self._with_context(error, "end the raw stream")
             if described is error:
                 raise
             raise described from error
@@ -456,7 +456,7 @@ class _DescribedStream(RawStream):
         self._raw.close()
         return CLOSED
 
-    def _explained(self, error: BaseException, phase: str) -> BaseException:
+    def _with_context(self, error: BaseException, phase: str) -> BaseException:
         """The error as it is raised; that a function waits for the step itself saves a coroutine for each."""
         described = self._delivery.with_request_context(as_closed(self._delivery, error), phase)
         self._delivery.count(described)

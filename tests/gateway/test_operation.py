@@ -275,6 +275,9 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
         assert counted[2] == [0, 2, 0, 0, 0, 1]
 
     with worker(scenario, ready="/ready", notice=0.3, grace=0.5) as upstream:
+        ends = time.monotonic() + 5  # it notices in a thread of its own that the worker is gone
+        while upstream.open_sockets() and time.monotonic() < ends:
+            time.sleep(0.01)
         assert upstream.open_sockets() == []
     assert "1 requests were cut off at the end of the grace" in caplog.text
     assert "Traceback" not in caplog.text

@@ -10,6 +10,8 @@ from httpcore._message.request import Request
 from httpcore._message.url import URL
 from httpcore.gateway.forwarding import networks_of
 from httpcore.gateway.passing import Heads
+
+# _usual: that a memory has bounds is seen in the memory alone.
 from httpcore.gateway.plan import Forward, Trust, _usual, plan, planned
 
 PLACE = URL.parse("http://upstream.test:8000/")
