@@ -546,7 +546,7 @@ class SyncResponse(HeaderLookup):
         return run(self._response.read())
 
     def stream(self) -> SyncBodyStream:
-        """The body in pieces of at most 512 KiB, decoded. Once only, unless `read()` has kept it.
+        """The body in pieces of at most 512 KiB, decoded. It can be iterated once, unless `read()` has kept it.
 
         Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another thread waits for the
             next piece of the same iterator.

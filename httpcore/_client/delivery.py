@@ -27,7 +27,7 @@ __all__ = ["Delivery", "Progress", "ProgressCallback"]
 @public
 @resolvable
 class Progress(NamedTuple):
-    """How far a transfer has come; what `on_progress` is called with.
+    """The progress of a transfer, which is given to `on_progress`.
 
     Attributes:
         direction: "upload" or "download".

@@ -51,7 +51,7 @@ class CallsInFlight:
         _every.add(self)
 
     def begin(self, what: object) -> Mark:
-        """Something is in flight until `end` is called with what this returns, or until it is gone.
+        """Count an object as in flight until `end` is called with the returned mark, or until the object is collected.
 
         Raises:
             PoolClosed: the client is closed or drains.

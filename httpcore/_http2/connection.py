@@ -180,7 +180,9 @@ class HTTP2Connection:
         core.dirty = False
         core.closed = True
         self.stream.abandon()
-        core.failure = error = ReadError("this connection was made before a fork", peer=self.stream.info().peer)
+        core.failure = error = ReadError(
+            "this connection was made before a fork: it belongs to the parent process", peer=self.stream.info().peer
+        )
         self._outbox.over = True
         for stream in self._engine.forget_streams():
             assert isinstance(stream, Inbox)

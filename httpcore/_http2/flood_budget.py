@@ -70,8 +70,8 @@ _SECOND: Final = 16
 # Parts of the costs.
 
 _SMALL_ABANDONED: Final = 128
-_PADDING: Final = 8  # bytes of padding for a unit
-_BYTES: Final = 64  # of a payload that is thrown away, for a unit: 16 KiB take 5 to read and up to 20 to receive
+_PADDING: Final = 8  # bytes of padding that cost one unit
+_BYTES: Final = 64  # bytes of a discarded payload that cost one unit: 16 KiB take 5 µs to read and up to 20 to receive
 _FIELD: Final = 2
 _BLOCK_BYTES: Final = 8
 _KEPT: Final = 4

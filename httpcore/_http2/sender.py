@@ -117,7 +117,7 @@ class Sender:
         Arguments:
             headers: as they are sent: pseudo-headers first, names lower-cased, nothing connection-specific.
             end: there is no body and there are no trailers.
-            key: stands for `headers`, if they have no credentials and may be sent again. Default b"": nothing does.
+            key: identifies `headers` that have no credentials, so that their block is remembered. Default b"": none is.
 
         Raises:
             LocalProtocolError: the ids are used up, the peer went away, it allows no more streams or no `:protocol`,

@@ -218,7 +218,7 @@ class _Apps:
             await cycle.run(self._app, scope)
         finally:
             self._cycles.discard(cycle)
-            # It failed behind its response, when no caller waits any more: `stop` raises it.
+            # It failed after its response, when no caller waits any more: `stop` raises the error.
             if cycle.error is not None and cycle.ended and cycle.raises:
                 self._late.append(cycle)
 

@@ -68,9 +68,9 @@ _TRAILERS: Final = "http.response.trailers"
 class Gateway:
     """An ASGI app that forwards every HTTP request, and every WebSocket, to one of its upstreams.
 
-    Path, query, body and its content coding go on byte for byte, heads and pieces as soon as they are there, with back
-    pressure both ways. What concerns one hop only is removed (RFC 9110, section 7.6). A client that leaves cancels its
-    request, whatever it waits for. It runs on asyncio and uvloop, under any ASGI server.
+    Path, query, body and its content coding are forwarded byte for byte, heads and pieces as soon as they are
+    received, with back pressure both ways. Fields for one hop only are removed (RFC 9110, section 7.6). A client that
+    leaves cancels its request, whatever it waits for. It runs on asyncio and uvloop, under any ASGI server.
 
     Arguments:
         upstreams: URLs and `Upstream` values, at least one; or a single one.
@@ -79,9 +79,9 @@ class Gateway:
             request and the indexes that are available, and returns one of these. Where it raises an error or returns
             something else, that is a 500 and a line of the log. Default "least_outstanding".
         health: when an upstream is left out and comes back. Default: after 5 requests in a row that failed, for 10 s.
-        retries: how many further upstreams are asked when one fails, where that is safe: it cannot have acted on the
-            request, or may act on it twice, and the body is kept or not begun. At most a fifth of all requests.
-            Default 1.
+        retries: how many further upstreams may get a request when one fails. That is safe if the failed one cannot have
+            acted on it or the method is idempotent, and if the body is kept or not begun. At most a fifth of all
+            requests. Default 1.
         timeouts: a `Timeouts`. Default: 5 s to connect, 60 s between two pieces, none for the first byte.
         limits: a `Limits`. Default: 10,000 requests at once, 100 that wait for a second.
         websocket: whether WebSockets are forwarded, which takes the package wsproto; or how, as a `WebSockets`. Default

@@ -30,7 +30,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Refusal(NamedTuple):
-    """What the gateway answers itself: no upstream is asked.
+    """A response of the gateway itself: no upstream gets the request.
 
     Attributes:
         status: of the response.

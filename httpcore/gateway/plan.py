@@ -239,7 +239,7 @@ def _made(
 
 
 def _rule(name: bytes) -> tuple[int, bytes]:
-    """What becomes of a field, by its name, and how its line begins: `_PLAIN` where it has one."""
+    """The rule for a field of this name, and the beginning of its line, which only a `_PLAIN` one has."""
     if name in _NOTED:
         return _BY_RULE, b""
     if is_claim(name):

@@ -137,7 +137,7 @@ def test_an_invalid_huffman_code_is_refused(data: bytes) -> None:
 
 
 def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many connections as there may be share it."""
+    """All connections share it, and there may be many."""
     # The memory of all connections has no name but its own.
     monkeypatch.setattr(h2_table, "_steps", {})
     tracemalloc.start()

@@ -636,7 +636,7 @@ def test_a_refused_stream_is_sent_again_with_any_method() -> None:
 
 
 def test_a_failed_attempt_keeps_nothing_of_the_next_alive() -> None:
-    """Objects of its error would wait for the collector: here an unread response, and its credit."""
+    """Its error would hold objects until garbage is collected: here an unread response, and its flow-control credit."""
 
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()

@@ -78,7 +78,7 @@ def _pytest(folder: Path, *arguments: str) -> str:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """So that the tests find the httpcore beside them, and no settings of the run that they are a part of."""
+    """In which the tests import the httpcore of `folder`, without the settings of the test run around them."""
     left_out = ("PYTEST_", "COV_", "COVERAGE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "PYTHONPATH": str(folder)}

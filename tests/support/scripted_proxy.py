@@ -1,8 +1,8 @@
 """A proxy and the origin behind it, played by one scripted peer over real sockets: every hop of a way, byte for byte.
 
 A way is a list of steps. For each connection the peer takes one after the other and records the received bytes,
-unencrypted, under the step's name. `acts` replace single steps: so that a proxy refuses, resets, talks nonsense or
-falls silent just there.
+unencrypted, under the step's name. `acts` replace single steps: the proxy then refuses, resets, sends nonsense or sends
+nothing at this step.
 """
 
 from __future__ import annotations
