@@ -91,7 +91,7 @@ class TrioStream:
         # Bytes that have gone either way since this stream last let others run, and `_CALL` for each call.
         self._moved = 0
         self._waits: list[trio.CancelScope] = []  # the waiting tasks at this moment, for `wake`
-        self._wakes = 0  # how often that was called
+        self._wakes = 0  # how often `wake` was called
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         self._spoke = False

@@ -655,7 +655,7 @@ class _Inbox:
 
 
 class _Joint:
-    """The source of a stage of a chain: gives blocks, and has each counted when its first byte is read."""
+    """The source of a stage in a chain of codings: it passes blocks on, and counts each when its first byte is read."""
 
     __slots__ = ("_count", "_offset", "_rest", "_source", "_turn")
 

@@ -135,7 +135,7 @@ class Attempts:
         return where
 
     def _prepare(self, call: Call, where: Again, slot: Slot | None) -> None:
-        """For another attempt after one on that slot."""
+        """Prepare the call for another attempt, after one on this slot."""
         # Another route is another key: these connections are kept apart from those of HTTP/2.
         if where is Again.HTTP11:
             call.route = call.route._replace(offers=_HTTP11)

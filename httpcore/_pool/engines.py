@@ -36,10 +36,10 @@ MOST_REPORTS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """One for each protocol; they are loaded.
+    """The engine of each protocol, with its library loaded.
 
     Attributes:
-        reports: library and difference, of each that a shadow has found and no trace has recorded.
+        reports: the differences that a shadow has found and no trace has recorded, each with its library.
     """
 
     http1: http1.HTTP1Engine

@@ -56,7 +56,7 @@ class Lines:
 
 
 async def lines_in_a_crowd(runtime: Runtime, url: str, size: int) -> tuple[float, float]:
-    """With `size` requests that wait: the lines of one more that waits and gives up, and of one that is served."""
+    """The lines run by a request that waits and gives up beside `size` waiting ones, and by one that is served."""
     asking, serving = Lines(below=""), Lines()
     done = 0
     async with runtime.pool(limits=httpcore.PoolLimits(max_connections=10), timeout=60) as http:

@@ -49,8 +49,8 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Host:
-    """One origin, over any number of connections. Its answer to a request is its method and path, in parts, with
-    trailers; some paths have a life of their own.
+    """One origin, over any number of connections. Its response to a request is its method and path, in parts, with
+    trailers; some paths have responses of their own.
 
     Attributes:
         acted: how often it acted on a request, by method and path; not on refused ones.
