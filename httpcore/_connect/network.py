@@ -48,7 +48,7 @@ class Network:
         policy: which addresses may be connected to. Default None: all.
         local_address: an IP address of this machine to connect from. Hosts are then reached by that family only.
         socket_options: for `setsockopt`, set after TCP_NODELAY and SO_KEEPALIVE, which they can turn off again.
-        rules: what is accepted of the peers, a proxy that is asked for a tunnel among them.
+        rules: the deviations that are accepted of peers, also of a proxy that opens a tunnel.
 
     Raises:
         TypeError, ValueError: a value is none of these.

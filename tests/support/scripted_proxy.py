@@ -122,8 +122,8 @@ Act = Callable[[Visit], object]
 
 
 class ScriptedProxy(ScriptedServer):
-    """Does `steps` with each connection; `acts` replace some of them for the first `faulty` connections. After an act that
-    returned a true value the next step follows, after any other the connection is closed.
+    """Does `steps` with each connection; `acts` replace some of them for the first `faulty` connections. After an act
+    that returned a true value the next step follows, after any other the connection is closed.
 
     Arguments:
         proxy, origin: contexts for TLS at either hop.
