@@ -73,7 +73,7 @@ def _names(options: dict[str, bool]) -> list[str]:
 
 
 class _Later:
-    """In the place of an attribute of a class, until that is first asked for. Then all of its kind are made.
+    """A placeholder of a class attribute, until it is first read. Then all attributes of its kind are made.
 
     Most programs never make a record of a trace, and compiling is what costs most.
     """

@@ -394,7 +394,7 @@ async def pause(seconds: float) -> None:
 
 
 def later(seconds: float, call: Callable[[], object]) -> Callable[[], object]:
-    """Call it then; what this returns cancels that."""
+    """Call it at that time; the returned function cancels the call."""
     return asyncio.get_running_loop().call_later(seconds, call).cancel
 
 
