@@ -1,8 +1,8 @@
 """TLS over any stream: an `ssl.SSLObject` between two memory buffers, the same class in every runtime.
 
-Two buffers hold ciphertext. Bytes from the peer go into `_incoming` and are decrypted at once, all of them. What
-OpenSSL makes for the peer is read from `_outgoing`, in the order in which it was made, and `_outbox` is the part that
-is being sent. These rules define which call may do which step, and why:
+Two buffers hold ciphertext. Bytes from the peer go into `_incoming` and are decrypted at once, all of them. The
+ciphertext that OpenSSL makes for the peer is read from `_outgoing`, in the order in which it was made, and `_outbox` is
+the part that is being sent. These rules define which call may do which step, and why:
 
 Encryption changes the state before the ciphertext is sent: a record that was made and then dropped or made again gives
 the peer BAD_RECORD_MAC. So `write_some` first sends the rest, encrypts last, and awaits nothing after that; ciphertext
