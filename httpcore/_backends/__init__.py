@@ -1,6 +1,6 @@
 """The runtimes: asyncio, trio and threads. Each is imported only when it is used.
 
-A pool that was given `backend=` asks nothing here. Any other calls `current_backend` at its first request, and again
+A pool with `backend=` does not use this module. Any other pool calls `current_backend` at its first request, and again
 only when its backend reports that another event loop runs.
 """
 
@@ -24,9 +24,9 @@ _detectors: list[Callable[[], Backend | None]] = []
 
 
 def load() -> None:
-    """Import the backends of the event loops that may come to run here, so that no request has to.
+    """Import the backends of the event loops that may run in this process, so that no request has to.
 
-    A library that is imported already may run; where none is, asyncio is expected.
+    These are the libraries that are already imported; if there is none, asyncio is expected.
     """
     trio, asyncio = "trio" in sys.modules, "asyncio" in sys.modules
     if trio:
@@ -48,7 +48,7 @@ def _asyncio() -> type[AsyncioBackend]:
 
 
 def register(detect: Callable[[], Backend | None]) -> None:
-    """Have `current_backend` ask `detect` first: for a runtime beside ours, such as a simulation.
+    """Have `current_backend` ask `detect` first: for an additional runtime, such as a simulation.
 
     Arguments:
         detect: returns the backend when its runtime runs the calling code, else None. Never waits.
@@ -60,8 +60,8 @@ def register(detect: Callable[[], Backend | None]) -> None:
 def current_backend() -> Backend:
     """The backend of the event loop that runs the calling code, which a pool without `backend=` uses.
 
-    For backends that wrap another one. A runtime whose library was never imported cannot be running, so nothing is
-    imported to find out.
+    This is for backends that wrap another one. A runtime whose library was never imported cannot be running, so nothing
+    is imported to find out.
 
     Raises:
         LocalProtocolError: no event loop is running here.
@@ -86,8 +86,8 @@ def current_backend() -> Backend:
 def threads_backend() -> Backend:
     """A backend whose calls block the calling thread and never suspend, the default of a `SyncConnectionPool`.
 
-    For backends that wrap another one.
+    This is for backends that wrap another one.
     """
-    from .threads import BlockingBackend  # asyncio's and trio's pools have no use for it
+    from .threads import BlockingBackend  # pools of asyncio and trio do not need it
 
     return BlockingBackend()

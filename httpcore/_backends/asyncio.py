@@ -1,14 +1,14 @@
 """The runtime of asyncio, on its own loops and on uvloop: streams over sockets that the loop only watches.
 
-The loop is asked for `add_reader`, `add_writer` and timers; the bytes go through our own socket, with no transport
+The loop provides `add_reader`, `add_writer` and timers; the bytes go through our own socket, with no transport
 between. Measured bare against a bare `asyncio.Protocol`, CPU for a small request and its answer: 43 against 46
 microseconds on asyncio, 26 against 31 with 20 at once, 26 against 25 on uvloop; a download of 400 MB takes half as long
-or less. (asyncio's transport makes a buffer of 256 KiB for each read. Where the allocator hands that back to the system
+or less. (asyncio's transport makes a buffer of 256 KiB for each read. Where the allocator returns that to the system
 each time, the 46 were 78.)
 
-Four things that are hard with a transport are simple: to look for input at any moment, to lose no bytes received before
-a reset, to free the descriptor at once (also when the loop is closed), and to be sure that an accepted byte is with
-the system. The price: a loop without `add_reader`, Windows' proactor, cannot be used.
+Four things that are hard with a transport are simple: to check for input at any moment, to lose no bytes received
+before a reset, to free the descriptor at once (also when the loop is closed), and to be sure that an accepted byte is
+with the system. The disadvantage is that a loop without `add_reader`, Windows' proactor, cannot be used.
 
 There is no task, and one timer per stream: a wait notes its deadline and sets the timer only if none fires before it. A
 timer that fires too early is set again, so that a wait that ends early, as nearly all do, costs the loop nothing.
@@ -45,22 +45,23 @@ Future = asyncio.Future[bool]
 Clock = Callable[[], float]
 
 # Bytes, and pieces, that are kept for a caller that does not read; pieces too, since one of a single byte takes fifty.
-# Then the socket is left alone until half of it is gone, and TCP makes the peer wait.
+# At this limit the socket is not read until half of the input was read, and TCP makes the peer wait.
 _MOST_KEPT = 2 * PIECE
 _MOST_PIECES = 256
 
-# How many timers may stay with the loop for waits that are over, so that the next ones find them.
+# How many timers of ended waits may stay with the loop, so that later waits can reuse them.
 _SPARE_ROWS = 8
 
-# The least that is received at once, if it is there, however little a reader asks for.
+# The least that is received at once, if it is available, however little a reader requests.
 _AT_ONCE = 65536
 
-# After so many bytes without a wait the other tasks get a turn: about a third of a millisecond over loopback.
+# The number of bytes without a wait after which the other tasks get a turn: about a third of a millisecond over
+# loopback.
 _TURN = 2 * PIECE
 
-# A timer of uvloop counts whole milliseconds, so one that rang a little early is set for at least this long.
+# A timer of uvloop counts whole milliseconds, so one that fired a little early is set again for at least this long.
 _TICK = 0.001
-# No timer is set for longer: it rings and is set again.
+# The longest time of a timer: after it the timer fires and is set again.
 _LONGEST = 86400.0
 
 _HAS_POLL = hasattr(select, "poll")
@@ -72,7 +73,7 @@ _USUAL_TIME = asyncio.BaseEventLoop.time
 
 
 def _settle(future: asyncio.Future[T], value: T) -> None:
-    # A timer, input, `close` and a cancellation may meet in one turn of the loop: the first decides.
+    # A timer, input, `close` and a cancellation may occur in one turn of the loop: the first decides.
     if not future.done():
         future.set_result(value)
 
@@ -83,7 +84,7 @@ def _post(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], value: T) 
         loop.call_soon_threadsafe(_settle, future, value)
 
 
-# The loop's reference to a stream: a stream that was dropped is then not kept alive by being watched.
+# The loop's reference to a stream, which does not keep a dropped stream alive.
 
 _Me = weakref.ReferenceType["AsyncioStream"]
 
@@ -139,8 +140,8 @@ class AsyncioStream:
         "_writer_listens",
     )
 
-    # Nothing is held back: the bytes that `write_some` accepted are with the system. And TCP alone knows no end cut
-    # short.
+    # No bytes are held back: the system has the bytes that `write_some` accepted. And TCP alone has no truncated
+    # end.
     owes = False
     truncated = False
     can_wake = True
@@ -152,22 +153,22 @@ class AsyncioStream:
         self._clock = clock
         self._process = os.getpid()  # the child of a fork must not unregister anything: see `abandon`
         self._poll: select.poll | None = None
-        # Received pieces that were not read yet; the first `_offset` bytes of the first one are gone. A list: it is
-        # short, and the empty deque of each idle connection would take 700 bytes more.
+        # Received pieces that were not read yet; the first `_offset` bytes of the first one were read. This is a list:
+        # it is short, and the empty deque of each idle connection would take 700 bytes more.
         self._pieces: list[bytes] = []
         self._offset = 0
         self._size = 0
         # How much to receive: the size of the last reader's request, so that nothing needs to be split.
         self._at_once = PIECE
-        # No more input will come: the peer's end, an error, or our close. The descriptor keeps which.
+        # No more input will come: the peer's end, an error, or our close. The descriptor remembers which of these.
         self._is_over = False
         self._end_is_reported = False
         self._is_listening = False
-        # Look at the socket before waiting for the loop to report something. See `_receive`.
+        # Whether to check the socket before waiting for the loop's report. See `_receive`.
         self._look_first = False
-        # The last call was a write: the next one looks for an early answer. See `write_some`.
+        # Whether the last call was a write: the next one checks for an early answer. See `write_some`.
         self._spoke = False
-        # Bytes that have gone either way since this stream last let others run.
+        # Bytes in both directions since this stream last let other tasks run.
         self._burst = 0
         self._reader: Future | None = None
         self._writer: Future | None = None
@@ -204,7 +205,7 @@ class AsyncioStream:
                 return None
         if self._pieces:
             return self._next(PIECE)
-        # As in `read`.
+        # The same as in `read`.
         self._end_is_reported = True
         return self._descriptor.take() or b""
 
@@ -237,10 +238,10 @@ class AsyncioStream:
         return piece
 
     def _receive(self) -> bool:
-        """Receive once. True if that gave input, the end, or an error.
+        """Receive once. True if there was input, the end, or an error.
 
         When a reset comes together with input, uvloop reports both in one call and never again. So after each input a
-        wait looks at the socket first (`_look_first`), unless the socket has taken a write since.
+        wait first checks the socket (`_look_first`), unless the socket has accepted a write since.
         """
         try:
             data = self._descriptor.receive(self._at_once)
@@ -251,7 +252,7 @@ class AsyncioStream:
             return False
         self._look_first = True
         if not data:
-            # At its end a descriptor is readable for ever: the loop would report it in each turn.
+            # After its end a descriptor stays readable: the loop would report it in each turn.
             self._is_over = True
             self._stop_listening()
             return True
@@ -263,7 +264,7 @@ class AsyncioStream:
         return True
 
     def _look(self) -> None:
-        """Unless there is input, look at the socket now: a busy loop may not have reported any yet."""
+        """Unless there is input, check the socket now: a busy loop may not have reported any yet."""
         if self._pieces or self._is_over:
             return
         if self._has_input():
@@ -272,7 +273,7 @@ class AsyncioStream:
             self._look_first = False
 
     def _has_input(self) -> bool:
-        """Look without receiving: `poll` costs a third of a `recv` that finds nothing."""
+        """Whether there is input, without receiving it: `poll` costs a third of a `recv` that finds nothing."""
         if self._poll is None:
             if not _HAS_POLL:
                 return True
@@ -282,7 +283,7 @@ class AsyncioStream:
 
     async def _wait_for_input(self, timeout: float | None) -> None:
         if self._burst >= _TURN and await self._is_woken_in_a_turn():
-            # Woken while no call waited: as for a timer that is due, input that is there wins.
+            # Woken while no call waited: as for a timer that is due, available input wins.
             self._look_first = False
             if not self._receive():
                 raise self._descriptor.read_timeout(timeout)
@@ -290,9 +291,9 @@ class AsyncioStream:
             self._look()
         if self._pieces or self._is_over:
             return
-        if self._reader is not None:  # it would be forgotten, and wait for ever
+        if self._reader is not None:  # the first reader would be overwritten, and wait for ever
             raise self._descriptor.busy("reading from")
-        # To wait is a turn for the others.
+        # A wait also gives the other tasks their turn.
         self._burst = 0
         reader: Future = self._loop.create_future()
         self._reader = reader
@@ -305,7 +306,7 @@ class AsyncioStream:
         try:
             in_time = await reader
         except BaseException:
-            # Cancelled: input that came in this turn of the loop has no reader now, so a watcher must learn of it.
+            # After a cancellation, input from this turn of the loop has no reader, so a watcher must be notified.
             self._reader = None
             self._tell_soon()
             raise
@@ -321,7 +322,7 @@ class AsyncioStream:
             _settle(self._reader, True)
         elif self._watcher is not None:
             self._watcher()
-        # A writer that listens returns 0, so that its caller reads: the peer may wait for that before it makes room.
+        # A writer that listens returns 0, so that its caller reads: the peer may wait for this before it makes room.
         if self._writer is not None and self._writer_listens:
             _settle(self._writer, True)
 
@@ -331,7 +332,7 @@ class AsyncioStream:
                 self._loop.call_soon(self._tell)
 
     def _tell(self) -> None:
-        # A reader may have come, or taken the input, since this was asked for.
+        # A reader may have begun, or have read the input, since this call was requested.
         if self._watcher is not None and self._reader is None and (self._pieces or self._is_over):
             self._watcher()
 
@@ -351,7 +352,7 @@ class AsyncioStream:
     ) -> int:
         if self._burst >= _TURN and await self._is_woken_in_a_turn():
             raise self._descriptor.write_timeout(timeout)
-        # Input is asked for from the second call on that follows another with no look at the input between them: a
+        # Input is checked from the second of two calls on that have no check of the input between them: a
         # request that fits one call costs one system call, and an upload still sees an early answer within one piece.
         if self._spoke and not duplex:
             self._look()
@@ -390,7 +391,8 @@ class AsyncioStream:
         descriptor = self._descriptor
         if descriptor.is_closed:
             raise descriptor.error(WriteError, "writing")
-        # The end counts as input until the caller has seen it. After that a peer that only half-closed is written to.
+        # The end counts as input until the caller has read it. After that we still write to a peer that only
+        # half-closed.
         if not duplex and (self._pieces or (descriptor.has_ended and not self._end_is_reported)):
             return 0
         try:
@@ -400,7 +402,7 @@ class AsyncioStream:
             raise
         if sent is not None:
             self._burst += sent
-            # A connection that was reset would have refused these bytes: so the next wait need not look first.
+            # A connection that was reset would have refused these bytes: so the next wait need not check first.
             self._look_first = False
             self._spoke = True
         return sent
@@ -411,7 +413,7 @@ class AsyncioStream:
             self._receive()
 
     async def _is_woken_in_a_turn(self) -> bool:
-        """Let others run: before any bytes are sent or taken, so that a cancelled call has done nothing. Returns
+        """Let others run: before any bytes are sent or received, so that a cancelled call has done nothing. Returns
         whether one of them called `wake`, which found no waiting call that it could end.
         """
         self._burst = 0
@@ -434,7 +436,7 @@ class AsyncioStream:
             return await writer
         finally:
             self._writer = None
-            # Once it is closed `_unregister` does this; after that the number may be another socket's.
+            # Once it is closed `_unregister` does this; after that another socket may have the number.
             if not self._descriptor.is_closed:
                 self._loop.remove_writer(self._number)
 
@@ -465,7 +467,7 @@ class AsyncioStream:
         if _get_running_loop() is self._loop:
             self._wake()
         else:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no task waits
                 self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
@@ -487,7 +489,7 @@ class AsyncioStream:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._unregister)
                 return
-        # The loop was closed since it was asked, and watches nothing any more.
+        # The loop was closed since the check, and no longer watches anything.
         self._unregister()
 
     def abandon(self) -> None:
@@ -504,12 +506,12 @@ class AsyncioStream:
         loop = self._loop
         if not loop.is_closed():
             self._stop_listening()
-            # Also where no call waits for room any more: one that was woken by `close` from another thread has left
+            # Also if no call waits for room any more: one that was woken by `close` from another thread has ended
             # before this runs, and has not unregistered.
             loop.remove_writer(self._number)
             if self._timer is not None:
                 self._timer.cancel()
-            # As if there were news: each looks at the socket, and so ends with "closed on this side" and not with a
+            # As after an event: each wait checks the socket, and so ends with "closed on this side" and not with a
             # timeout.
             for waiter in (self._reader, self._writer):
                 if waiter is not None:
@@ -520,7 +522,7 @@ class AsyncioStream:
         self.abandon()
 
     def __del__(self) -> None:
-        # The loop holds no reference to the stream, so a stream that was dropped comes here at once. One that was
+        # The loop holds no reference to the stream, so a dropped stream is finalised at once. One that was
         # interrupted before `_me` was set is not registered with the loop, and lacks the attributes that `close` needs:
         # see `_stream`.
         if hasattr(self, "_me"):
@@ -538,12 +540,12 @@ class AsyncioEvent:
         self._waiter: Future | None = None
 
     def set(self) -> None:
-        # The flag first: a task that is about to wait looks at it in the loop's thread, where `_wake` runs later.
+        # The flag is set first: a task that is about to wait reads it in the loop's thread, where `_wake` runs later.
         self._is_set = True
         if self._backend.is_current():
             self._wake()
         elif not self._backend.is_gone():
-            with contextlib.suppress(RuntimeError):  # it was closed since we asked
+            with contextlib.suppress(RuntimeError):  # the loop was closed since the check
                 self._backend._loop.call_soon_threadsafe(self._wake)
 
     async def wait(self, timeout: float | None) -> bool:
@@ -562,10 +564,10 @@ class AsyncioEvent:
 
 
 class _Alarms:
-    """Settles futures with False when their time has come.
+    """Settles futures with False when their timeout has passed.
 
-    Those with the same timeout ring in the order in which they were set, so they share a timer of the loop. It is set
-    again only when it rings: a wait that ends early, as nearly all do, costs the loop nothing.
+    Those with the same timeout fire in the order in which they were set, so they share a timer of the loop. It is set
+    again only when it fires: a wait that ends early, as nearly all do, costs the loop nothing.
     """
 
     __slots__ = ("_clock", "_loop", "_rows")
@@ -573,7 +575,7 @@ class _Alarms:
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._loop = loop
         self._clock = clock
-        # By their timeout: the futures and when they ring, the first first; and the timer.
+        # For each timeout: its futures with the times when they fire, the earliest first; and the timer.
         self._rows: dict[float, tuple[OrderedDict[Future, float], asyncio.TimerHandle]] = {}
 
     def set(self, future: Future, timeout: float) -> None:
@@ -585,7 +587,7 @@ class _Alarms:
     def cancel(self, future: Future, timeout: float) -> None:
         row = self._rows.get(timeout)
         if row is None:
-            return  # it has rung
+            return  # it has fired
         row[0].pop(future, None)
         if not row[0] and len(self._rows) > _SPARE_ROWS:
             row[1].cancel()
@@ -616,9 +618,9 @@ class AsyncioBackend:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # uvloop's clock stops while code runs, so a deadline counted from it would come too early after a long
-        # computation. Any other loop is taken at its word, so that one with a clock of its own can be used.
-        # What the standard loops do is done without them: it takes a call less, five times in a request.
+        # uvloop's clock stops while code runs, so a deadline counted from it would be too early after a long
+        # computation. The clock of any other loop is trusted, so that one with a clock of its own can be used.
+        # For the standard loops the clock is read directly: this saves a call, five times in a request.
         is_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
         is_usual = is_uvloop or getattr(loop.time, "__func__", None) is _USUAL_TIME
         self.now: Clock = time.monotonic if is_usual else loop.time
@@ -653,8 +655,8 @@ class AsyncioBackend:
         await asyncio.sleep(seconds)
 
     async def interruptible(self, interrupt: Interrupt, run: Callable[[], Awaitable[T]]) -> T:
-        """See `Backend`. The task is cancelled by asyncio's own timeout, which distinguishes it from any other
-        cancellation, and is none before it is interrupted.
+        """See `Backend`. The task is cancelled by asyncio's own timeout, which distinguishes this from any other
+        cancellation, and cancels nothing before the interrupt.
         """
         if asyncio.current_task() is None:  # a driver without tasks
             return await run()
@@ -665,13 +667,13 @@ class AsyncioBackend:
                 limit.reschedule(self._loop.time())
 
         def interrupted() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no task waits
                 self._loop.call_soon_threadsafe(end)
 
         try:
             async with limit:
-                # Inside `async with`: it calls at once if it is set already, and a timeout is rescheduled only once
-                # entered.
+                # Inside `async with`: an interrupt that is already set calls at once, and a timeout can be rescheduled
+                # only once it was entered.
                 interrupt.on_set(interrupted)
                 return await run()
         except TimeoutError as error:
@@ -680,10 +682,11 @@ class AsyncioBackend:
             raise
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
-        """Run `function` in a daemon thread. When the caller is cancelled the thread runs on, and no task waits for it.
+        """Run `function` in a daemon thread. When the caller is cancelled the thread continues, and no task waits for
+        it.
 
         Raises:
-            ConnectError: the system gives no thread.
+            ConnectError: the system cannot start a thread.
         """
         future: asyncio.Future[Callable[[], T]] = self._loop.create_future()
 
@@ -748,7 +751,7 @@ class AsyncioBackend:
             raise
 
     def _discard(self, descriptor: Descriptor) -> None:
-        """Close the socket when no stream came of it. A half-made one may live on in the traceback; it must not stop
+        """Close the socket when no stream was made. An incomplete one may survive in the traceback; it must not stop
         the loop from watching the next socket that gets this number.
         """
         if descriptor.is_closed:
@@ -765,7 +768,8 @@ class AsyncioBackend:
         return connect_error(peer, [(peer, OSError(errno.ENOTSUP, message))])
 
     async def _writable(self, sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
-        """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
+        """Wait until one of the sockets is writable, or for `seconds` seconds. Returns those that are known to be
+        writable."""
         future: Future = self._loop.create_future()
         numbers = [sock.fileno() for sock in sockets]
         try:
@@ -779,7 +783,7 @@ class AsyncioBackend:
                 self._loop.remove_writer(number)
 
     async def _in_time(self, future: Future, timeout: float | None) -> bool:
-        """Wait for a future; False when it was not settled within so many seconds."""
+        """Wait for a future; False when it was not settled within `timeout` seconds."""
         if timeout is None:
             return await future
         self._alarms.set(future, timeout)
@@ -790,7 +794,7 @@ class AsyncioBackend:
 
 
 def _outcome(function: Callable[[], T]) -> Callable[[], T]:
-    """Call a function here, and give one that returns or raises the same elsewhere."""
+    """Call a function, and return one that returns or raises the same result later."""
     try:
         value = function()
     except BaseException as error:

@@ -4,16 +4,17 @@ A runtime is asyncio, trio, threads, a simulation, or one of your own: `Connecti
 these methods. There is nothing to inherit from. The library relies on these rules, beside each docstring:
 
 - **async means "may wait".** A function here is async exactly when it may wait. `take`, `give`, `close`, `abandon`,
-  `set` and the like never wait, and never raise, but for `take`: that raises where `read` would, since an end and a
+  `set` and the like never wait, and never raise, except `take`: it raises where `read` would, since an end and a
   fault must not look alike, or a forged record could end a body.
-- **A cancelled call has either done nothing or returned.** In `read`, `write_some` and `flush` the act that counts
-  comes last: nothing is awaited after bytes have been taken from or given to the connection.
-- **Cancellation is the runtime's own.** The library catches no cancellation and starts no task.
-- **Errors are httpcore's.** A stream raises `ReadError`, `ReadTimeout`, `WriteError`, `WriteTimeout`; a connect raises
-  `ConnectError`, `ConnectTimeout`. They take `peer=`, for timeouts `limit=` in seconds, and for network errors
+- **A cancelled call has either done nothing or returned.** In `read`, `write_some` and `flush` the effective act
+  is the last: nothing is awaited after bytes have been received from or passed to the connection.
+- **Cancellation belongs to the runtime.** The library catches no cancellation and starts no task.
+- **Errors are those of httpcore.** A stream raises `ReadError`, `ReadTimeout`, `WriteError`, `WriteTimeout`; a connect
+raises
+  `ConnectError`, `ConnectTimeout`. They accept `peer=`, for timeouts `limit=` in seconds, and for network errors
   `errno=`. Any other exception passes through to the caller, and the connection is closed.
 - **Timeouts are in seconds**, by the clock of `Backend.now`; `None` waits for ever.
-- **TLS is not the runtime's.** It uses the stream's methods, for every runtime alike.
+- **TLS is not part of the runtime.** TLS uses the stream's methods, in the same way for every runtime.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PIECE = 524288
-"""The most that one `read` returns or one `write_some` takes, in bytes. A download by 64 KiB costs a bare socket half
+"""The most that one `read` returns or one `write_some` accepts, in bytes. A download by 64 KiB costs a bare socket half
 as much again; ours in threads cost 1.56 times the floor by 256 KiB, and 1.31 by these (`scripts/bench 7 "200 MB"`)."""
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
-"""Level, name and value, as `socket.setsockopt` takes them."""
+"""Level, name and value, as `socket.setsockopt` accepts them."""
 
 
 @public
@@ -54,7 +55,7 @@ class TLSInfo:
     def peer_certificate(self) -> Certificate | None:
         """Subject, names, issuer and validity of the peer's certificate, read anew each time; None if there is none.
 
-        With `verify=False` it is the peer's own claim, which nothing has checked.
+        With `verify=False` these are unverified claims of the peer.
 
         Raises:
             RemoteProtocolError: the certificate cannot be read.
@@ -92,16 +93,16 @@ class Stream(Protocol):
 
     `close` may be called while others read and write; under a backend for threads, from any thread.
 
-    A stream may also have `is_quiet() -> bool`: whether it is open, nothing has come that waits to be read, and neither
-    has the end. It looks at the connection itself, as `take` does, and takes nothing, so that a second call returns
-    the same. Of a stream without it the pool asks `take`, and remembers its result.
+    A stream may also have `is_quiet() -> bool`: whether it is open and neither unread bytes nor the end
+    have been received. It checks the connection itself, as `take` does, and reads nothing, so that a second call
+    returns the same. For a stream without it the pool calls `take`, and remembers the result.
     """
 
     @property
     def owes(self) -> bool:
-        """True while bytes that `write_some` took have not left and `flush` has work to do.
+        """True while bytes that `write_some` accepted were not sent and `flush` has work to do.
 
-        False for a stream that holds nothing back: all but TLS.
+        False for a stream that holds no bytes back: all except TLS.
         """
         ...
 
@@ -112,14 +113,14 @@ class Stream(Protocol):
 
     @property
     def can_wake(self) -> bool:
-        """Whether `wake` works: not in threads, whose waits are system calls that only the socket ends."""
+        """Whether `wake` works: it does not in threads, whose waits are system calls that only the socket ends."""
         ...
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         """Wait for bytes: 1 to `max_bytes` of them, never more than 512 KiB, or `b""` when the peer has ended its side.
 
         Raises:
-            ReadTimeout: nothing came in time. Data that is there when the timer fires wins.
+            ReadTimeout: nothing was received in time. Data that is available when the timer fires wins.
             ReadError: the connection broke, or this stream was closed.
         """
         ...
@@ -127,17 +128,17 @@ class Stream(Protocol):
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        """Wait for room *or input*, then take up to 512 KiB of `data` and return how many bytes.
+        """Wait for room *or input*, then accept up to 512 KiB of `data` and return how many bytes.
 
-        Returns 0, having taken nothing, when input waits to be read: the caller reads it and resumes, since a writer
+        Returns 0, having accepted nothing, when input waits to be read: the caller reads it and resumes, since a writer
         that never reads deadlocks against a peer that answers early. With `duplex` another task reads: it waits for
         room only and never returns 0 for data that is not empty. A stream that cannot tell whether input waits may
-        always act as with `duplex`, at the price that an early answer is seen late.
+        always act as with `duplex`, although an early answer is then noticed late.
 
         Raises:
             WriteTimeout: there was no room (and no input) in time.
             WriteError: the connection broke, or this stream was closed. Bytes that the peer had sent before are not
-                lost: they are there for `take` and `read`.
+                lost: `take` and `read` still return them.
         """
         ...
 
@@ -158,8 +159,8 @@ class Stream(Protocol):
         """The bytes that can be read without waiting, at most 512 KiB.
 
         `b""` when the peer has ended its side (see `truncated`); None when there are none. Bytes that are not for the
-        caller (TLS session tickets) are dealt with and not counted. It must look at the connection itself, not only at
-        a buffer: the pool asks an idle connection so whether it is still open.
+        caller (TLS session tickets) are processed and not counted. It must check the connection itself, not only
+        a buffer: the pool uses this to check whether an idle connection is still open.
 
         Raises:
             ReadError: the connection broke, or this stream was closed; each further call raises it again.
@@ -167,14 +168,16 @@ class Stream(Protocol):
         ...
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
-        """Send as much of `data` as there is room for without waiting, and return how many bytes: may be 0.
+        """Send as much of `data` as there is room for without waiting, and return how many bytes, perhaps 0.
 
-        0 also when the stream is broken or closed, which the next `write_some` raises. Not while another call writes.
+        It also returns 0 when the stream is broken or closed; the next `write_some` raises that error. It must not be
+        called while another call writes.
         """
         ...
 
     def wake(self) -> None:
-        """End the calls that wait in other tasks as if their time were over, if `can_wake`. Any thread may call it."""
+        """End the calls that wait in other tasks as if their timeout had passed, if `can_wake`. Any thread may call
+        it."""
         ...
 
     def close(self) -> None:
@@ -185,19 +188,20 @@ class Stream(Protocol):
         ...
 
     def abandon(self) -> None:
-        """As `close`, in the child of a fork: the descriptor is closed, and the parent's connection does not notice."""
+        """Like `close`, in the child of a fork: the descriptor is closed, and the parent's connection is not
+        affected."""
         ...
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
-        """Ask for a plain call when input or the end arrives while no call reads; None ends it.
+        """Ask for a plain call when input or the end arrives while no call reads; None ends this.
 
-        Returns False, and never calls, in a runtime that does not look at its sockets by itself: then a dead idle
-        connection is noticed when it is to be used.
+        Returns False, and never calls, in a runtime that does not watch its sockets by itself: then a dead idle
+        connection is noticed at its next use.
         """
         ...
 
     def info(self) -> StreamInfo:
-        """Both ends. Answered from memory; works after `close` too."""
+        """Both ends. This is returned from memory, and works after `close` too."""
         ...
 
 
@@ -206,7 +210,7 @@ class Event(Protocol):
     """A flag that is raised once."""
 
     def set(self) -> None:
-        """Raise the flag: every task that waits goes on. Under a backend for threads, callable from any thread."""
+        """Raise the flag: every task that waits continues. Under a backend for threads, callable from any thread."""
         ...
 
     async def wait(self, timeout: float | None) -> bool:
@@ -217,10 +221,10 @@ class Event(Protocol):
 class Interrupt:
     """Ends a dial from outside: the waits in it that no close of a stream can end, since there is no stream yet.
 
-    It is set once, by any task or thread. What waits registers a plain call that ends its wait.
+    It is set once, by any task or thread. Each wait registers a plain function that ends it.
 
     Attributes:
-        is_set: no wait of the dial begins any more.
+        is_set: whether it is set: no wait of the dial begins any more.
     """
 
     __slots__ = ("_calls", "is_set")
@@ -231,13 +235,13 @@ class Interrupt:
 
     def on_set(self, call: Callable[[], object]) -> None:
         """Have `call` called when it is set; now, if it is. Possibly twice; it must not raise."""
-        # Added first and looked at then, in the other order than `set` does it: so no call is missed.
+        # Added before `is_set` is tested, in the reverse order of `set`, so that no call is missed.
         self._calls.append(call)
         if self.is_set:
             call()
 
     def forget(self, call: Callable[[], object]) -> None:
-        """The wait has ended."""
+        """Remove the call: its wait has ended."""
         self._calls.remove(call)
 
     def set(self) -> None:
@@ -247,7 +251,7 @@ class Interrupt:
             call()
 
     def check(self) -> None:
-        """Raise what the dial ends with, if it is set."""
+        """Raise the error that ends the dial, if it is set."""
         if self.is_set:
             raise self.error()
 
@@ -259,14 +263,15 @@ class Interrupt:
 class Backend(Protocol):
     """A runtime as the library sees it. For an event loop, one instance belongs to one running loop.
 
-    One that is not asyncio's or trio's may also have `spawn(run) -> task`, which starts the coroutine function `run`
-    beside the caller and returns at once an object with `cancel()`: `ASGITransport` runs its apps so.
+    A backend that is not for asyncio or trio may also have `spawn(run) -> task`, which starts the coroutine function
+    `run` concurrently with the caller and returns at once an object with `cancel()`: `ASGITransport` runs its apps in
+    this way.
 
     Any backend may also have `async def interruptible(interrupt, run)`: it awaits `run()`, which connects by the other
     methods, but ends that with `PoolClosed` as soon as a plain function is called, from any task or thread, that it has
-    passed to `interrupt.on_set`. Without it, a dial runs to its own end when its pool is closed.
+    passed to `interrupt.on_set`. Without this method, a dial is not interrupted when its pool is closed.
 
-    `ConnectionPool(backend=)` takes one and stays with it. For `SyncConnectionPool(backend=)` no coroutine of it, of
+    `ConnectionPool(backend=)` keeps its backend. For `SyncConnectionPool(backend=)` no coroutine of it, of
     its streams and of its events may ever suspend: each blocks the calling thread until it is done.
     """
 
@@ -278,7 +283,7 @@ class Backend(Protocol):
     def is_current(self) -> bool:
         """True when the calling code runs in this very runtime: the same running loop.
 
-        Cheap: asked for every request of a pool that found its backend by itself, never of one that was given it.
+        This must be cheap: it is read for every request of a pool without `backend=`, and never for one with it.
         """
         ...
 
@@ -305,7 +310,7 @@ class Backend(Protocol):
         ...
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
-        """Run a plain function that may block (a file, a TLS context) where it stops no other task."""
+        """Run a plain function that may block (a file, a TLS context) where it blocks no other task."""
         ...
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
@@ -329,9 +334,9 @@ class Backend(Protocol):
         local_address: str | None = None,
         socket_options: Sequence[SocketOption] = (),
     ) -> Stream:
-        """Connect to one of the IP addresses, TCP_NODELAY and SO_KEEPALIVE set: to the first that answers.
+        """Connect to one of the IP addresses, with TCP_NODELAY and SO_KEEPALIVE set: to the first that answers.
 
-        A quarter of a second after an address was tried, or as soon as one has failed, the next is tried beside it
+        A quarter of a second after an address was tried, or as soon as one has failed, the next is tried in parallel
         (RFC 8305, "Happy Eyeballs"). The losers are closed.
 
         Arguments:
@@ -349,7 +354,7 @@ class Backend(Protocol):
     async def connect_unix(
         self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
     ) -> Stream:
-        """Connect to a unix domain socket. Arguments and errors as of `connect_tcp`."""
+        """Connect to a unix domain socket. Arguments and errors are those of `connect_tcp`."""
         ...
 
 

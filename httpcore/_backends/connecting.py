@@ -1,4 +1,4 @@
-"""Connecting a socket to one of several addresses, or to a unix domain socket, without waiting inside."""
+"""Connecting a socket to one of several addresses, or to a unix domain socket, without any wait of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNIX_RETRY = 0.01
 class Connecting:
     """Sockets under way to the addresses of one host, of which the first that is connected is kept.
 
-    All of a connect but the waiting, which each runtime does in its own way and passes to `run`.
+    This is all of a connect except the waiting, which each runtime implements and passes to `run`.
     """
 
     __slots__ = ("_local_address", "_options", "_port", "_race", "sockets")
@@ -59,7 +59,7 @@ class Connecting:
             writable: Sequence[socket.socket] = ()
             while (descriptor := self._step(writable)) is None:
                 writable = await wait(list(self.sockets), self._race.wait())
-            # Out of the table first: whatever is still in it is closed below.
+            # Removed from the table first: all sockets that are still in it are closed below.
             del self.sockets[descriptor.sock]
             return descriptor
         finally:
@@ -70,10 +70,10 @@ class Connecting:
         """Check the running attempts, and begin those that are due. Returns the connection, once there is one.
 
         Arguments:
-            writable: the sockets that are known to be, if any are; else all are asked.
+            writable: the sockets that are known to be writable; if there are none, all are checked.
 
         Raises:
-            ConnectError, ConnectTimeout: there will be none.
+            ConnectError, ConnectTimeout: no connection can be made any more.
         """
         for sock in writable or list(self.sockets):
             if (found := self._look(sock, is_sure=bool(writable))) is not None:
@@ -92,7 +92,7 @@ class Connecting:
         except OSError as error:
             self._race.failed(peer, error)
             return None
-        # Noted before the call: from here on `run` closes it, whatever interrupts the connect.
+        # Recorded before the call: from here on `run` closes the socket, whatever interrupts the connect.
         self.sockets[sock] = peer
         code = _begin_to_connect(sock, place.sockaddr)
         if code == errno.EINPROGRESS:
@@ -101,7 +101,7 @@ class Connecting:
 
     def _look(self, sock: socket.socket, *, is_sure: bool) -> Descriptor | None:
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        # No error and not known to be writable: either connected or still under way, and only a peer's name tells
+        # No error and not known to be writable: either connected or still under way, and only `getpeername` shows
         # which.
         if not (code or is_sure or _is_connected(sock)):
             return None
@@ -111,8 +111,8 @@ class Connecting:
         if not code:
             try:
                 return Descriptor(sock, peer)
-            # The peer reset it between the connect and this look: to the caller that is a failed attempt like any
-            # other.
+            # The peer reset the connection between the connect and this check: for the caller this is a failed attempt
+            # like any other.
             except OSError as error:
                 code = error.errno or errno.ECONNABORTED
         del self.sockets[sock]
@@ -128,10 +128,11 @@ async def connect_unix(
     sleep: Callable[[float], Awaitable[None]],
     options: Sequence[SocketOption] = (),
 ) -> Descriptor:
-    """Connect to a unix domain socket. One whose queue is full gives nothing to wait for, and is tried again.
+    """Connect to a unix domain socket. If its queue is full there is nothing to wait for, so the connect is tried
+    again.
 
     Raises:
-        ConnectError, ConnectTimeout: it is not there, or its queue is full all the time.
+        ConnectError, ConnectTimeout: the socket does not exist, or its queue stays full.
     """
     peer = show_address(path)
     race = Race(peer, [path], timeout, now)

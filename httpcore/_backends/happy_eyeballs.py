@@ -1,7 +1,7 @@
 """Which address is tried when, and the error when none answers: RFC 8305, section 5. No I/O and no waiting.
 
-The next address is tried a quarter of a second after the last one was, or at once when one has failed; those before it
-go on beside it. When the time to connect is so short that some would never have their turn, the pace is quicker.
+The next address is tried a quarter of a second after the last one was, or at once when one has failed; earlier attempts
+continue in parallel. When the timeout is so short that some would never be tried, the delay is shorter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ A = TypeVar("A")
 # RFC 8305, section 8: 250 milliseconds are recommended, and less than 10 forbidden.
 _DELAY = 0.25
 _SHORTEST_DELAY = 0.01
-# Adding up seconds loses this much at most: a timer that rings so early has rung in time.
+# The most that adding up seconds loses: a timer that fires this early counts as being on time.
 _EARLY = 1e-6
 
 
@@ -52,29 +52,29 @@ class Race(Generic[A]):
         self._failures: list[tuple[str, OSError]] = []
 
     def next(self) -> A | None:
-        """The address to try now, if there is one whose time has come."""
+        """The address to try now, if one is due."""
         if not self._waiting:
             return None
         if self._due != -inf and self._now() < self._due - _EARLY:
             return None
         address = self._waiting.popleft()
-        # From now, not from when it was due: a busy loop that comes late must not begin two at once.
+        # Counted from now, not from the time when it was due: a busy loop that is late must not begin two at once.
         if self._waiting:
             self._due = self._now() + self._delay
         return address
 
     def failed(self, address: str, error: OSError) -> None:
-        """An attempt has come to nothing: the next one need not wait."""
+        """Record that an attempt has failed: the next one need not wait."""
         self._failures.append((address, error))
         self._due = -inf
 
     def wait(self) -> float | None:
-        """Seconds until there is something to do, if nothing happens before: until the next address, or the end."""
+        """Seconds until the next action, if nothing happens before: until the next address, or the end."""
         until = min(self._due, self._ends) if self._waiting else self._ends
         return None if until == inf else max(until - self._now(), 0.0)
 
     def check(self, under_way: Iterable[str]) -> None:
-        """Return while it can still be won. `under_way`: the attempts that have no outcome yet.
+        """Return while a connection is still possible. `under_way`: the attempts that have no outcome yet.
 
         Raises:
             ConnectError: every address has failed.
@@ -83,7 +83,7 @@ class Race(Generic[A]):
         rest = list(under_way)
         if not rest and not self._waiting:
             raise connect_error(self._target, self._failures)
-        # Looked at last: a connection that was made as the time ran out has been returned before this is asked.
+        # Tested last: a connection that was made just as the time passed has been returned before this.
         if self._now() >= self._ends - _EARLY:
             raise self._too_late(rest)
 
@@ -98,7 +98,8 @@ class Race(Generic[A]):
 
 
 def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> ConnectError:
-    """One error for all that was tried: each address as text with its reason. `errno` and cause are the last one's.
+    """One error for all addresses that were tried: each address as text with its reason. `errno` and cause are the last
+    one's.
 
     `target` is the caller's host and port, e.g. "example.com:80". An address equal to it is not repeated.
     """
@@ -113,7 +114,7 @@ def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> Conne
 
 
 def _described(error: OSError) -> str:
-    """The reason, and the name of its errno."""
+    """The reason of an error, and the name of its errno."""
     number = error.errno
     code = errno.errorcode.get(number) if number is not None and error.strerror == os.strerror(number) else None
     return f"{reason(error)} ({code})" if code is not None else reason(error)

@@ -1,13 +1,13 @@
 """The `ssl.SSLContext` of an `SSLConfig`: made at its first use, kept, and never changed after that.
 
 A context takes some 20 ms to make, nearly all of it for reading certifi's bundle, so it is made off the event loop and
-kept by all that it depends on: the config, the protocols offered, and what the environment said. Threads that ask for
-the same one at the same time wait for the one that makes it. Files are read once: a certificate that is replaced on
-disk counts from the next process on.
+kept under all that it depends on: the config, the protocols offered, and the environment variables. Threads that need
+the same context at the same time wait for the thread that makes it. Files are read once: a certificate that is replaced
+on disk is used from the next process on.
 
-Python's own defaults are followed where it has an opinion (`ssl.create_default_context`), and are stricter here in
-three things: host names are never compared with a certificate's common name (RFC 9525, section 2), renegotiation is
-refused (TLS 1.3 has none; HTTP/2 forbids it: RFC 9113, section 9.2.1), and TLS 1.2 is the least whatever OpenSSL's
+The defaults are those of `ssl.create_default_context`, if it sets a value, and are stricter here in
+three points: host names are never compared with a certificate's common name (RFC 9525, section 2), renegotiation is
+refused (TLS 1.3 has none; HTTP/2 forbids it: RFC 9113, section 9.2.1), and TLS 1.2 is the minimum whatever OpenSSL's
 configuration says.
 """
 
@@ -31,7 +31,7 @@ from .._values import dataclass
 
 __all__ = ["alpn_of", "context_at_hand", "context_for", "ssl_context"]
 
-_KEPT: Final = 32  # a context holds the parsed certificates; a program has a few configs
+_KEPT: Final = 32  # a context holds the parsed certificates; a program has few configs
 _VERSIONS: Final[dict[object, ssl.TLSVersion]] = {
     "TLSv1.2": ssl.TLSVersion.TLSv1_2,
     "TLSv1.3": ssl.TLSVersion.TLSv1_3,
@@ -42,7 +42,7 @@ _PLAIN: Final = (".pem", ".crt", ".cer")
 
 @dataclass(frozen=True, slots=True)
 class _Environment:
-    """The environment variables that a context depends on; an empty variable is as good as none."""
+    """The environment variables that a context depends on; an empty variable counts as unset."""
 
     cert_file: str = ""
     cert_dir: str = ""
@@ -62,22 +62,23 @@ class _Place:
         self.context: ssl.SSLContext | None = None
 
 
-# These can be entered twice by one thread: a signal handler or a finaliser that makes a request may have interrupted
-# another one here. Then a context is made twice at worst, and both serve.
+# One thread can enter these twice: a signal handler or a finaliser that makes a request may have interrupted
+# another request here. At worst a context is made twice then, and both are valid.
 _lock = RLock()
 _places: OrderedDict[_Key, _Place] = OrderedDict()
 _offers: WeakKeyDictionary[ssl.SSLContext, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
-    """The context for `config` that offers `alpn`, made now if it was not yet. Reads files; any thread may call.
+    """The context for `config` that offers `alpn`, made now if it does not exist yet. This reads files; any thread may
+    call.
 
     Raises:
         LocalProtocolError: a file or directory that `config` or the environment names cannot be used.
     """
     environment = _environment(config)
     place = _place((_plain(config), alpn, environment))
-    # The place's own lock, not `_lock`: a caller that asks for another context must not wait 20 ms for this one.
+    # The place's own lock, not `_lock`: a caller that needs another context must not wait 20 ms for this one.
     with place.making, OPENSSL:
         if place.context is None:
             place.context = _make(config, alpn, environment)
@@ -85,7 +86,7 @@ def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
 
 
 def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
-    """The same, if it is made already; never waits and reads no file."""
+    """The same context, if it already exists; this never waits and reads no file."""
     with _lock:
         place = _places.get((_plain(config), alpn, _environment(config)))
     return None if place is None else place.context
@@ -95,14 +96,14 @@ def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext 
 def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
     """A new context for `config` that is not shared, for callers that change it before they pass it on.
 
-    Later changes of what it checks (such as `verify_mode`, `check_hostname`, `verify_flags`, versions, options and
-    loaded authorities) hold for connections that are made from then on, and those made before are not used again. Other
+    Later changes of its checks (such as `verify_mode`, `check_hostname`, `verify_flags`, versions, options and
+    loaded authorities) apply to connections that are made from then on; earlier connections are not used again. Other
     ciphers, client certificates and ALPN protocols cannot be read from a context: make a new context for them.
 
     Arguments:
         config: what to trust and how to identify ourselves. Default `SSLConfig()`.
         alpn: the protocols to offer, best first: "h2", "http/1.1". Default HTTP/1.1 only. Offer "h2" only if the
-            pool that gets the context speaks it.
+            pool that gets the context supports it.
 
     Raises:
         LocalProtocolError: a file or directory cannot be used, or `alpn` is not a sequence of protocol names.
@@ -112,7 +113,7 @@ def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http
 
 
 def alpn_of(context: ssl.SSLContext) -> tuple[str, ...]:
-    """The protocols that `context` offers, if it was made here; any other context is taken to mean HTTP/1.1."""
+    """The protocols that `context` offers, if it was made here; any other context is assumed to offer HTTP/1.1."""
     with _lock:
         return _offers.get(context, ("http/1.1",))
 
@@ -131,13 +132,13 @@ def _place(key: _Key) -> _Place:
             place = _places[key] = _Place()
             if len(_places) > _KEPT:
                 _places.popitem(last=False)
-        elif key in _places:  # else what interrupted us here has made more than are kept
+        elif key in _places:  # else an interrupting handler has made so many that it was dropped
             _places.move_to_end(key)
         return place
 
 
 def _start_afresh() -> None:
-    """In the child of a fork: another thread may have held a lock which no thread there will release."""
+    """Replace the locks in the child of a fork: another thread may have held one, which no thread there releases."""
     global _lock
     _lock = RLock()
     _places.clear()
@@ -163,7 +164,7 @@ def _checked_alpn(alpn: Sequence[str]) -> tuple[str, ...]:
     return offered
 
 
-# Making one.
+# How a context is made.
 
 
 def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -> ssl.SSLContext:
@@ -175,37 +176,37 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
     elif not by_system:
         _trust(context, config.verify, environment)
     _narrow(context, config)
-    # After the ciphers: OpenSSL checks a certificate against the security level that they may set.
+    # Done after the ciphers: OpenSSL checks a certificate against the security level that they may set.
     if config.cert is not None:
         _identify(context, config.cert)
-        # A server may ask for it only when it knows what is requested (RFC 8446, section 4.6.2), and only of a client
-        # that said in its handshake that it would answer. Over HTTP/2 it may not: see `TLSStream.forbid_requests`.
+        # A server may request the certificate only when it knows the request (RFC 8446, section 4.6.2), and only from a
+        # client that has offered this in its handshake. Over HTTP/2 it may not: see `TLSStream.forbid_requests`.
         context.post_handshake_auth = True
     if environment.keylog_file:
         _log_keys(context, environment.keylog_file)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     with _lock:
-        # Remembered beside it: `ssl` has no way to ask a context which protocols it offers.
+        # Remembered separately: `ssl` cannot read from a context which protocols it offers.
         _offers[context] = alpn
     return context
 
 
 def _bare(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Every default, and no certificates yet. A client's context checks certificate and host name."""
+    """Set all defaults, and no certificates yet. A client's context checks certificate and host name."""
     if context.minimum_version < ssl.TLSVersion.TLSv1_2:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # No compression: the length of compressed records gives secrets away (CRIME; RFC 9113, section 9.2.1, forbids it).
+    # No compression: the length of compressed records reveals secrets (CRIME; RFC 9113, section 9.2.1, forbids it).
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.hostname_checks_common_name = False
-    if sys.version_info >= (3, 13):  # as `ssl.create_default_context` does from there on
+    if sys.version_info >= (3, 13):  # as `ssl.create_default_context` does from Python 3.13 on
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     return context
 
 
 def _narrow(context: ssl.SSLContext, config: SSLConfig) -> None:
-    """Versions and ciphers as the config has them, also where they are not what OpenSSL's own configuration wants."""
-    # The maximum first: whatever the minimum is now, it is not above what the config says.
+    """Set versions and ciphers from the config, even if OpenSSL's own configuration differs."""
+    # The maximum is set first: the current minimum is never above the one of the config.
     if config.maximum_version is not None:
         most = _VERSIONS[config.maximum_version]
         context.maximum_version = most
@@ -235,7 +236,7 @@ def _trust(context: ssl.SSLContext, verify: bool | str, environment: _Environmen
     elif verify == "system":
         _trust_path(context, "the path that OpenSSL was built with", _system_path() or "")
     else:
-        import certifi  # only where its certificates are wanted
+        import certifi  # imported only where its certificates are used
 
         _trust_path(context, "certifi.where()", certifi.where())
 
@@ -244,7 +245,7 @@ def _trust_environment(context: ssl.SSLContext, environment: _Environment) -> No
     if environment.cert_file:
         _trust_file(context, "SSL_CERT_FILE", environment.cert_file)
     found = [path for path in environment.cert_dir.split(os.pathsep) if os.path.isdir(path)]
-    # A list of directories may name some that this machine does not have, but not only those.
+    # A list of directories may name some that do not exist on this machine, but one must exist.
     usable = [_trust_directory(context, "SSL_CERT_DIR", path) for path in found]
     if not environment.cert_file and not any(usable):
         raise LocalProtocolError(
@@ -253,9 +254,9 @@ def _trust_environment(context: ssl.SSLContext, environment: _Environment) -> No
 
 
 def _system_checks(config: SSLConfig, environment: _Environment) -> bool:
-    """Whether the system itself is to be asked, by truststore, and not OpenSSL, which knows no certificates of it.
+    """Whether truststore must let the system check certificates, since OpenSSL cannot read the system's store.
 
-    Elsewhere truststore would do as OpenSSL does, but read all certificates again for each connection: 70 ms.
+    On other systems truststore would use OpenSSL, but read all certificates again for each connection: 70 ms.
     """
     named = environment.cert_file or environment.cert_dir
     return config.verify == "system" and not named and _system_path() is None
@@ -263,9 +264,9 @@ def _system_checks(config: SSLConfig, environment: _Environment) -> bool:
 
 def _system_path() -> str | None:
     """The file, or else the directory, of certificates that OpenSSL was built to trust."""
-    if sys.platform in ("win32", "darwin"):  # whatever is there, it is not the system's store
+    if sys.platform in ("win32", "darwin"):  # whatever that path contains, it is not the system's store
         return None
-    # Not `set_default_verify_paths`: it follows the environment even where `trust_env` says no.
+    # Not `set_default_verify_paths`: it follows the environment even if `trust_env` is False.
     paths = ssl.get_default_verify_paths()
     file, directory = paths.openssl_cafile, paths.openssl_capath
     if os.path.isfile(file):
@@ -303,10 +304,10 @@ def _trust_file(context: ssl.SSLContext, argument: str, path: str) -> None:
 
 
 def _trust_directory(context: ssl.SSLContext, argument: str, path: str) -> bool:
-    """Trust what is in a directory; False when there is nothing of use.
+    """Trust the certificates in a directory; False when there are none.
 
     OpenSSL itself looks for names like "5ad8a5d6.0" only (`openssl rehash` makes them), one by one and when it needs
-    them. Where there is none of those, every file that looks like a certificate is read.
+    them. If there are no such names, every file that looks like a certificate is read.
     """
     try:
         names = sorted(os.listdir(path))
@@ -330,7 +331,7 @@ def _identify(context: ssl.SSLContext, cert: CertFile) -> None:
     named = f"cert is {show(file)}" + ("" if key is None else f" with key {show(key)}")
 
     def missing() -> str:
-        # Without this OpenSSL asks on the terminal, and waits.
+        # Without this OpenSSL asks for the password on the terminal, and waits.
         raise LocalProtocolError(f"{named}: the key is encrypted: expected (certificate, key, password)")
 
     for path in (file,) if key is None else (file, key):

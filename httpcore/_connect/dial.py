@@ -1,9 +1,9 @@
-"""Walks a route; gives a stream that leads to its origin.
+"""Connects along a route; returns a stream that leads to its origin.
 
-To the proxy or the origin; TLS with the proxy; the tunnel; TLS with the origin: each if there is such a thing. Since
-this is the one path, every option holds on every way. All waits for the network together take at most the connect
-timeout. The reading of certificate files and what a resolver of the caller's waits for count, but nothing cuts them
-short.
+The steps are: a connection to the proxy or the origin; TLS with the proxy; the tunnel; TLS with the origin; each if the
+route has it. Since there is only this one path, every option applies to every route. All waits for the network together
+take at most the connect timeout. The reading of certificate files and the waits of the caller's resolver count too, but
+nothing interrupts them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Connector:
 
     Attributes:
         network: resolver, policy, local address, options of sockets.
-        sessions: of TLS, to resume from and to keep.
+        sessions: the TLS sessions, to resume from and to keep.
     """
 
     __slots__ = ("network", "sessions")
@@ -62,12 +62,12 @@ class Connector:
         spent: float = 0.0,
         steps: Steps | None = None,
     ) -> Dial:
-        """One attempt to connect to the route's origin, or to the proxy that forwards to it; `run` makes it.
+        """One attempt to connect to the route's origin, or to the proxy that forwards to it; `run` carries it out.
 
         Arguments:
-            reached: is called with each stream as it comes to be, so that others can close it.
-            spent: seconds of the connect timeout that are gone already.
-            steps: is called at each step. Default: one that calls the trace, if there is one, and is not kept.
+            reached: called with each stream when it is made, so that others can close it.
+            spent: seconds of the connect timeout that have already passed.
+            steps: called at each step. Default: a temporary one that calls the trace, if there is one.
         """
         return Dial(self, backend, route, deadline, reached, spent, steps)
 
@@ -101,20 +101,20 @@ class Dial:
         """Connect.
 
         Raises:
-            ConnectError, TLSError: no connection.
-            ProxyError: the proxy refused to make one, or did not keep to the protocol.
-            ConnectTimeout, TotalTimeout: not in time.
-            PolicyError: it would lead to an address that may not be reached.
+            ConnectError, TLSError: there is no connection.
+            ProxyError: the proxy refused to make one, or broke the protocol.
+            ConnectTimeout, TotalTimeout: it took too long.
+            PolicyError: the route leads to an address that may not be reached.
             LocalProtocolError: the TLS settings name files that cannot be used, or a name does not fit into SOCKS.
         """
         try:
             return await self._walk()
         except BaseException as error:
-            # The outermost layer closes those below; each was kept before the next one was awaited.
+            # The outermost layer closes those below; each was stored before the next one was awaited.
             if self._stream is not None:
                 self._stream.close()
             if isinstance(error, ConnectTimeout):
-                error.limit = self._limit  # each step had only the rest of the others' time
+                error.limit = self._limit  # each step had only the time that the others had left
             raise
 
     async def _walk(self) -> Stream:
@@ -122,9 +122,9 @@ class Dial:
         proxy = route.proxy
         of_origin, of_proxy = route.demands or ((), ())
         steps = self._steps
-        # Kept on the line of the wait itself: a Ctrl-C before the next line finds what to close.
+        # Stored on the line of the wait itself: after Ctrl-C before the next line the stream can still be closed.
         stream = self._stream = await self._socket()
-        # From now on `close(abort=True)` can end a wait on it.
+        # From now on `close(abort=True)` can end a wait on this stream.
         self._reached(stream)
         steps.connected(stream.info().peer)
         if proxy is not None and proxy.kind.over_tls:
@@ -143,17 +143,17 @@ class Dial:
         return stream
 
     def _left(self) -> float | None:
-        """How long the next wait may take. Raises ConnectTimeout when nothing is left."""
+        """How long the next wait may take. Raises ConnectTimeout when no time is left."""
         if self._ends is None:
             return self._deadline.within(None)
-        # One timeout for all steps: each wait gets the rest of it.
+        # One timeout for all steps: each wait gets the remaining time.
         rest = self._ends - self._backend.now()
         if rest <= 0:
             raise ConnectTimeout("connecting took too long", phase="connect", limit=self._limit)
         return self._deadline.within(rest)
 
     async def _socket(self) -> Stream:
-        """Connected to the origin or to the proxy."""
+        """Return a stream that is connected to the origin or to the proxy."""
         backend, network, route = self._backend, self._connector.network, self._route
         proxy, steps = route.proxy, self._steps
         if route.uds is not None:
@@ -178,8 +178,8 @@ class Dial:
         host, port, converse = await self._destination(proxy), self._route.port, proxy.kind.converse
         try:
             if converse is None:
-                # No limit of one wait, only of all together: a proxy that drips its answer must not outlast the connect
-                # timeout.
+                # No limit for each wait, only one for all: a proxy that sends its answer byte by byte must not outlast
+                # the connect timeout.
                 deadline = Deadline(TimeoutConfig(None, total_timeout=self._left()), self._backend.now)
                 rules = self._connector.network.rules
                 await open_tunnel(stream, self._backend, host_port(host, port), proxy.fields, deadline, rules)
@@ -196,15 +196,16 @@ class Dial:
             raise
 
     async def _destination(self, proxy: Proxy) -> str:
-        """The host that the proxy gets: the name, which it resolves; or an address, where it does not, or where a
-        policy must check the address. Of several an IPv4 one, since it has one try, and not every proxy has IPv6.
+        """The host that is sent to the proxy: the name, if the proxy resolves it; an address, if it does not, or if a
+        policy must check the address. Of several addresses an IPv4 one is used, since there is one attempt, and not
+        every proxy has IPv6.
         """
         kind, network, host = proxy.kind, self._connector.network, self._route.host
         if network.policy is None and kind.resolves and not (kind.ipv4_only and ":" in host):
             return host
         port = self._route.port
         addresses = await addresses_of(self._backend, network, host, port, self._left, self._steps)
-        # A proxy gets one address and no second try, so the family that every proxy has comes first.
+        # A proxy gets one address and no second attempt, so the family that every proxy supports is preferred.
         for address in addresses:
             if ":" not in address:
                 return address
@@ -216,7 +217,7 @@ class Dial:
 
     async def _hold(self, conversation: Conversation, stream: Stream) -> None:
         """Send and receive the bytes of the conversation."""
-        # The conversation decides, and this only moves bytes: so SOCKS is tested without I/O.
+        # The conversation decides, and this only moves bytes: thus SOCKS can be tested without I/O.
         step = next(conversation)
         try:
             while True:
@@ -231,7 +232,7 @@ class Dial:
     async def _send(self, stream: Stream, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            # As duplex: SOCKS answers one message at a time, so input here cannot be a reason to stop writing.
+            # `duplex=True`: SOCKS answers one message at a time, so input is no reason to stop writing.
             view = view[await stream.write_some(view, self._left(), duplex=True) :]
         while stream.owes:
             await stream.flush(self._left(), duplex=True)
@@ -239,7 +240,7 @@ class Dial:
     async def _exactly(self, stream: Stream, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            # Never more than needed: bytes after the answer are the origin's.
+            # Never read more than needed: bytes after the answer belong to the origin.
             piece = await stream.read(size - len(data), self._left())
             if not piece:
                 raise ProxyError("the proxy closed the connection in the middle of its answer")
@@ -248,7 +249,7 @@ class Dial:
 
 
 async def _naming(proxy: Proxy, step: Awaitable[T]) -> T:
-    """The step leads to the proxy: an error names it."""
+    """Await a step to the proxy: an error names the proxy."""
     try:
         return await step
     except (NetworkError, Timeout, PolicyError) as error:
@@ -257,7 +258,7 @@ async def _naming(proxy: Proxy, step: Awaitable[T]) -> T:
 
 
 async def _through(proxy: Proxy | None, step: Awaitable[T]) -> T:
-    """The step goes through the proxy, if there is one: an error names it."""
+    """Await a step through the proxy, if there is one: an error names the proxy."""
     try:
         return await step
     except (ConnectError, Timeout) as error:

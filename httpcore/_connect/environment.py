@@ -1,29 +1,31 @@
 """The proxy that the environment variables name for an origin, read once and only on request. No I/O.
 
-There is no standard for these variables. What is done here is what curl and Go do, and where they differ:
+There is no standard for these variables. This module follows curl and Go, and where they differ these rules apply:
 
-- `http_proxy`, `https_proxy` and `no_proxy`, then the same in capitals, then `all_proxy` and `ALL_PROXY` for either
-  scheme. An empty variable is as one that is not set.
+- `http_proxy`, `https_proxy` and `no_proxy`, then the same names in capitals, then `all_proxy` and `ALL_PROXY` for
+either
+  scheme. An empty variable counts as unset.
 - `HTTP_PROXY` in capitals is not read where `REQUEST_METHOD` is set: in a CGI program a client can set it, with a
   header `Proxy` (https://httpoxy.org).
-- A proxy without a scheme is an http one. `socks://` is SOCKS5 with names resolved by the proxy, as those
-  who write it mean (desktops do); curl takes it for SOCKS4.
-- `localhost`, names under it (RFC 6761), 127.0.0.0/8 and ::1 are never reached through a proxy, whose own they would be
-  there (Go; curl asks the proxy).
+- A proxy without a scheme is an http proxy. `socks://` is SOCKS5 with names resolved by the proxy, as those
+  who write it mean (desktops do); curl treats it as SOCKS4.
+- `localhost`, names under it (RFC 6761), 127.0.0.0/8 and ::1 are never reached through a proxy, where they would mean
+the proxy itself
+  (Go; curl uses the proxy).
 
-`NO_PROXY` is a list, separated by commas or white space, of what is reached directly:
+`NO_PROXY` is a list, separated by commas or white space, of hosts that are reached directly:
 
 - `*`: everything.
 - `example.com`: that name and all under it. `.example.com` is the same (curl; Go leaves out the name itself).
-- `*.example.com`: all names under it and not the name itself (Go; curl knows no such form).
-- `10.0.0.1`, `::1`, `[::1]`: that address. `10.0.0.0/8`, `fd00::/8`: all addresses of the network; what stands behind
-  the prefix means nothing. Addresses are compared as addresses, so that `::ffff:10.0.0.1` is `10.0.0.1`, and only with
-  hosts that are addresses themselves: no name is looked up, and no text of an address is taken for a name
+- `*.example.com`: all names under it and not the name itself (Go; curl has no such form).
+- `10.0.0.1`, `::1`, `[::1]`: that address. `10.0.0.0/8`, `fd00::/8`: all addresses of the network; the bits after
+  the prefix have no meaning. Addresses are compared as addresses, so that `::ffff:10.0.0.1` is `10.0.0.1`, and only
+  with hosts that are addresses themselves: no name is looked up, and no text of an address is treated as a name
   (CVE-2025-22870).
-- `example.com:8080`, `10.0.0.1:8080`, `[::1]:8080`: the same for that port alone (Go).
+- `example.com:8080`, `10.0.0.1:8080`, `[::1]:8080`: the same for that port only (Go).
 
-Case and a trailing dot mean nothing. A name in another script is compared in the form that DNS has. An entry of another
-form matches nothing, as with both: what stands in this variable was often written for some other program.
+Case and a trailing dot have no meaning. A name in another script is compared in its DNS form. An entry of another
+form matches nothing, as in curl and Go: this variable was often written for some other program.
 """
 
 from __future__ import annotations
@@ -45,13 +47,14 @@ __all__ = ["EnvironmentProxies", "proxies_from_environment"]
 
 _BRACKETED = re.compile(r"\[([^\[\]]*:[^\[\]]*)\](?::([1-9][0-9]{0,4}))?")
 _WITH_PORT = re.compile(r"([^:]*):([1-9][0-9]{0,4})")
-_CAPITALS_ONLY = os.name == "nt"  # there every spelling of a variable is the same one
+_CAPITALS_ONLY = os.name == "nt"  # on Windows the case of a variable's name does not matter
 _SCHEME_AND_SLASH = re.compile(r"(?:https?|socks(?:4a?|5h?)):/", re.IGNORECASE)  # a slash is missing
 _PREFIXED = re.compile(r"([^/]+)/([0-9]{1,3})")
 
 
 class _Networks(NamedTuple):
-    """Addresses in `NO_PROXY`: `address & mask == start`, of one IP version, in one zone, at one port or at all."""
+    """Addresses in `NO_PROXY`: `address & mask == start`, of one IP version, in one zone, at one port or at all
+    ports."""
 
     version: int
     start: int
@@ -69,7 +72,8 @@ class _Networks(NamedTuple):
 
 
 class _Names(NamedTuple):
-    """A name in `NO_PROXY`, at one port or at all; `itself`: not only those under it."""
+    """A name in `NO_PROXY`, at one port or at all ports; `itself`: whether it includes the name, and not only those
+    under it."""
 
     name: str
     itself: bool
@@ -84,7 +88,7 @@ class EnvironmentProxies:
 
     Attributes:
         http, https: the proxy for origins of that scheme, or None.
-        no_proxy: the entries of `NO_PROXY`, those left out that match nothing.
+        no_proxy: the entries of `NO_PROXY`, without those that match nothing.
     """
 
     http: Proxy | None = None
@@ -124,13 +128,13 @@ class EnvironmentProxies:
 
     def _has_address(self, address: tuple[int, int, str], port: int) -> bool:
         version, number, zone = address
-        # Whatever the list says: behind a proxy this would be the proxy's own loopback.
+        # Regardless of the list: through a proxy this would be the proxy's own loopback.
         loopback = number >> 24 == 127 if version == 4 else number == 1
         return loopback or any(each.has(version, number, zone, port) for each in self._networks)
 
     def _has_name(self, host: str, port: int) -> bool:
         for name in _and_above(host):
-            if name == "localhost":  # only the last label is: what is above "localhost.example" is "example"
+            if name == "localhost":  # only the last label: "localhost.example" is under "example"
                 return True
             for rule in self._names.get(name, ()):
                 if rule.port in (None, port) and (rule.itself or name != host):
@@ -142,13 +146,14 @@ class EnvironmentProxies:
 def proxies_from_environment(environ: Mapping[str, str] | None = None) -> EnvironmentProxies:
     """The proxies that environment variables name: `ConnectionPool(proxy=proxies_from_environment())`.
 
-    Read are `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in small letters first; now, and not again.
+    The variables are `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, first in lower case; they are read once,
+    now.
 
     Arguments:
-        environ: where to look. Default `os.environ`.
+        environ: the mapping that has the variables. Default `os.environ`.
 
     Raises:
-        InvalidURL: a variable that is needed has no URL of a proxy in it; the message names the variable.
+        InvalidURL: a variable that is needed does not contain the URL of a proxy; the message names the variable.
     """
     where = os.environ if environ is None else environ
     _, excepted = _value(where, "no_proxy")
@@ -167,13 +172,13 @@ def _proxy(environ: Mapping[str, str], name: str) -> Proxy | None:
         url = f"socks5h://{url[8:]}"
     try:
         return Proxy(url if "://" in url or _SCHEME_AND_SLASH.match(url) else f"http://{url}")
-    except ValueError as error:  # that of an invalid URL is one
+    except ValueError as error:  # InvalidURL is a ValueError
         message = error.message if isinstance(error, InvalidURL) else str(error)
     raise InvalidURL(f"{variable} in the environment: {message}")
 
 
 def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
-    """The variable that counts, as it is spelled, and its value; empty if there is none."""
+    """The name of the variable that applies, as it is spelled, and its value; empty if there is none."""
     for spelled in (name, name.upper()):
         value = environ.get(spelled, "").strip()
         # httpoxy: a CGI client sets `HTTP_PROXY` by sending a header `Proxy`.
@@ -186,11 +191,11 @@ def _is_from_a_client(environ: Mapping[str, str], spelled: str) -> bool:
     return "REQUEST_METHOD" in environ and (spelled.isupper() or _CAPITALS_ONLY)
 
 
-# Entries of NO_PROXY, and what they are compared with.
+# Entries of NO_PROXY, and the values with which they are compared.
 
 
 def _rule(entry: str) -> Literal[True] | _Networks | _Names | None:
-    """The rule of an entry: True is everything, None nothing."""
+    """The rule of an entry: True matches everything, None nothing."""
     if entry == "*":
         return True
     prefixed = _PREFIXED.fullmatch(entry)
@@ -236,7 +241,7 @@ def _name(host: str, port: int | None) -> _Names | None:
 
 @lru_cache(maxsize=1024)
 def _address(host: str) -> tuple[int, int, str] | None:
-    """Version, number and zone of an address; None of a name."""
+    """Version, number and zone of an address; None for a name."""
     if ":" not in host and not host[-1:].isdigit():
         return None
     parsed = read_address(host)
@@ -249,7 +254,7 @@ def _address(host: str) -> tuple[int, int, str] | None:
 
 
 def _and_above(name: str) -> Iterator[str]:
-    """A name and the names that it stands under: "a.b.c", "b.c", "c"."""
+    """A name and its parent names: "a.b.c", "b.c", "c"."""
     while name:
         yield name
         _, _, name = name.partition(".")

@@ -1,15 +1,15 @@
-"""TLS with one hop: a proxy or the origin. The context, the name, the certificate, and the resumed session of a
+"""TLS with one hop, a proxy or the origin: the context, the name, the certificate, and the resumed session of a
 handshake.
 
-What a connection before this one agreed on with the same server makes the next handshake cheaper (RFC 8446, section
-2.2). Two facts decide how that is done here:
+A session that an earlier connection agreed on with the same server makes the next handshake cheaper (RFC 8446, section
+2.2). Two facts decide how sessions are resumed here:
 
 OpenSSL does not look at the host name again when it resumes: it trusts that the session is used for the host that it
-was made for. So a session is kept by everything that names the hop: the route (or the proxy), its TLS settings, the
-context and what it demands, the name that was checked and the protocols that were offered.
+was made for. So a session is stored under everything that identifies the hop: the route (or the proxy), its TLS
+settings, the context and its demands, the name that was checked and the protocols that were offered.
 
-Python copies a session, certificate and all, each time it is asked for or set (0.5 ms on a machine where a handshake
-takes 2.5). So nothing is copied until another connection wants it: what is kept is where the session can be had from.
+Python copies a session, with its certificate, each time it is read or set (0.5 ms on a machine where a handshake
+takes 2.5). So nothing is copied until another connection needs it: only the source of the session is stored.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Hop(NamedTuple):
     """One peer of a TLS handshake: the origin, or a proxy.
 
     Attributes:
-        place: what tells this hop from all others: sessions are shared between equal ones.
-        tls: how it is checked.
-        host: the host that we mean to talk to, as in the URL.
+        place: the identity of this hop: sessions are shared between equal ones.
+        tls: the settings by which it is checked.
+        host: the host to which we want to connect, as in the URL.
         offers: the possible protocols, best first. demands: the context's demands, which it must still have, since
             other requests that share the connection rely on it.
     """
@@ -52,26 +52,26 @@ class Hop(NamedTuple):
 async def secure(
     backend: Backend, stream: Stream, hop: Hop, left: Callable[[], float | None], sessions: Sessions | None
 ) -> Stream:
-    """Shake hands over `stream`. The caller closes it when that fails.
+    """Shake hands over `stream`. The caller closes it if this fails.
 
     Arguments:
-        left: seconds that are left for it.
-        sessions: to resume from and to keep; None: none.
+        left: the seconds that are left for the handshake.
+        sessions: the sessions to resume from and to keep; None: no session is used.
 
     Raises:
         TLSError, ConnectTimeout, LocalProtocolError: as `start_tls`; TLSError for a certificate that is not pinned;
-            LocalProtocolError for a context that was changed meanwhile.
+            LocalProtocolError for a context that was changed in the meantime.
     """
     tls, offers = hop.tls, hop.offers
     context, name = await _context(backend, tls, offers), hop.host
     if isinstance(tls, SSLConfig) and tls.server_hostname is not None:
         name = tls.server_hostname
-    # After the wait for the context: the pool has grouped connections by what it demanded when the request began, so
-    # one that is stricter, or laxer, now must not join them.
+    # After the wait for the context: the pool has grouped connections by its demands when the request began, so
+    # a context that is now stricter, or laxer, must not be used for them.
     if demands_of(tls) != hop.demands:
         message = "the SSLContext was changed while a connection was made with it; expected it to stay as it was when"
         raise LocalProtocolError(f"{message} the request began", peer=stream.info().peer)
-    # All that decides whether a session may be resumed, since OpenSSL compares none of it: see the head of this file.
+    # All facts that decide whether a session may be resumed, since OpenSSL compares none: see the head of this file.
     key = (hop.place, tls, hop.demands, context, name, offers)
     secured = await start_tls(
         stream,
@@ -82,12 +82,13 @@ async def secure(
         session=None if sessions is None else sessions.take(key),
         keep=None if sessions is None else partial(sessions.keep, key),
     )
-    # After the handshake and before a byte of the request: only then the certificate is known.
+    # After the handshake, since the certificate is known only then, and before a byte of the request.
     if isinstance(tls, SSLConfig) and tls.fingerprints:
         _check_pinned(secured, tls.fingerprints, name)
     agreed = secured.info().tls
     chosen = None if agreed is None else agreed.alpn
-    # HTTP/2 by prior knowledge, too, where no protocol was agreed on: RFC 9113, section 9.2.3 holds for it as well.
+    # Also for HTTP/2 by prior knowledge, where no protocol was agreed on: RFC 9113, section 9.2.3 applies to it as
+    # well.
     if chosen == "h2" or (chosen is None and "http/1.1" not in offers):
         secured.forbid_requests()
     return secured
@@ -97,7 +98,7 @@ async def _context(backend: Backend, tls: SSLConfig | ssl.SSLContext, offers: tu
     if not isinstance(tls, SSLConfig):
         return tls
     alpn = _alpn(tls, offers)
-    # A thread only where the context has to be made, which takes some 20 ms: see `contexts`.
+    # A thread is used only if the context must be made, which takes some 20 ms: see `contexts`.
     context = context_at_hand(tls, alpn)
     return await backend.run_blocking(partial(context_for, tls, alpn)) if context is None else context
 

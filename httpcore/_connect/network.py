@@ -1,7 +1,7 @@
 """From a host name to a connected TCP stream: the DNS resolver, the policy, and the order of the addresses.
 
-What connects is the runtime's, `Backend.connect_tcp`. It is given addresses, never a name: the very ones that were
-checked, so that a name which leads elsewhere a moment later leads nowhere.
+The runtime connects, by `Backend.connect_tcp`. It gets addresses, never a name: exactly those that were
+checked, so that a later change of the name's address has no effect.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ __all__ = ["MOST_ADDRESSES", "Network", "addresses_of", "reach"]
 
 Left = Callable[[], float | None]
 
-# A name may have a thousand addresses. 16 are begun within the default 5 seconds, a quarter of a second apart. And the
-# error names each that failed: 16 can be read.
+# A name may have a thousand addresses. 16 attempts begin within the default 5 seconds, a quarter of a second apart. And
+# the error names each address that failed: a list of 16 is still readable.
 MOST_ADDRESSES = 16
 
 
 # The resolver.
 
 
-# What is the same for all connections of a pool.
+# The settings that all connections of a pool share.
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How a pool reaches hosts; a value.
+    """The settings by which a pool reaches hosts; a value.
 
     Arguments:
         resolver: the DNS resolver. Default None: the operating system.
@@ -48,10 +48,10 @@ class Network:
         policy: which addresses may be connected to. Default None: all.
         local_address: an IP address of this machine to connect from. Hosts are then reached by that family only.
         socket_options: for `setsockopt`, set after TCP_NODELAY and SO_KEEPALIVE, which they can turn off again.
-        rules: the deviations that are accepted of peers, also of a proxy that opens a tunnel.
+        rules: the accepted deviations of peers, also of a proxy that opens a tunnel.
 
     Raises:
-        TypeError, ValueError: a value is none of these.
+        TypeError, ValueError: a value has another type, or is not allowed.
     """
 
     resolver: Resolver | None = None
@@ -60,7 +60,7 @@ class Network:
     local_address: str | None = None
     socket_options: Sequence[SocketOption] = ()
     rules: ReadRules = DEFAULT_RULES
-    # By canonical host, without a trailing dot.
+    # The keys are canonical hosts, without a trailing dot.
     known: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ def _is_option(option: object) -> bool:
     return isinstance(level, int) and isinstance(name, int) and isinstance(value, (int, bytes))
 
 
-# Getting there.
+# Connecting.
 
 
 async def reach(
@@ -134,16 +134,17 @@ async def reach(
 
     Arguments:
         host: as in a `URL`: in lower-case ASCII, an IPv6 address without brackets.
-        left: seconds that are left; asked before each wait.
+        left: returns the seconds that are left; called before each wait.
 
     Raises:
         ConnectError: the name does not resolve, or no address could be connected to; each that was tried is named.
-        ConnectTimeout: not in time.
-        PolicyError: every address is denied. A denied one among others is left out.
-        LocalProtocolError: the resolver's answer is none.
+        ConnectTimeout: it took too long.
+        PolicyError: every address is denied. A denied address among others is skipped.
+        LocalProtocolError: the resolver's answer is not a sequence of addresses.
     """
     addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, steps)
-    # Checked here, and the same text is connected to below: nothing resolves the name again in between.
+    # The address is checked here, and the same text is used to connect below: the name is not resolved again in
+    # between.
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
     local = network.local_address
@@ -155,7 +156,7 @@ async def reach(
     return await backend.connect_tcp(
         addresses,
         port,
-        # Asked only now: the lookup has used up some of it.
+        # Read only now: the lookup has used some of the time.
         left(),
         target=host_port(host, port),
         local_address=local,
@@ -166,7 +167,7 @@ async def reach(
 async def addresses_of(
     backend: Backend, network: Network, host: str, port: int, left: Left, steps: Steps | None = None
 ) -> Sequence[str]:
-    """The addresses that `reach` would try. Raises as `reach` does, short of connecting."""
+    """The addresses that `reach` would try. Raises as `reach` does, except errors of connecting."""
     addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, steps)
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
@@ -174,9 +175,9 @@ async def addresses_of(
 
 
 def _known_addresses(network: Network, host: str) -> Sequence[str]:
-    """Those that need no lookup."""
+    """The addresses that need no lookup."""
     if network.known:
-        # Also for a host that is an address: as with `--resolve`, it may be sent elsewhere.
+        # This also applies to a host that is an address: as with `--resolve`, it may be redirected.
         known = network.known.get(host.removesuffix("."))
         if known is not None:
             return known
@@ -240,7 +241,7 @@ def _allowed(policy: NetworkPolicy, addresses: Sequence[str], host: str, port: i
             denial = denial or error
         else:
             allowed.append(address)
-    # One denied address among others is left out: the rest may still be reached. The first denial is the one raised.
+    # One denied address among others is skipped: the rest may still be reached. The first denial is the one raised.
     if denial is not None and not allowed:
         if denial.address != host:
             denial.message = f"{host}: {denial.message}"
@@ -260,13 +261,14 @@ def _of_the_family_of(local: str, host: str, addresses: Sequence[str]) -> list[s
 
 
 def _in_order(addresses: Sequence[str]) -> Sequence[str]:
-    """By turns of both families, the first of them first (RFC 8305, section 4); each once, and not too many."""
+    """The addresses of both families in alternation, beginning with that of the first address (RFC 8305, section 4);
+    each once, and not too many."""
     if len(addresses) == 1:
         return addresses
     unique = list(dict.fromkeys(addresses))
     first = [address for address in unique if (":" in address) == (":" in unique[0])]
     second = [address for address in unique if (":" in address) != (":" in unique[0])]
-    # By turns: a family that is broken altogether then costs one delay and not one for each of its addresses.
+    # In alternation: a family that does not work at all then costs one delay and not one for each of its addresses.
     both = min(len(first), len(second))
     turns = [address for pair in zip(first, second, strict=False) for address in pair]
     return [*turns, *first[both:], *second[both:]][:MOST_ADDRESSES]

@@ -1,20 +1,20 @@
 """The addresses that may be reached, by IP network and port: applied to each resolved address before a connection to it
 begins.
 
-A name does not determine its address, and may lead elsewhere a moment later. So a policy is never asked about a
-name, only about the address that the socket is about to connect to, and that very address is then connected to.
+A name does not determine its address, and may lead elsewhere a moment later. So a policy never checks a
+name, only the address to which the socket is about to connect, and exactly that address is then used.
 
 The rules are read in this order, and the first that covers the address decides:
 
 1. `ports`: another port is denied.
 2. `deny` denies. Nothing outranks it.
 3. `allow` allows.
-4. The rest: public addresses only, if the policy is `public_only`; else nothing, if there is an `allow`; else all.
+4. Otherwise: public addresses only, if the policy is `public_only`; else nothing, if there is an `allow`; else all.
 
-An IPv4 address has other names inside IPv6. `::ffff:10.0.0.1` is the same socket address as `10.0.0.1` and is treated
-alike. The other embeddings (NAT64, 6to4, Teredo, ISATAP, IPv4-compatible, SIIT) are addresses of their own that a
-translator or tunnel may carry on to the IPv4 address: what denies either denies them, and what allows the IPv4 address
-does not allow them.
+An IPv4 address can be written inside IPv6 in other forms. `::ffff:10.0.0.1` is the same socket address as `10.0.0.1`
+and is treated alike. The other embeddings (NAT64, 6to4, Teredo, ISATAP, IPv4-compatible, SIIT) are addresses of their
+own that a translator or tunnel may forward to the IPv4 address: a rule that denies either denies them, and a rule that
+allows the IPv4 address does not allow them.
 """
 
 from __future__ import annotations
@@ -38,15 +38,16 @@ if TYPE_CHECKING:
 __all__ = ["NetworkPolicy"]
 
 # `ipaddress.is_global` is not used: it follows IANA's list as it was when that version of Python was made, and takes
-# embeddings for what they look like. Names come first that a reader of the error would otherwise miss.
+# embeddings literally. Networks with the more specific names are listed first, so that an error shows these names.
 # IANA's registries of special-purpose addresses list a few anycast hosts inside 192.0.0.0/24 and 2001::/23 as globally
-# reachable (port control, TURN, AMT, AS112, ORCHID, drones): no HTTP server is there, so these blocks are denied whole.
+# reachable (port control, TURN, AMT, AS112, ORCHID, drones): there is no HTTP server, so these blocks are denied
+# entirely.
 _NOT_PUBLIC: Final = (
     ("169.254.169.254/32", "cloud metadata"),
     ("169.254.170.2/32", "cloud metadata"),
     ("100.100.100.200/32", "cloud metadata"),
     ("192.0.0.192/32", "cloud metadata"),
-    ("168.63.129.16/32", "cloud metadata"),  # public by its number, and answers from inside Azure only
+    ("168.63.129.16/32", "cloud metadata"),  # a public address, which answers only inside Azure
     ("fd00:ec2::/32", "cloud metadata"),
     ("fd20:ce::/32", "cloud metadata"),
     ("0.0.0.0/8", "this network"),
@@ -82,8 +83,8 @@ _NOT_PUBLIC: Final = (
     ("fec0::/10", "site-local"),
     ("ff00::/8", "multicast"),
 )
-_GLOBAL_UNICAST: Final = "2000::/3"  # all that IANA gives out of IPv6; the rest is reserved
-_NAT64: Final = "64:ff9b::/96"  # RFC 6052: on networks without IPv4 this is how public IPv4 servers are reached
+_GLOBAL_UNICAST: Final = "2000::/3"  # all IPv6 addresses that IANA assigns; the rest is reserved
+_NAT64: Final = "64:ff9b::/96"  # RFC 6052: networks without IPv4 reach public IPv4 servers by it
 
 
 class _Point(NamedTuple):
@@ -112,16 +113,16 @@ class NetworkPolicy:
     """The addresses and ports that a pool may connect to. Hashable; policies with the same rules are equal.
 
     Arguments:
-        allow: networks that may be reached, as text: "10.0.0.0/8", "2001:db8::/32", or one address. When there are any,
-            nothing else may be, unless the policy is `public_only`.
+        allow: networks that may be reached, as text: "10.0.0.0/8", "2001:db8::/32", or one address. If there are any,
+            no other address may be reached, unless the policy is `public_only`.
         deny: networks that may not be reached, whatever `allow` says.
         ports: the ports that may be reached. Default None: all.
-        public: whether what neither `deny` nor `allow` names may be reached if it is public, and only then; what
-            `public_only` sets.
+        public: whether an address that neither `deny` nor `allow` covers may be reached if it is public, and only then;
+            `public_only` sets this.
 
     Raises:
-        TypeError, ValueError: a network or port is none. A network with bits set behind its prefix, as in
-            "10.0.0.1/8", is refused, since two things can be meant by it.
+        TypeError, ValueError: a network or port is not valid. A network with bits set after its prefix, as in
+            "10.0.0.1/8", is refused, since it is ambiguous.
     """
 
     allow: tuple[str, ...]
@@ -150,12 +151,12 @@ class NetworkPolicy:
     def public_only(
         cls, allow: Iterable[str] = (), *, deny: Iterable[str] = (), ports: Iterable[int] | None = None
     ) -> NetworkPolicy:
-        """Public addresses, and those that `allow` names besides.
+        """A policy that allows public addresses, and in addition those in `allow`.
 
-        Denied are loopback, private, shared (CGNAT), link-local, unspecified, multicast, broadcast and reserved
-        addresses, those of cloud metadata services, documentation, benchmarking and protocol assignments, all that IANA
-        has not given out as global unicast, Teredo and 6to4; and NAT64 and IPv4-mapped addresses by the IPv4 address
-        inside.
+        It denies loopback, private, shared (CGNAT), link-local, unspecified, multicast, broadcast and reserved
+        addresses, those of cloud metadata services, documentation, benchmarking and protocol assignments, all addresses
+        that IANA has not assigned as global unicast, Teredo and 6to4; and NAT64 and IPv4-mapped addresses by the IPv4
+        address inside.
         """
         return cls(allow, deny, ports, public=True)
 
@@ -163,11 +164,11 @@ class NetworkPolicy:
         """Return if a connection to this address and port may be made.
 
         Arguments:
-            address: an IPv4 or IPv6 address as text, a zone identifier behind "%" allowed. A text that is no address is
-                denied.
+            address: an IPv4 or IPv6 address as text, a zone identifier after "%" is allowed. A text that is no address
+                is denied.
 
         Raises:
-            PolicyError: it may not; the error has `address`, `port` and `rule`.
+            PolicyError: the connection is denied; the error has `address`, `port` and `rule`.
         """
         rule = self._denial(address, port)
         if rule is not None:
@@ -182,10 +183,10 @@ class NetworkPolicy:
         if found is None:
             return "it is no IP address"
         point, inside = found
-        # `::ffff:10.0.0.1` connects the same socket as 10.0.0.1, so `allow` sees the IPv4 address. Other embeddings
-        # stay as they are: what allows an IPv4 address does not allow a translator's address of it.
+        # `::ffff:10.0.0.1` connects to the same address as 10.0.0.1, so `allow` sees the IPv4 address. Other embeddings
+        # are not converted: a rule that allows an IPv4 address does not allow a translator's address for it.
         canonical = inside[0] if _mapped().has(point) else point
-        # Before `allow`, and with every address inside: nothing outranks a denial.
+        # Checked before `allow`, and for every embedded address: nothing outranks a denial.
         for each in self._deny:
             if each.has(point):
                 return f"deny {each.text}"
@@ -200,7 +201,7 @@ class NetworkPolicy:
 
 
 def _read(address: str) -> tuple[_Point, tuple[_Point, ...]] | None:
-    """The address as a number, and every IPv4 address that may be meant by it; None if it is no address."""
+    """The address as a number, and every IPv4 address that may be embedded in it; None if it is no address."""
     parsed = read_address(address)
     if parsed is None:
         return None
@@ -218,11 +219,11 @@ def _embedded(number: int) -> tuple[_Point, ...]:
     found: tuple[int, ...] = ()
     if high in (0, 0xFFFF, 0xFFFF_0000, 0x0064_FF9B << 64):  # compatible, mapped, SIIT (RFC 7915), NAT64
         found = (last,)
-    elif number >> 80 == 0x0064_FF9B_0001:  # RFC 8215: a prefix of any length that RFC 6052 knows
+    elif number >> 80 == 0x0064_FF9B_0001:  # RFC 8215: a prefix of any length that RFC 6052 allows
         found = (last, *_behind(number, 48), *_behind(number, 56), *_behind(number, 64))
     elif number >> 112 == 0x2002:  # RFC 3056
         found = (number >> 80 & _LOW,)
-    elif number >> 96 == 0x2001_0000:  # RFC 4380: the server, and the client with each bit turned
+    elif number >> 96 == 0x2001_0000:  # RFC 4380: the server, and the client with inverted bits
         found = (number >> 64 & _LOW, last ^ _LOW)
     elif high & 0xFDFF_FFFF == 0x0000_5EFE:  # ISATAP, RFC 5214, under any prefix
         found = (last,)
@@ -230,7 +231,7 @@ def _embedded(number: int) -> tuple[_Point, ...]:
 
 
 def _behind(number: int, prefix: int) -> tuple[int]:
-    """The IPv4 address behind a prefix of 48, 56 or 64 bits: bits 64 to 71 are left out (RFC 6052, section 2.2)."""
+    """The IPv4 address after a prefix of 48, 56 or 64 bits: bits 64 to 71 are left out (RFC 6052, section 2.2)."""
     before = 64 - prefix
     rest = 32 - before
     head = number >> 64 & ((1 << before) - 1)

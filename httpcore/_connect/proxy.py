@@ -1,6 +1,6 @@
 """A proxy: its address, its protocol and our credentials there. A value, checked when it is made.
 
-All that one kind of proxy has of its own is a row of `KINDS`: another kind is another row, and a conversation.
+Everything specific to one kind of proxy is a row of `KINDS`: a new kind needs a new row, and a conversation.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Kind(NamedTuple):
     """The properties of all proxies of one scheme.
 
     Attributes:
-        port: where the URL names none.
+        port: the port if the URL names none.
         check_auth: raises ValueError for a user name and password that cannot be sent.
         converse: makes the conversation by which the proxy connects to a host and port; None: HTTP, which tunnels by
             CONNECT and can forward requests.
-        over_tls: the connection to it is under TLS.
-        resolves: it may get names; else it gets addresses that were resolved here.
-        ipv4_only: of these only IPv4 ones.
+        over_tls: whether the connection to the proxy uses TLS.
+        resolves: whether it accepts names; otherwise it gets addresses that were resolved here.
+        ipv4_only: whether it accepts only IPv4 addresses.
     """
 
     port: int
@@ -93,26 +93,28 @@ KINDS: Final = {
     "socks4": Kind(1080, _check_socks4, _converse_socks4, resolves=False, ipv4_only=True),
     "socks4a": Kind(1080, _check_socks4, _converse_socks4, ipv4_only=True),
 }
-"""By scheme."""
+"""The kind of each scheme."""
 
 
 @public
 @dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
 class Proxy:
-    """A way to origins through another server. Hashable, compared by value, not to be changed; `repr` shows no secrets.
+    """A server through which origins are reached. Hashable, compared by value, not to be changed; `repr` shows no
+    secrets.
 
     Arguments:
-        url: scheme, host and, if it is not the usual one, port. Nothing may follow them.
+        url: scheme, host and, if it is not the default one, port. Nothing may follow them.
             `http://` and `https://` (port 80, 443; the latter uses TLS to the proxy) is a proxy of RFC 9110, section
             3.7: it forwards requests for http origins, and tunnels (CONNECT) to https ones.
-            `socks5://` (port 1080; RFC 1928) gets an address that is resolved here, `socks5h://` a name that it
-            resolves; `socks4://` and `socks4a://` likewise, for IPv4 only. These tunnel all requests.
-            A user name and password in it are as `auth`; percent-encode what is special.
+            `socks5://` (port 1080; RFC 1928) gets an address that is resolved here; `socks5h://` gets a name that the
+            proxy resolves; `socks4://` and `socks4a://` likewise, for IPv4 only. These tunnel all requests.
+            A user name and password in the URL are like `auth`; percent-encode special characters.
         auth: user name and password, in bytes or str (sent as UTF-8): for the Basic scheme of RFC 7617, or of
-            RFC 1929. They go to the proxy, and never to an origin. SOCKS4 has a user name only. Default None.
-        headers: further fields for an HTTP proxy, in any shape that a request takes: sent with each CONNECT and each
+            RFC 1929. They are sent to the proxy, and never to an origin. SOCKS4 has only a user name. Default None.
+        headers: further fields for an HTTP proxy, in any form that a request accepts: sent with each CONNECT and each
             forwarded request. Default none.
-        ssl: how the certificate of an `https://` proxy is checked; it means nothing to origins. Default: as for a pool.
+        ssl: how the certificate of an `https://` proxy is checked; it does not apply to origins. Default: as for a
+            pool.
         tunnel: tunnel to http origins, too, through an HTTP proxy. Default False.
 
     Attributes:
@@ -172,17 +174,17 @@ class Proxy:
 
     @property
     def kind(self) -> Kind:
-        """The properties that it shares with others of its scheme."""
+        """The properties of all proxies of its scheme."""
         return KINDS[self.scheme]
 
     @property
     def is_http(self) -> bool:
-        """It is an HTTP proxy, which can forward requests."""
+        """Whether it is an HTTP proxy, which can forward requests."""
         return self.kind.converse is None
 
     @property
     def fields(self) -> Headers:
-        """The fields that an HTTP proxy gets with each request."""
+        """The fields that are sent to an HTTP proxy with each request."""
         if self.auth is None:
             return list(self.headers)
         return [*self.headers, (b"Proxy-Authorization", b"Basic " + b64encode(b":".join(self.auth)))]
@@ -212,11 +214,11 @@ class Proxy:
 
 @public
 class ProxyChooser(Protocol):
-    """Says which proxy leads to an origin. `proxies_from_environment` returns one."""
+    """Chooses the proxy for an origin. `proxies_from_environment` returns one."""
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
         """The proxy for requests to this origin (`scheme`: "http" or "https"), or None to connect directly. Plain and
-        quick: it is asked for each request.
+        quick: it is called for each request.
         """
         ...
 
@@ -248,7 +250,7 @@ def _octets(text: object) -> bytes:
     try:
         return exact_str(text).encode()
     except UnicodeEncodeError:
-        pass  # it would show the password, in its `object` and its repr
+        pass  # the error would show the password, in its `object` and its repr
     raise ValueError("auth has a str with a lone surrogate: expected text that UTF-8 can encode")
 
 
@@ -258,7 +260,7 @@ def _fields(kind: Kind, headers: HeaderTypes, auth: object) -> tuple[tuple[bytes
         raise ValueError("headers are given: expected them only with an HTTP proxy")
     for name, _ in pairs:
         lower = name.lower()
-        # A second Host or framing field may be read in two ways (RFC 9112, sections 3.2 and 6.3), in each request.
+        # A second Host or framing field would be ambiguous in each request (RFC 9112, sections 3.2 and 6.3).
         if lower in _OURS:
             raise ValueError(f"headers has {name.decode()}: expected other fields, since the library sets this one")
         if lower == b"proxy-authorization" and auth is not None:

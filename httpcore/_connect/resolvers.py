@@ -20,31 +20,31 @@ class Resolver(Protocol):
     """Finds the addresses of a host. One resolver serves any number of pools, tasks and threads at once."""
 
     async def resolve(self, host: str, system: System) -> Sequence[str]:
-        """The IP addresses of `host`, as text, in the order to try them.
+        """The IP addresses of `host`, as text, in the order in which to try them.
 
         Arguments:
             host: a name in lower-case ASCII, never an IP address.
-            system: asks the operating system in whatever runtime this is: `await system(host)`. The connect timeout
-                applies to it; a resolver must bound its other waits itself. In threads (`SyncConnectionPool`)
-                nothing may suspend: such a resolver blocks, or awaits `system` alone.
+            system: the lookup by the operating system, for the current runtime: `await system(host)`. The connect
+                timeout applies to it; a resolver must bound its other waits itself. In threads (`SyncConnectionPool`)
+                nothing may suspend: a resolver then blocks, or awaits only `system`.
 
         Raises:
-            ConnectError: the name does not resolve. Other errors of this library pass as well, and any other exception
-                goes to the caller of the request as it is.
+            ConnectError: the name does not resolve. Other errors of this library are raised as well, and any other
+                exception reaches the caller of the request unchanged.
         """
         ...
 
 
 @public
 class CachingResolver:
-    """Remembers the addresses of names for a while. Errors are not remembered; the system tells no TTL, so all names
-    have the same.
+    """Remembers the addresses of names for a while. Errors are not remembered; the system reports no TTL, so all names
+    have the same one.
 
-    Two requests for one name at the same time may both ask the system.
+    Two requests for one name at the same time may both query the system.
 
     Arguments:
-        ttl: seconds that an answer is good for. Default 60.0.
-        most: names that are remembered; the oldest gives way. Default 1000.
+        ttl: seconds for which an answer is valid. Default 60.0.
+        most: how many names are remembered; the oldest is dropped first. Default 1000.
         resolver: the resolver below. Default None: the system.
         clock: seconds of a clock that only goes forward. Default `time.monotonic`.
 
@@ -72,12 +72,13 @@ class CachingResolver:
         self._most = most
         self._resolver = resolver
         self._clock = clock
-        # Until when, and what; the oldest first. Threads share it without a lock, which the child of a fork might find
-        # held: each step is one call of the dictionary, and at worst a name is asked for once more.
+        # The expiry and the addresses of each name; the oldest first. Threads share it without a lock, which the child
+        # of a fork might find held: each step is one call of the dictionary, and at worst a name is looked up once
+        # more.
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     async def resolve(self, host: str, system: System) -> Sequence[str]:
-        """The addresses that are remembered, or those of the resolver below. See `Resolver.resolve`.
+        """The remembered addresses, or those of the resolver below. See `Resolver.resolve`.
 
         Raises:
             Exception: any error of the resolver below.
@@ -91,7 +92,7 @@ class CachingResolver:
         return addresses
 
     def _keep(self, host: str, addresses: tuple[str, ...]) -> None:
-        # Taken out and put in again: the order of a dict is that of insertion, and the oldest is dropped first.
+        # Removed and added again: the order of a dict is that of insertion, and the oldest is dropped first.
         self._known.pop(host, None)
         if not addresses or not self._ttl:
             return

@@ -1,10 +1,10 @@
 """How to get to an origin, as one value; connections with equal routes may be shared.
 
-Everything that affects a connection and may differ between two requests of one pool is a field here. Settings of all
-of a pool's connections (`Network`) need not be.
+Everything that affects a connection and may differ between two requests of one pool is a field here. Settings that are
+the same for all connections of a pool (`Network`) need not be part of it.
 
-A context of the caller's is compared by identity and by what it demands now: it may be changed between two requests,
-and what was connected before it became stricter must not serve those after.
+A context of the caller is compared by identity and by its current demands: it may be changed between two requests,
+and a connection from before it became stricter must not serve later requests.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["Route", "route_to"]
 
 
 class Route(NamedTuple):
-    """The destination of a connection, and its path. `Dial` walks it: to the proxy or the origin, TLS with the proxy,
-    the tunnel, TLS with the origin; each if there is such a thing.
+    """The destination of a connection, and its path. `Dial` follows it: a connection to the proxy or the origin, TLS
+    with the proxy, the tunnel, TLS with the origin; each if it is needed.
 
     Attributes:
-        scheme, host, port: of the origin; of the proxy, if that `forwards`.
-        tls: None for plain http; a context that the caller made counts by identity, and by `demands`.
-        offers: what may be spoken there, best first, in the words of ALPN: "h2", "http/1.1". TLS agrees on one of them;
-            without it the first is spoken.
-        proxy: what is connected to instead.
-        forwards: the proxy gets the requests themselves, for whatever http origins (absolute-form, RFC 9112, 3.2.2).
-        uds: path of the unix domain socket that is connected to instead.
-        demands: what the caller's contexts demanded, for the origin and for the proxy, when the request was made. None
+        scheme, host, port: those of the origin, or of the proxy, if that `forwards`.
+        tls: None for plain http; a context that the caller made is compared by identity, and by `demands`.
+        offers: the possible protocols, best first, by their ALPN names: "h2", "http/1.1". TLS agrees on one of them;
+            without TLS the first is used.
+        proxy: the proxy to which the connection is made instead.
+        forwards: whether the proxy gets the requests themselves, for any http origins (absolute-form, RFC 9112, 3.2.2).
+        uds: path of the unix domain socket to which the connection is made instead.
+        demands: the demands of the caller's contexts, for the origin and for the proxy, when the request was made. None
             where there are no such contexts.
     """
 
@@ -50,7 +50,7 @@ class Route(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """Host and port, always both: the target of CONNECT."""
+        """Host and port, always both, as the target of CONNECT."""
         host = bracketed(self.host)
         return f"{host}:{self.port}"
 
@@ -67,7 +67,7 @@ def route_to(
     *,
     tunnel: bool = False,
 ) -> Route:
-    """`tunnel`: this request is for the origin alone, also where a proxy would forward it."""
+    """The route of a request. `tunnel`: it must be sent to the origin alone, also where a proxy would forward it."""
     forwards = proxy is not None and proxy.is_http and url.scheme == "http" and not (tunnel or proxy.tunnel)
     if forwards and "http/1.1" in offers:
         assert proxy is not None
@@ -76,7 +76,7 @@ def route_to(
         with_origin = tls if url.scheme == "https" else None
         route = Route(url.scheme, url.host, url.port, with_origin, offers, proxy, False, uds)
         if proxy is None and (with_origin is None or isinstance(with_origin, SSLConfig)):
-            return route  # as nearly always
-    # A context is mutable, and a key must not change: what it demands now is copied into the route.
+            return route  # the usual case
+    # A context is mutable, and a key must not change: its current demands are copied into the route.
     demands = (demands_of(route.tls), () if proxy is None else demands_of(proxy.ssl))
     return route._replace(demands=demands) if any(demands) else route

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .tls import Resumable
 
 
-# Of one pool, and of one hop. A ticket that is used up is not kept, so a burst of connections wants one each.
+# The most of one pool, and of one hop. A used ticket is not kept, so each connection of a burst needs one.
 _KEPT: Final = 256
 _KEPT_OF_ONE: Final = 128
 
@@ -22,7 +22,8 @@ _KEPT_OF_ONE: Final = 128
 class Sessions:
     """The sources of TLS sessions that later connections may resume, by hop. Any thread may call.
 
-    The newest 128 of each hop, 256 of one pool: beyond that the oldest of the hop that was longest without any goes.
+    It keeps the newest 128 of each hop, and 256 of one pool: beyond that it drops the oldest of the hop that got no new
+    one for longest.
     """
 
     __slots__ = ("_kept", "_lock")
@@ -32,8 +33,8 @@ class Sessions:
         self._kept: OrderedDict[Hashable, list[Resumable]] = OrderedDict()
 
     def keep(self, key: Hashable, resumable: Resumable) -> None:
-        """For the next connection to what `key` names, all of it."""
-        # Losing a session costs only a full handshake; a wait here would never end.
+        """Keep a source for the next connection with an equal `key`."""
+        # A lost session costs only a full handshake; a wait here would never end.
         if self._lock._is_owned():  # a finaliser or a signal handler has interrupted a step of this thread
             return
         with self._lock:

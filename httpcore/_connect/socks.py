@@ -1,11 +1,11 @@
 """SOCKS as bytes: the messages by which a proxy connects to a host for us. No I/O.
 
-A conversation is a generator. It yields bytes, which are to be sent, or a number, which asks for exactly so many bytes
+A conversation is a generator. It yields bytes, which are to be sent, or a number, to receive exactly so many bytes
 of the answer; it returns when the proxy has connected. Nothing is read beyond the answer, so later bytes belong to
 the next protocol. SOCKS5 is RFC 1928, its passwords RFC 1929; SOCKS4 and 4a have no RFC, only their authors'
 notes.
 
-The one library that has this without I/O, socksio, had its last release in 2020.
+The only library that implements this without I/O, socksio, had its last release in 2020.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
         ProxyError: the proxy refused, or sent an answer that the protocol does not have.
         LocalProtocolError: the name, the user name or the password does not fit into the message.
     """
-    # Before the first byte: a host that does not fit is an error of the caller, and no half conversation.
+    # Checked before the first byte: a host that does not fit is an error of the caller, before anything is sent.
     destination = _address_5(host) + port.to_bytes(2, "big")
     methods = bytes([_NO_PASSWORD, _PASSWORD]) if auth is not None else bytes([_NO_PASSWORD])
     yield b"\x05%c%b" % (len(methods), methods)
     version, method = yield 2
     _check("version", version, 5)
-    # Only where it was offered: a proxy that chooses it otherwise breaks the protocol, see below.
+    # Only if it was offered: otherwise a proxy that chooses it breaks the protocol, see below.
     if method == _PASSWORD and auth is not None:
         yield _password(auth)
         _, status = yield 2  # the version of this part is 1, but some proxies send 5
@@ -70,16 +70,16 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
     _check("version", version, 5)
     if reply:
         raise ProxyError(f"the proxy did not connect: {_REPLIES_5.get(reply, 'no reason given')} (reply {reply})")
-    # Read all the same, byte for byte: what follows it belongs to the origin.
+    # The address is read all the same, and exactly: the bytes after it belong to the origin.
     yield from _skip_bound(kind)
 
 
 def _skip_bound(kind: int) -> Conversation:
-    """The address that the proxy connects from, which is not needed."""
+    """Read the address from which the proxy connects, which is not needed."""
     if kind == 3:
         (size,) = yield 1
     elif kind in (1, 4):
-        # 4 bytes for IPv4 (1), 16 for IPv6 (4): RFC 1928, section 5. The port behind them is 2 more.
+        # 4 bytes for IPv4 (1), 16 for IPv6 (4): RFC 1928, section 5. The port after them has 2 more.
         size = 4 * kind
     else:
         raise ProxyError(f"the proxy sent an address of type {kind}: expected 1, 3 or 4")
@@ -87,7 +87,7 @@ def _skip_bound(kind: int) -> Conversation:
 
 
 def _address_5(host: str) -> bytes:
-    # An address as one, so that the proxy resolves nothing: under a policy it was checked here.
+    # An address is sent as one, so that the proxy resolves nothing: under a policy it was checked here.
     address = read_address(host)
     if address is not None:
         return bytes([1 if address.version == 4 else 4]) + address.packed
@@ -110,14 +110,14 @@ def socks4(host: str, port: int, user: bytes) -> Conversation:
 
     Raises:
         ProxyError: the proxy refused, or sent an answer that the protocol does not have.
-        LocalProtocolError: an IPv6 address, or a zero byte in what ends with one.
+        LocalProtocolError: an IPv6 address, or a zero byte in a part that a zero byte ends.
     """
     address = read_address(host)
     if address is not None and address.version == 6:
         raise LocalProtocolError(f"the host is {host}: expected an IPv4 address or a name for SOCKS4")
     if b"\0" in user:
         raise LocalProtocolError("the proxy's user name has a zero byte: expected none with SOCKS4")
-    # SOCKS4a: an address 0.0.0.x that leads nowhere says that a name follows.
+    # SOCKS4a: an invalid address 0.0.0.x means that a name follows.
     packed, name = (b"\0\0\0\1", host.encode("ascii") + b"\0") if address is None else (address.packed, b"")
     yield b"\x04\x01%b%b%b\0%b" % (port.to_bytes(2, "big"), packed, user, name)
     version, reply, *_ = yield 8

@@ -1,6 +1,6 @@
-"""The steps of one request on its way to a connection: when each began and ended. Its trace gets the same readings.
+"""The steps of one request before it has a connection: when each began and ended. Its trace gets the same times.
 
-A request on a connection that was there has none. So what these cost is paid beside a lookup, a handshake or a wait.
+A request on an existing connection has no steps. So their cost is added only to a lookup, a handshake or a wait.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from .._trace import Progress, RequestPhase
 __all__ = ["Step", "Steps"]
 
 Step = Literal["queued", "dns", "connect", "proxy_tls", "tunnel", "tls"]
-"""As the fields of `RequestTiming`."""
+"""The names are those of the fields of `RequestTiming`."""
 
 
 class Steps:
-    """Each method is called when what it names has just happened.
+    """Each method is called right after the event in its name.
 
     Arguments:
         now: the clock of the request.
         tracer: makes the records, if there is a trace.
 
     Attributes:
-        phase: what a dial was about last, also between two steps.
+        phase: the last phase of a dial, also between two steps.
     """
 
     __slots__ = ("_began", "_ended", "_now", "_tracer", "phase")
@@ -38,23 +38,23 @@ class Steps:
         self.phase = RequestPhase.CONNECT
 
     def span(self, step: Step, origin: float) -> TimeSpan | None:
-        """When it was, in seconds since `origin`; None if it was not."""
+        """The time of a step, in seconds since `origin`; None if there was no such step."""
         began, ended = self._began.get(step), self._ended.get(step)
         if began is None:
             return None
         return TimeSpan(began - origin, None if ended is None else ended - origin)
 
     def waiting(self, at: float) -> None:
-        """The request waits for a connection. Of several waits in a row the first counts."""
+        """The request waits for a connection. Of several waits in a row the start of the first is kept."""
         self._began.setdefault("queued", at)
         self._ended.pop("queued", None)
 
     def waited(self, at: float) -> None:
-        """It waits no longer."""
+        """The wait has ended."""
         self._ended["queued"] = at
 
     def dialing(self) -> float:
-        """A dial begins; what an earlier one of the request took does not count. Returns the time."""
+        """A dial begins; the times of an earlier dial of the request are dropped. Returns the time."""
         self.phase = RequestPhase.CONNECT
         for steps in (self._began, self._ended):
             for step in [step for step in steps if step != "queued"]:
@@ -109,7 +109,8 @@ class Steps:
 
     def _begin(self, step: Step) -> float:
         at = self._now()
-        # A second name is looked up where a proxy's name was, and the proxy gets an address: the first one counts.
+        # After a proxy's name, that of the origin may be looked up to send its address: only the first lookup is
+        # recorded.
         self._began.setdefault(step, at)
         return at
 

@@ -1,15 +1,15 @@
 """TLS over any stream: an `ssl.SSLObject` between two memory buffers, the same class in every runtime.
 
-Two buffers hold ciphertext. Bytes from the peer go into `_incoming` and are decrypted at once, all of them. What
-OpenSSL makes for the peer comes out of `_outgoing`, in the order in which it was made, and `_outbox` is the part that
-is on its way. These rules say which call may do what, and why:
+Two buffers hold ciphertext. Bytes from the peer go into `_incoming` and are decrypted at once, all of them. The
+ciphertext that OpenSSL makes for the peer is read from `_outgoing`, in the order in which it was made, and `_outbox` is
+the part that is being sent. These rules define which call may do which step, and why:
 
-Encrypting counts before the ciphertext leaves: a record that was made and then dropped or made again gives the peer
-BAD_RECORD_MAC. So `write_some` sends what is left first, encrypts last, and awaits nothing after that; what a cancelled
-call leaves in the outbox goes with the next one.
+Encryption changes the state before the ciphertext is sent: a record that was made and then dropped or made again gives
+the peer BAD_RECORD_MAC. So `write_some` first sends the rest, encrypts last, and awaits nothing after that; ciphertext
+that a cancelled call leaves in the outbox is sent by the next one.
 
 A read may make ciphertext too: an alert, and the answer to a CertificateRequest after the handshake (RFC 8446, section
-4.6.2), for which the server waits before it answers the request. So it leaves after each read, as far as there is room
+4.6.2), for which the server waits before it answers the request. So it is sent after each read, as far as there is room
 without waiting. It joins `_outgoing`, and while a writer is at work (`_writing`) the writer sends it, so bytes leave in
 the order of the buffer although a reader and a writer work at once. A thread that writes cannot block one that reads.
 OpenSSL's own state, which two threads must not enter together (`ssl` releases the GIL while it works), is behind a
@@ -21,9 +21,10 @@ record that does not decrypt, or a FIN. `read` and `take` return `b""` for the f
 and raise for the third. When a write fails below, what had come before is decrypted at once, since an alert in it says
 why.
 
-The timeout of a `read` is for the whole call, not for each wait in it, or a peer that sends one record byte by byte
-would hold it for hours. Records have at most 16 KiB, so that is what must come in time. Writing, as over TCP alone, it
-is for each wait for room: on a slow way what is encrypted at once may take longer than that.
+The timeout of a `read` is for the whole call, not for each wait in it, since a peer that sends one record byte by byte
+could prolong it for hours. Records have at most 16 KiB, so that much must arrive in time. For writing, as over TCP
+alone, it is for each wait for room: on a slow connection the bytes that are encrypted at once may take longer than
+that.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ async def start_tls(
         now: the clock of the stream's runtime, in seconds.
         session: to be resumed, if the server agrees. It must come from a connection to the same server under the same
             name, made with the same context: OpenSSL does not check the name again.
-        keep: called when the first data is here, with what another connection may resume from.
+        keep: called when the first data was received, with the source from which another connection may resume.
 
     Raises:
         TLSError: the certificate is not accepted, the peer does not use TLS, refuses, or closes. `cause` is chained.
@@ -120,10 +121,10 @@ async def start_tls(
 
 
 class Resumable:
-    """Where a session can be had from, for one connection after this one, also when this one is closed by then.
+    """The source of a session for one later connection, also when this connection is closed by then.
 
-    With TLS 1.3 there is none before the server's tickets have come, which servers send between the handshake and their
-    first data (RFC 8446, section 4.6.1).
+    With TLS 1.3 there is none before the server's tickets were received, which servers send between the handshake and
+    their first data (RFC 8446, section 4.6.1).
     """
 
     __slots__ = ("_lock", "_resumed", "_session")
@@ -138,7 +139,8 @@ class Resumable:
         self._session = None
 
     def session(self) -> ssl.SSLSession | None:
-        """A copy of it; None when there is none, or no ticket that this connection was not itself made with."""
+        """A copy of the session; None when there is none, or only the ticket with which this connection itself was
+        made."""
         inside = self._session
         if inside is None:
             return None
@@ -213,11 +215,11 @@ class TLSStream:
         self._resumable = Resumable(self._session, self._lock, resumed)
         self._keep = keep
         self._outbox: bytes | memoryview = b""  # ciphertext on its way
-        self._plain = b""  # data that came and was not asked for yet
-        self._barren = 0  # bytes that came since there was data in them
+        self._plain = b""  # received data that was not read yet
+        self._barren = 0  # bytes that were received since the last data
         self._fault: ssl.SSLError | None = None  # what broke the session while reading
-        self._over = False  # close_notify came, or the fault
-        self._reported = False  # and the caller knows
+        self._over = False  # close_notify or a fault was received
+        self._reported = False  # the caller has received the end or the fault
         self._ended = False  # close_notify was made
         self._closed = False
         self._reading = False  # a read waits below
@@ -275,7 +277,7 @@ class TLSStream:
             try:
                 raw = await self._inner.read(_CIPHERTEXT, _LOOK if looks else left)
             except ReadTimeout as error:
-                # Not the end of the caller's time, only of this look: the server may wait for that answer before it
+                # Only this check has timed out, not the caller's wait: the server may wait for that answer before it
                 # sends data.
                 if looks:
                     self._answer()
@@ -296,7 +298,7 @@ class TLSStream:
         return True
 
     def take(self) -> bytes | None:
-        """The data that is here now, `b""` at the end (see `truncated`); None when there is none. Raises as `read`.
+        """The received data, `b""` at the end (see `truncated`); None when there is none. Raises as `read`.
 
         Session tickets are swallowed: an idle TLS 1.3 connection with only those behind it has nothing.
         """
@@ -315,7 +317,7 @@ class TLSStream:
         return self._pop(PIECE)
 
     def is_quiet(self) -> bool:
-        """As `Stream` has it. Bytes received below are decrypted and kept; session tickets alone are nothing."""
+        """See `Stream.is_quiet`. Bytes received below are decrypted and kept; session tickets alone are nothing."""
         try:
             while not (self._closed or self._plain or self._over or self.truncated):
                 raw = self._inner.take()
@@ -346,7 +348,7 @@ class TLSStream:
 
     @property
     def _input_waits(self) -> bool:
-        """Whether here is what the caller does not know yet: data, the end, or a fault."""
+        """Whether there is data, the end, or a fault that the caller has not received yet."""
         return bool(self._plain) or (self._over and not self._reported)
 
     def _tell_the_end(self) -> bytes:
@@ -426,13 +428,13 @@ class TLSStream:
         self._outgoing.write(data)
 
     def _hand_over(self) -> None:
-        """The first data is here, and so are the tickets."""
+        """Pass on the source of the session: the first data was received, and with it the tickets."""
         keep, self._keep = self._keep, None
         if keep is not None:
             keep(self._resumable)
 
     def _decrypt(self) -> list[bytes]:
-        """Every record that is whole. Asked for a full record each time, OpenSSL keeps no plaintext back."""
+        """Decrypt every complete record. If each call reads a full record, OpenSSL keeps no plaintext back."""
         pieces: list[bytes] = []
         try:
             # An empty buffer ends the loop without the exception, which costs as much as decrypting a short record.
@@ -451,8 +453,8 @@ class TLSStream:
         return pieces
 
     def _decrypt_in_steps(self, raw: bytes, pending: int) -> list[bytes]:
-        """Where the peer may ask for a certificate: each request costs a signature, and OpenSSL answers all that are
-        here before it returns. So that one call is short, it gets no more than `_STEP` bytes at once.
+        """Decrypt if the peer may request a certificate: each request costs a signature, and OpenSSL answers all that
+        are received before it returns. So that one call is short, it gets no more than `_STEP` bytes at once.
         """
         pieces: list[bytes] = []
         for start in range(0, len(raw), _STEP):
@@ -525,13 +527,13 @@ class TLSStream:
             return self._write_outbox()
 
     def _answer(self) -> None:
-        """As `_write_pending`, for a reader. A writer that is at work owns the pending ciphertext, and sends it."""
+        """Like `_write_pending`, for a reader. A writer that is at work owns the pending ciphertext, and sends it."""
         with self._lock:
             if not (self._writing or self._closed):
                 self._is_stuck = not self._write_outbox()
 
     def _write_outbox(self) -> bool:
-        """Under the lock."""
+        """Send the outbox, under the lock."""
         while self._refill():
             sent = self._inner.give(self._outbox)
             if sent < len(self._outbox):
@@ -582,7 +584,7 @@ class TLSStream:
             raise self._write_error(self._fault or error) from error
 
     async def _send(self, timeout: float | None, duplex: bool) -> bool:
-        """Send the outbox and what the stream below then owes; only the one writer comes here."""
+        """Send the outbox and what the stream below then owes; only the one writer calls this."""
         self._listening = not duplex
         try:
             self._writing = True  # `_fill_outbox` takes the lock, behind which a reader looks at this
@@ -610,7 +612,7 @@ class TLSStream:
             if sent == len(self._outbox):
                 self._outbox = b""
                 if not self._outgoing.pending:
-                    break  # as nearly always; then the clock is not read
+                    break  # the usual case, in which the clock is not read
             else:
                 self._outbox = memoryview(self._outbox)[sent:]
             # Bytes have moved: the next wait for room has the whole timeout again, as over TCP alone.
@@ -647,7 +649,7 @@ class TLSStream:
             return self._refill()
 
     def _refill(self) -> bool:
-        """Under the lock. True when there is something to send."""
+        """Refill the outbox, under the lock. True when there is something to send."""
         if not self._outbox and self._outgoing.pending:
             self._outbox = self._outgoing.read()
         return len(self._outbox) > 0
@@ -673,7 +675,7 @@ class TLSStream:
         self._inner.close()
 
     def abandon(self) -> None:
-        """As `close`, in the child of a fork: nothing is sent, and the parent's connection does not notice."""
+        """Like `close`, in the child of a fork: nothing is sent, and the parent's connection is not affected."""
         self._closed = True
         self._inner.abandon()
 
@@ -683,7 +685,7 @@ class TLSStream:
 
 
 class _Handshake:
-    """The handshake of a stream: it runs before the stream carries data, and sets what is known then."""
+    """The handshake of a stream: it runs before the stream carries data, and sets the facts that are known then."""
 
     __slots__ = ("_stream",)
 
@@ -738,7 +740,7 @@ class _Handshake:
         try:
             await stream._send(stream._left(deadline), True)
         except HTTPCoreError:
-            pass  # the handshake has failed already, and why is known
+            pass  # the handshake has already failed for a known reason
 
     def _agreed(self) -> None:
         stream = self._stream
@@ -770,7 +772,8 @@ class _Handshake:
 
 
 def _checked_name(server_name: str) -> str:
-    """As OpenSSL compares it: without the root's dot (RFC 6066, section 3) and without the zone of an IPv6 address."""
+    """The name as OpenSSL compares it: without the root's dot (RFC 6066, section 3) and without the zone of an IPv6
+    address."""
     if ":" in server_name:
         server_name = server_name.partition("%")[0]
     elif server_name.endswith("."):

@@ -35,7 +35,7 @@ _HINTS: Final = {
 def explain(error: ssl.SSLError, received: bytes, session: ssl.SSLObject, server_name: str | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _rejected(error, session, server_name)
-    # OpenSSL says "wrong version number" to plain text, which sends its reader looking for the wrong thing.
+    # OpenSSL says "wrong version number" to plain text, which misleads the reader.
     if received and not _is_tls(received):
         return _plain_text(received)
     return _reason(error)
@@ -55,7 +55,8 @@ def _rejected(error: ssl.SSLCertVerificationError, session: ssl.SSLObject, serve
 
 
 def _names(session: ssl.SSLObject) -> str:
-    """The hosts that the certificate names. `ssl` shows them only after a good handshake, but for this private call."""
+    """The hosts that the certificate names. `ssl` shows them only after a good handshake, except through this private
+    call."""
     try:
         inside: Any = session
         found = inside._sslobj.get_unverified_chain()[0].get_info()["subjectAltName"]
@@ -78,12 +79,12 @@ def _reason(error: ssl.SSLError) -> str:
 
 
 def _nameless(message: str) -> str:
-    """The reason in OpenSSL's message, of which Python knows no name: "[SSL] tlsv1 alert ... (_ssl.c:1006)"."""
+    """The reason in OpenSSL's message, if Python has no name for it: "[SSL] tlsv1 alert ... (_ssl.c:1006)"."""
     return message.partition("[SSL] ")[2].rpartition(" (_ssl.c")[0].replace(" ", "_").upper()
 
 
 def _is_tls(received: bytes) -> bool:
-    """Whether this begins a record: handshake or alert, and a version 3.x (RFC 8446, section 5.1)."""
+    """Whether these bytes begin a TLS record: handshake or alert, and a version 3.x (RFC 8446, section 5.1)."""
     return received[0] in (21, 22) and received[1:2] in (b"", b"\x03")
 
 

@@ -23,10 +23,10 @@ async def open_tunnel(
     deadline: Deadline,
     rules: ReadRules = DEFAULT_RULES,
 ) -> None:
-    """After this `stream` leads to the origin at `authority`, host and port.
+    """Make `stream` lead to the origin at `authority`, host and port.
 
     Raises:
-        ProxyError: the proxy refused, or sent bytes behind its answer that cannot be the origin's (RFC 9112, 9.5).
+        ProxyError: the proxy refused, or sent bytes after its answer that cannot be from the origin (RFC 9112, 9.5).
         RemoteProtocolError, LimitExceeded, NetworkError, Timeout: as in any exchange.
     """
     request = Request.of(b"CONNECT", f"http://{authority}", fields, target=authority)
@@ -34,8 +34,8 @@ async def open_tunnel(
     head = await exchange.run()
     if not exchange.switched:
         raise _refusal(head)
-    # The origin has not been sent anything yet, and neither a TLS nor an HTTP server speaks first. To take these bytes
-    # for the origin's would let a proxy answer in its place.
+    # The origin has not been sent anything yet, and neither a TLS nor an HTTP server speaks first. To treat these bytes
+    # as the origin's would let a proxy answer in its place.
     if exchange.surplus:
         raise ProxyError(
             f"the proxy sent {show(exchange.surplus)} after its response to CONNECT, before the first request to the "
@@ -44,7 +44,7 @@ async def open_tunnel(
 
 
 def _ignore(interim: Head) -> None:
-    """Drop it: an interim response of a proxy is not about the request."""
+    """Drop an interim response of a proxy: it is not about the request."""
 
 
 def _refusal(head: Head) -> ProxyError:

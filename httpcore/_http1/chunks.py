@@ -1,8 +1,8 @@
 """The chunked coding of a response body (RFC 9112, 7.1).
 
-Where a line is not as the grammar has it, and the rules are not strict, it is tried by looser ones: it may end in LF
-alone, and have blanks before its end. So reading goes on from the last boundary between two chunks. The sizes of chunks
-stay what they are, hexadecimal and no more: two readers that took them differently would see two bodies.
+If a line does not match the grammar, and the rules are not strict, looser ones are tried: the line may end in LF
+alone, and have blanks before its end. Reading then continues from the last boundary between two chunks. The sizes of
+chunks are read as before, as hexadecimal digits only: two readers that read them differently would see two bodies.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .lenient import read_lenient_trailers
 from .section import LenientSection, Section
 
 CHUNK_LINE_BYTES: Final = 16384
-"""One chunk's line: size, extensions and line ends."""
+"""The longest line of a chunk in bytes: size, extensions and line ends."""
 
 
 EXTENSION_BYTES: Final = 65536
-"""Chunk extensions of one message, beyond as many bytes as its body has had so far."""
+"""The limit for the chunk extensions of one message, in addition to the size of its body so far."""
 
 
 # Possessive (`*+`) throughout: a line of hostile extensions is matched or refused in linear time.
@@ -51,13 +51,13 @@ _LENIENT_NEXT: Final = re.compile(rb"(\r?\n)" + _LENIENT_LINE)
 
 
 class Chunks:
-    """Takes one chunked body apart (RFC 9112, 7.1).
+    """Decodes one chunked body (RFC 9112, 7.1).
 
     Attributes:
         length: bytes of the body so far.
         trailers: None until the body is complete; names are lower-cased.
-        surplus: then, the bytes behind the message.
-        lenient: what was unusual.
+        surplus: the bytes after the message, once it is complete.
+        lenient: the deviations that were found.
     """
 
     __slots__ = (
@@ -79,11 +79,11 @@ class Chunks:
         self.length = 0
         self.trailers: Headers | None = None
         self.surplus = b""
-        self._left = 0  # of the current chunk's data
+        self._left = 0  # the rest of the current chunk's data
         self._line = FIRST_CHUNK
         self._held = bytearray()  # the beginning of a line
         self._extensions = 0
-        self._section: Section | None = None  # once the last chunk's line has come
+        self._section: Section | None = None  # set once the last chunk's line was received
 
     def feed(self, data: bytes) -> bytes:
         """The bytes of the body that are in `data`, in one piece.
@@ -110,8 +110,8 @@ class Chunks:
 
     def _join(self, data: bytes) -> bytes:
         held = self._held
-        # A line that arrives byte by byte is looked at when its end is there, not at every byte. Its first three bytes
-        # are looked at as they come: they tell a chunk that is longer than it said.
+        # A line that arrives byte by byte is read when it is complete, not at every byte. Its first three bytes
+        # are checked as they arrive: they reveal a chunk that is longer than its declared size.
         if len(held) > 2 and b"\n" not in data and len(held) + len(data) <= CHUNK_LINE_BYTES:
             held += data
             return b""
@@ -120,7 +120,7 @@ class Chunks:
         return data
 
     def _feed_lines(self, data: bytes, at: int, pieces: list[bytes]) -> bytes | None:
-        """Walk from line to line. Returns what follows the last chunk's size and extensions, once that has come."""
+        """Read line by line. Returns the bytes after the last chunk's size and extensions, once these were received."""
         self.length += at
         self._left = 0
         end = len(data)
@@ -134,13 +134,13 @@ class Chunks:
                 self._hold(data[at:])
                 return None
             self._check_line(match.end() - at, len(extensions))
-            # From here on a line begins with the CRLF behind the data: it is checked with the next size, so that data
+            # From here on a line begins with the CRLF after the data: it is checked with the next size, so that data
             # longer than announced are an error, and are never read as a size.
             self._line = NEXT_CHUNK
             at = match.end()
             size = int(digits, 16)
             if not size:
-                # With its line end: the trailer section may be empty, and then that line end and its own are all of it.
+                # The line end is included: if the trailer section is empty, that line end and its own are all there is.
                 return data[at - (2 if data[at - 2 : at - 1] == b"\r" else 1) :]
             pieces.append(data[at : at + size])
             at += size
@@ -150,13 +150,13 @@ class Chunks:
         return None
 
     def _lenient_line(self, data: bytes, at: int) -> re.Match[bytes] | None:
-        """The line at `at` by the looser rules, if they hold here and it is complete."""
+        """The line at `at` by the looser rules, if these apply and the line is complete."""
         if self._rules.strict:
             return None
         match = (_LENIENT_FIRST if self._line is FIRST_CHUNK else _LENIENT_NEXT).match(data, at)
         if match is not None:
             before, _, extensions, blanks, end = match.groups()
-            if extensions and end == b"\n":  # for another reader they may go on behind the LF, and the data begin later
+            if extensions and end == b"\n":  # another reader may continue the extensions after the LF
                 return None
             if blanks:
                 self._note("blank-after-chunk-size")
@@ -173,7 +173,8 @@ class Chunks:
             raise LimitExceeded(f"a chunk's line is longer than {CHUNK_LINE_BYTES} bytes", limit=CHUNK_LINE_BYTES)
         if extensions:
             self._extensions += extensions
-            # In proportion to the body: each of many chunks may have some, but there is no end of them without data.
+            # Limited in proportion to the body: each of many chunks may have some, but a peer cannot send them without
+            # data.
             if self._extensions > self.length + EXTENSION_BYTES:
                 text = f"{self._extensions} bytes of chunk extensions in a body of {self.length} bytes so far"
                 raise LimitExceeded(
@@ -187,7 +188,7 @@ class Chunks:
             lead = b"\n"
         if not rest.startswith(lead[: len(rest)]):
             raise RemoteProtocolError(f"a chunk's data is not followed by CRLF but by {show(rest)}")
-        # A whole line that no pattern has matched is wrong; the beginning of one may still become right.
+        # A complete line that no pattern matches is wrong; the beginning of a line may still become right.
         newline = rest.find(b"\n", len(lead))
         self._check_line(newline + 1 or len(rest), 0)
         if newline >= 0:
@@ -201,7 +202,7 @@ class Chunks:
             if got is None:
                 return
             raw, self.surplus = got
-            # This section has been refused before, in an earlier piece: only the looser reader may see it again.
+            # This section was refused in an earlier piece: only the looser reader may read it again.
             if section.fault is not None:
                 raise RemoteProtocolError(section.fault)
             fields, _ = read_fields("trailer", raw, raw.split(b"\r\n"), self._rules.field_count)
@@ -213,7 +214,7 @@ class Chunks:
             if lenient is None:
                 return
             trailers = lenient
-        # Behind the body they come too late to frame it, and a reader that merged them would differ (RFC 9110, 6.5.1).
+        # After the body they are too late to frame it, and a reader that merged them would differ (RFC 9110, 6.5.1).
         for name, _ in trailers:
             if name == b"content-length" or name == b"transfer-encoding":
                 raise RemoteProtocolError(
@@ -223,7 +224,7 @@ class Chunks:
         self.trailers = trailers
 
     def _lenient_trailers(self, data: bytes, error: RemoteProtocolError) -> Headers | None:
-        """The trailers by the looser rules; None when more of them is needed, which then comes here again."""
+        """The trailers by the looser rules; None when more bytes are needed: this is then called again."""
         self._section = section = LenientSection("trailer section", b"", self._rules.head_bytes, error.message)
         got = section.feed(data)
         if got is None:

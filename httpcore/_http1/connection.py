@@ -18,15 +18,15 @@ class HTTP11Connection:
 
     Attributes:
         engine: library and version of the reader of responses.
-        is_quiet: whether, between exchanges, nothing has arrived and the peer has not left. Anything else is not ours
-            to interpret. It reads nothing, so it may be called again. rules: the accepted deviations of the peer.
+        is_quiet: whether, between exchanges, nothing was received and the peer has not closed. We cannot interpret
+            anything else. It reads nothing, so it may be called again. rules: the accepted deviations of the peer.
             totals: the pool's counts of sent and received bytes.
-        was_used: it has carried an exchange, so that `is_quiet` has been asked before this one.
+        was_used: whether it has carried an exchange, so that `is_quiet` was called before the next one.
     """
 
     protocol: Final = "HTTP/1.1"
 
-    # These vary only for a connection that many exchanges share.
+    # These change only for a connection that many exchanges share.
     is_shared = False
     is_open = False
     needs_check = False
@@ -52,12 +52,13 @@ class HTTP11Connection:
         self.totals = Totals() if totals is None else totals
         self.was_used = False
         self._has_spoken = False
-        # Asked once, here: whether a stream has it does not change, and each request would pay for the question.
+        # Tested only once, here: whether a stream has the method does not change, and each request would pay for the
+        # test.
         look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)
         self.is_quiet = self._is_quiet_to_take if look is None else look
 
     def _is_quiet_to_take(self) -> bool:
-        """As `is_quiet`, of a stream without it. The result of `take` is remembered, since it returns it once."""
+        """`is_quiet` for a stream without that method. The result of `take` is remembered, since it returns it once."""
         if not self._has_spoken:
             try:
                 self._has_spoken = self.stream.take() is not None
@@ -70,12 +71,12 @@ class HTTP11Connection:
         return True
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when something arrives while no task reads, if the runtime supports it."""
+        """Have `callback` called when input arrives while no task reads, if the runtime supports it."""
         self.stream.watch(callback)
 
     def close(self) -> None:
         self.stream.close()
 
     def abandon(self) -> None:
-        """As `close`, in the child of a fork."""
+        """Like `close`, in the child of a fork."""
         self.stream.abandon()

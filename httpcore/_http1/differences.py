@@ -16,11 +16,11 @@ __all__ = ["APART", "LAXER", "Apart", "explains", "forgives"]
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """Both read the response, and not alike; or we read it and h11 refuses.
+    """Both read the response, with different results; or we read it and h11 refuses it.
 
     Attributes:
         how: what differs: "persistent" or "refused".
-        evidence: a pattern for the version and Connection fields, or for what h11 says.
+        evidence: a pattern for the version and Connection fields, or for the message of h11.
         why: the reason, with the section of the RFC.
     """
 
@@ -42,7 +42,7 @@ APART: Final[dict[str, Apart]] = {
     ),
 }
 
-# What h11 takes and we refuse: a pattern for our error, and the reason.
+# Responses that h11 accepts and we refuse: a pattern for our error, and the reason.
 LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     what: (re.compile(pattern), why)
     for what, pattern, why in (
@@ -126,10 +126,10 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
 
 
 def explains(how: str, evidence: str) -> bool:
-    """A row says why h11 reads otherwise what we take."""
+    """Whether a row explains why h11 reads differently what we accept."""
     return any(row.how == how and row.evidence.search(evidence) for row in APART.values())
 
 
 def forgives(error: str) -> bool:
-    """A row says why h11 takes what we refuse with this error."""
+    """Whether a row explains why h11 accepts what we refuse with this error."""
     return any(pattern.match(error) for pattern, _ in LAXER.values())

@@ -1,16 +1,16 @@
-"""HTTP/1.1 both ways at once: an exchange whose request goes on while its response is read (`duplex=True`).
+"""HTTP/1.1 in both directions at once: an exchange whose request continues while its response is read (`duplex=True`).
 
-`run` sends the beginning of the request: the given body, and of an iterator its pieces until the head of the
-response has been received. The caller has the iterator, and can go on with it; if it ends before, the request ends.
-Anything else is sent whole, and is no more than the beginning. From then on the caller sends and receives by a raw
-stream, as over HTTP/2.
+`run` sends the beginning of the request: the given body, or the pieces of an iterator until the head of the
+response has been received. The caller has the iterator, and can continue it; if it ends before the head, the request
+ends. Any other body is sent completely, and is only the beginning of the request. From then on the caller sends and
+receives by a raw stream, as over HTTP/2.
 
-A sender without a receiver beside it takes input while it waits for room, as each upload does: a server may answer and
-stop reading. So both a sender and a receiver may take input; `_input` decides which of them does, so that in threads
-neither parses bytes between another's read and its parsing: their order would be lost.
+A sender without a concurrent receiver reads input while it waits for room, as each upload does: a server may answer and
+stop reading. Thus both a sender and a receiver may read input; `_input` decides which of them does, so that in threads
+neither parses bytes after the other has read earlier ones and not parsed them yet: the order would be lost.
 
-The connection may carry another exchange if both messages ended well. A response that is an error, or complete, before
-the request is ends the sending, by the rules for early responses.
+The connection may carry another exchange if both messages ended well. If a response is an error, or complete, before
+the request is complete, sending ends, by the rules for early responses.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ _NOTHING: Final = memoryview(b"")
 
 
 class HTTP11DuplexExchange(HTTP11Exchange):
-    """See the module. To its owner the response has switched: its body comes by the raw stream alone."""
+    """See the module. For its owner the response has switched: its body is received only by the raw stream."""
 
     switched = True
 
     _input = _FREE
-    _given = 0  # bytes of the request's body so far
-    _cut_short = False  # sending was cut short in the middle of something
+    _given = 0  # bytes of the request's body that were given so far
+    _cut_short = False  # sending was interrupted in the middle of a piece
     _closed = False
-    _rest = _NOTHING  # of a part of the response's body that was too large for the call that received it
+    _rest = _NOTHING  # the rest of a part of the response's body that was too large for the call that received it
 
     async def run(self) -> Head:
         try:
@@ -70,7 +70,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         return _DuplexStream(self, release)
 
     def drain(self) -> None:
-        # As for a sender: a receiver in another thread must not parse bytes between the two calls here.
+        # As for a sender: a receiver in another thread must not parse bytes between these two calls.
         if self._input is not _FREE:
             return
         thrown = 0
@@ -83,12 +83,12 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 thrown += len(data)
                 self._feed(data)
         except HTTPCoreError:
-            return  # no reader wants this response any more; `clean` stays False
+            return  # no reader needs this response any more; `clean` stays False
         finally:
             self._input = _FREE
 
     def give_up(self) -> bool:
-        # A request that was not sent whole cannot be followed by another one, so there is nothing to save.
+        # A request that was not sent completely cannot be followed by another one, so there is nothing to save.
         if self._complete:
             self.drain()
         return self.clean
@@ -115,16 +115,16 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         except WriteError:
             raise  # the stream may still have the peer's response
         except BaseException:
-            self.close()  # before the user's own clean-up, as in each upload
+            self.close()  # before the clean-up of the user, as in each upload
             raise
         finally:
-            if at_end:  # pieces that were not read are left to the caller, to continue with
+            if at_end:  # the caller continues with the unread pieces
                 reader.close()
                 await reader.aclose()
 
     async def _send_beginning(self, reader: BodyReader, may_be_left: bool) -> bool:
-        """Send the pieces of `reader`; of an iterator until the head of the response has been received. Whether it gave
-        all.
+        """Send the pieces of `reader`; those of an iterator until the head of the response has been received. Returns
+        whether all pieces were sent.
         """
         while self._take_input() and not (may_be_left and self.head is not None):
             piece = await reader.next()
@@ -150,15 +150,15 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         self._given += size
         return (data,) if size else ()
 
-    # The rest, by the raw stream.
+    # The rest of the request, by the raw stream.
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
         """Send a piece of the body.
 
         Raises:
-            WriteError: the request has ended, or the server wants no more of it.
+            WriteError: the request has ended, or the server needs no more of it.
         """
-        # Before a byte is framed: a chunk that is refused halfway would leave the peer waiting for its rest.
+        # Tested before a byte is framed: a chunk that is refused halfway would leave the peer waiting for its rest.
         self._check_going_on()
         for buffer in self._framed(data):
             await self._put(buffer)
@@ -169,7 +169,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             self._note_sent()
 
     async def finish(self, trailers: TrailerTypes) -> None:
-        """End the request. Nothing is sent where the server has answered with an error: it wants no more."""
+        """End the request. Nothing is sent if the server has answered with an error: it needs no more."""
         pairs = trailer_pairs(trailers)
         if pairs and not self.request.chunked:
             raise LocalProtocolError(
@@ -191,7 +191,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         self._note_sent()
 
     def _note_sent(self) -> None:
-        """All of the request is with the system."""
+        """Record that all of the request was handed to the system."""
         self.sent_at = at = self.deadline.now()
         if self.deadline.tracer is not None:
             self.deadline.tracer.request_sent(at)
@@ -208,9 +208,9 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         return WriteError(f"no more of this request can be sent: {why}", peer=self._stream.info().peer)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> None:
-        """Hand all of `data` to the stream, and read the input meanwhile if no receiver does."""
+        """Hand all of `data` to the stream, and read input in the meantime if no receiver does."""
         view = memoryview(data).cast("B")
-        # Set until all of it was handed over: after a cancellation in the middle of a chunk nothing may follow, since
+        # True until all of it was passed on: after a cancellation in the middle of a chunk nothing may follow, since
         # the peer would take it for the rest of that chunk.
         cut_short, self._cut_short = self._cut_short, True
         while view:
@@ -232,9 +232,9 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         """Take the input that arrived while we were writing, unless a receiver does.
 
         Raises:
-            WriteError: there is no point in writing on.
+            WriteError: there is no point in further writing.
         """
-        # No other thread can come in between the question and the mark: no call lies between them.
+        # No other thread can interrupt between the test and the mark: no call lies between them.
         if self._input is not _FREE:
             return
         try:
@@ -248,14 +248,14 @@ class HTTP11DuplexExchange(HTTP11Exchange):
     async def recv(self, max_bytes: int) -> bytes:
         """The next bytes of the response's body, `b""` at its end."""
         while True:
-            # As above: no call lies between the question and the mark.
+            # As above: no call lies between the test and the mark.
             taker = self._input
             if taker is _FREE:
                 self._input = _RECEIVER
                 break
             if taker is _RECEIVER:
                 raise busy("receiving from", self._stream)
-            await self._connection.backend.sleep(0)  # in another thread the sender parses its input
+            await self._connection.backend.sleep(0)  # the sender parses its input, in another thread
         try:
             rest = self._rest
             if not rest:
@@ -284,7 +284,7 @@ class _DuplexStream(RawStream):
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:
         exchange = self._exchange
-        if self._closed:  # its connection may be another request's by now
+        if self._closed:  # another request may have the connection now
             raise ReadError("this raw stream was closed on this side", peer=exchange._stream.info().peer)
         return await exchange.recv(max_bytes)
 
@@ -312,7 +312,7 @@ class _DuplexStream(RawStream):
         exchange = self._exchange
         if not self._closed and not exchange.give_up():
             exchange.close()
-        # Before the release: after it the connection may be another request's.
+        # Before the release: after it another request may have the connection.
         self._closed = True
         self._release()
         return CLOSED
@@ -334,5 +334,5 @@ def begin_exchange(
     *,
     kinds: tuple[_Kind, _Kind] = (HTTP11Exchange, HTTP11DuplexExchange),
 ) -> HTTP11Exchange:
-    """An exchange of the kind that the request is for; `kinds` are those of an engine, the duplex one last."""
+    """Begin an exchange of the kind that the request needs; `kinds` are those of an engine, the duplex one last."""
     return kinds[duplex and request.may_go_on](connection, request, deadline, on_interim)

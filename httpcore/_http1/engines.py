@@ -1,7 +1,7 @@
 """The engines of HTTP/1.1, by the names that users give them: the readers of a response.
 
 An engine is an exchange whose `read_head` is its own. A reader with another library is imported at its first use.
-`shadow` is the native one with h11 beside it, and reports where the two differ.
+`shadow` is the native engine with h11 in parallel, and reports where the two differ.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HTTP1Engine = tuple[str, Begin]
 """Library and version, and the class of exchanges."""
 
 Report = Callable[[str, str], None]
-"""Called with a library, and its difference from our reading."""
+"""Called with the name of a library, and the difference between its reading and ours."""
 
 NATIVE: Final[HTTP1Engine] = (LIBRARY, begin_exchange)
 

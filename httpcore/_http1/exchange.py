@@ -1,10 +1,10 @@
 """HTTP/1.1 over one stream: one exchange at a time.
 
 An exchange sends a request and reads its response. While it sends it also reads: RFC 9112, section 9.5, asks a client
-to watch for an error response during an upload, and a peer that answers before it has read all would deadlock with a
-client that only writes. A final response that is an error, or that is complete already, stops the upload; any other
-early response waits until the request is sent. An exchange never closes its connection after an error of the peer:
-`exchange.clean` shows the owner whether it may be used again.
+to watch for an error response during an upload, and a peer that answers before it has read everything would deadlock
+with a client that only writes. A final response that is an error, or that is complete already, stops the upload; any
+other early response waits until the request is sent. An exchange never closes its connection after an error of the
+peer; `exchange.clean` shows the owner whether it may be used again.
 """
 
 from __future__ import annotations
@@ -38,27 +38,28 @@ CONTINUE_TIMEOUT = 1.0
 """Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
 
 SMALL_BODY = 16384
-"""A body in memory up to this size leaves in one piece with the head: one system call, and one TCP segment if small."""
+"""A body in memory up to this size is sent in one piece with the head: one system call, and one TCP segment if
+small."""
 
 EARLY = 262144
-"""How many bytes of an early response are held while the request is still being sent; then we stop reading, and TCP
+"""How many bytes of an early response are held while the request is still being sent; then reading stops, and TCP
 makes the peer wait."""
 
 DRAIN = 65536
-"""How many bytes of an unread body are thrown away, if they were received already, to keep the connection."""
+"""How many received bytes of an unread body are discarded to keep the connection."""
 
 
 class HTTP11Exchange(H1Response):
     """One request and its response.
 
-    Nothing of it can be refused alone, so `refused` and `crowded` are False, and it has no `stream_id`.
+    The server cannot refuse one exchange alone, so `refused` and `crowded` are False, and there is no `stream_id`.
 
     Attributes:
-        sent: bytes of the request that were handed to the stream, and of a raw stream behind it.
-        bytes_received: all that came for it: heads, framing, body, and the bytes of a raw stream behind it.
+        sent: bytes of the request that were handed to the stream, and those of a raw stream after it.
+        bytes_received: all bytes received for it: heads, framing, body, and those of a raw stream after it.
         sent_at: when all of the request was handed to the system; None where it was not.
-        first_at: when the first bytes of a response came; None also where the whole head came with them, after which
-            the owner looks at the clock.
+        first_at: when the first bytes of a response were received; also None if they contained the whole head, after
+            which the owner reads the clock.
     """
 
     refused = False
@@ -69,11 +70,11 @@ class HTTP11Exchange(H1Response):
     sent_at: float | None = None
     first_at: float | None = None
     _complete = False
-    _unreported: Progress | None = None  # the tracer, until it has recorded that the head has left
-    _interims_seen = 0  # how many `on_interim` was called with
+    _unreported: Progress | None = None  # the tracer, until it has recorded that the head was sent
+    _interims_seen = 0  # how many heads were passed to `on_interim`
     _reading = False  # a task or thread is in `next` or `drain`
-    _incoming: Pace | None = None  # of the response's body, once it was waited for under a `min_rate`
-    _outgoing: Pace | None = None  # of the request's body, under a `min_rate`
+    _incoming: Pace | None = None  # for the response's body, after the first wait under a `min_rate`
+    _outgoing: Pace | None = None  # for the request's body, under a `min_rate`
 
     def __init__(
         self,
@@ -83,38 +84,38 @@ class HTTP11Exchange(H1Response):
         on_interim: Callable[[Head], None],
         duplex: bool = False,  # see `begin_exchange` in `duplex`
     ) -> None:
-        """`on_interim` is called with each 1xx head as it comes.
+        """`on_interim` is called with each 1xx head when it is received.
 
         Raises:
             UnsupportedProtocol: the request is an extended CONNECT.
         """
         if request.protocol is not None:
             raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
-        self._asked = request.method, request.upgrade, request.close  # which is all that `H1Response` begins with
+        self._asked = request.method, request.upgrade, request.close  # all the arguments with which `H1Response` begins
         self._connection = connection
         self._rules = connection.rules
         self._stream = connection.stream
         self._timeouts = deadline.config
         self.request = request
         self.deadline = deadline
-        self.bytes_received = 0  # read at once, which of the class would cost more
+        self.bytes_received = 0  # always read soon: a default on the class would cost more
         self._on_interim = on_interim
 
-    # For the owner.
+    # Methods for the owner.
 
     @property
     def clean(self) -> bool:
-        """Both messages are complete and the connection may carry another exchange."""
+        """Whether both messages are complete and the connection may carry another exchange."""
         return self.ended and self._complete and self.reusable
 
     @property
     def bytes_sent(self) -> int:
-        """As `sent`."""
+        """The same as `sent`."""
         return self.sent
 
     @property
     def closes(self) -> bool:
-        """The head of the response says that the connection ends with it."""
+        """Whether the connection ends with this response, according to its head."""
         return not self._persistent
 
     @property
@@ -127,11 +128,11 @@ class HTTP11Exchange(H1Response):
         try:
             await self._send()
         except WriteError:
-            # A server that refuses an upload answers and closes: the write fails, but the answer is often here.
+            # A server that refuses an upload answers and closes: the write fails, but the answer has often arrived.
             if not self._read_response_after_write_error():
                 raise
         deadline = self.deadline
-        # Not where an early answer has ended the upload: then the request was never sent whole.
+        # Not where an early answer has ended the upload: the request was not sent completely then.
         if self._complete:
             self.sent_at = at = deadline.now()
             if deadline.tracer is not None:
@@ -143,7 +144,7 @@ class HTTP11Exchange(H1Response):
 
     async def next(self) -> bytes:
         """The next bytes of the body as sent, `b""` at its end."""
-        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        # Neither Ctrl-C nor another thread can interrupt between the test and the mark: no call lies between them.
         if self._reading:
             raise ResponseBusy("another task or thread is reading this body")
         try:
@@ -151,7 +152,7 @@ class HTTP11Exchange(H1Response):
             while not self.parts:
                 if self.ended:
                     return b""
-                if self._timeouts.min_rate is None:  # `_read`, without its frame: most streams wait here
+                if self._timeouts.min_rate is None:  # `_read` inline, without its frame: most streams wait here
                     self._feed(await self._stream.read(PIECE, self.deadline.within(self._timeouts.read_timeout)))
                 else:
                     await self._read_in_pace()
@@ -164,8 +165,8 @@ class HTTP11Exchange(H1Response):
             self._reading = False
 
     def buffered_body(self) -> bytes | None:
-        """The rest of the body if it has all arrived, else None."""
-        # A part of it would be of no use: the caller could not tell where the rest begins.
+        """The rest of the body if all of it has been received, else None."""
+        # A part of it would not be useful: the caller could not tell where the rest begins.
         if not self.ended:
             return None
         parts = self.parts
@@ -177,30 +178,30 @@ class HTTP11Exchange(H1Response):
 
     def drain(self) -> None:
         """Discard bytes that are already received, if they are few and no task waits for them; never wait."""
-        # Another task reads: two would mix up the order of the bytes.
+        # Another task reads: two readers would mix up the order of the bytes.
         if self._reading:
             return
         thrown = 0
         try:
             self._reading = True
             while not self.ended and thrown <= DRAIN:
-                # Never waits: a body that has not arrived costs a new connection, and not the caller's time.
+                # This never waits: a body that was not received costs a new connection, and not the caller's time.
                 data = self._stream.take()
                 if not data:
                     return
                 thrown += len(data)
                 self._feed(data)
         except HTTPCoreError:
-            return  # this response is not wanted any more; `clean` stays False
+            return  # this response is not needed any more; `clean` stays False
         finally:
             self._reading = False
 
     def give_up(self) -> bool:
-        """End it here, whatever its state. Returns whether the connection may carry others all the same."""
+        """End the exchange in any state. Returns whether the connection may still carry others."""
         return False
 
     def raw(self, release: Callable[[], None]) -> RawStream:
-        """The two-way stream behind a response that `switched`, with the bytes that came behind the head."""
+        """The two-way stream after a response that `switched`, with the bytes that were received after the head."""
         return HTTP11RawStream(self, release)
 
     def close(self) -> None:
@@ -216,8 +217,9 @@ class HTTP11Exchange(H1Response):
             whole = request.head if not data else request.head + bytes(data)
             stream, connection = self._stream, self._connection
             if connection.was_used:
-                # It was just found quiet, so the first write need not look for input. On a new connection `write_some`
-                # looks first: where a 408 or 503 comes before the request, no byte of it may have been sent.
+                # The connection was just found quiet, so the first write need not check for input. On a new one
+                # `write_some` checks first: if a 408 or 503 arrives before the request, no byte of the request may be
+                # sent.
                 if self.deadline.ends is not None:
                     self.deadline.within(None)
                 self.sent = sent = stream.give(whole)
@@ -235,7 +237,7 @@ class HTTP11Exchange(H1Response):
         except WriteError:
             raise  # the stream may still have the peer's response
         except BaseException:
-            self.close()  # before the user's own clean-up: a request cut short must not look complete
+            self.close()  # before the clean-up of the user: an interrupted request must not look complete
             raise
         finally:
             reader.close()
@@ -244,7 +246,7 @@ class HTTP11Exchange(H1Response):
     async def _send_with(self, reader: BodyReader) -> bool:
         """Send the head and the pieces of `reader`. False when an early answer ended it."""
         request = self.request
-        # The head alone first: a server may answer it, with 413 or 401, before a byte of the body has been produced.
+        # The head is sent alone: a server may answer it, with 413 or 401, before a byte of the body has been produced.
         if not await self._write(request.head):
             return False
         self._unreported = self.deadline.tracer
@@ -282,34 +284,34 @@ class HTTP11Exchange(H1Response):
         return True
 
     def count_sent(self, size: int) -> None:
-        """So many bytes were handed to the stream."""
+        """Count bytes that were handed to the stream."""
         self.sent += size
         self._connection.totals.bytes_sent += size
 
     def count_received(self, size: int) -> None:
-        """So many bytes came."""
+        """Count bytes that were received."""
         self.bytes_received += size
         self._connection.totals.bytes_received += size
 
     def _tell_head(self) -> None:
-        """The head has left, unless TLS still has the end of it: then it leaves before anything that follows."""
+        """Record that the head was sent, unless TLS still holds its end: this end is sent before anything else."""
         if self._unreported is not None and not self._stream.owes:
             self._unreported.head_sent()
             self._unreported = None
 
     def _begin_body(self) -> None:
-        """From here on the written bytes are the body, and held to `min_rate`."""
+        """From here on the written bytes are the body, to which `min_rate` applies."""
         if self._timeouts.min_rate is not None:
             self._outgoing = Pace(self.deadline, WriteTooSlow)
 
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
         """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
-        # Deaf from `EARLY` on: a response that goes on is held up to that, then TCP makes the server wait.
+        # No input is read from `EARLY` on: an early response is held up to that size, then TCP makes the server wait.
         count = await self._write_some(data, duplex=self.held > EARLY)
         return count == len(data) or await self._write_on(data, count)
 
     async def _write_on(self, data: bytes | bytearray | memoryview, count: int) -> bool:
-        """As `_write`, when the stream took only `count` bytes, or none and wants its input looked at."""
+        """Continue `_write` after the stream accepted only `count` bytes, or none because its input must be read."""
         view = memoryview(data)
         while True:
             if not count and not self._take_input():
@@ -320,7 +322,7 @@ class HTTP11Exchange(H1Response):
             count = await self._write_some(view, duplex=self.held > EARLY)
 
     async def _write_some(self, data: bytes | bytearray | memoryview, *, duplex: bool) -> int:
-        """As `Stream.write_some`, within the timeouts; sent bytes are counted."""
+        """Like `Stream.write_some`, within the timeouts; sent bytes are counted."""
         limit, pace = self._timeouts.write_timeout, self._outgoing
         if pace is None:
             count = await self._stream.write_some(data, self.deadline.within(limit), duplex=duplex)
@@ -329,7 +331,7 @@ class HTTP11Exchange(H1Response):
             pace.count(count)
         self.count_sent(count)
         if count and self._unreported is not None:
-            self._unreported.head_sent()  # the pending bytes leave before more are taken
+            self._unreported.head_sent()  # the pending bytes are sent before more are accepted
             self._unreported = None
         return count
 
@@ -342,14 +344,14 @@ class HTTP11Exchange(H1Response):
         return True
 
     async def _flush_some(self, *, duplex: bool) -> bool:
-        """As `Stream.flush`, within the timeouts."""
+        """Like `Stream.flush`, within the timeouts."""
         limit, pace = self._timeouts.write_timeout, self._outgoing
         if pace is None:
             return await self._stream.flush(self.deadline.within(limit), duplex=duplex)
         return await pace.keep(lambda most: self._stream.flush(most, duplex=duplex), limit)
 
     def _take_input(self) -> bool:
-        """Take the input that arrived while we were writing. False when there is no point in writing on.
+        """Read the input that arrived while we were writing. False when there is no point in further writing.
 
         Raises:
             ReadError: the connection broke. Only an end that is clean may complete a response.
@@ -357,13 +359,14 @@ class HTTP11Exchange(H1Response):
         data = self._stream.take()
         if data is not None:
             self._feed(data)
-            if self.first_at is None and self.started:  # the head may be there, and its owner is still kept waiting
+            if self.first_at is None and self.started:  # the head may be complete, and its owner still has to wait
                 self.first_at = self.deadline.now()
-        # RFC 9112, section 9.5: a server that answers with an error does not want the rest; a 2xx that goes on may.
+        # RFC 9112, section 9.5: a server that answers with an error does not need the rest; one whose 2xx response
+        # continues may need it.
         return not (self.ended or (self.head is not None and self.head.status >= 400))
 
     async def _wait_for_continue(self) -> bool:
-        """Wait, within bounds, for 100 (Continue). False when the final response came instead."""
+        """Wait, within bounds, for 100 (Continue). False when the final response was received instead."""
         ends = self.deadline.now() + CONTINUE_TIMEOUT
         while self.head is None:
             left = ends - self.deadline.now()
@@ -377,15 +380,16 @@ class HTTP11Exchange(H1Response):
                 if any(head.status == 100 for head in self.interim[before:]):
                     return True
             except ReadTimeout:
-                self.deadline.within(None)  # the total timeout, if it was that one
+                self.deadline.within(None)  # raises if the total timeout has passed
                 return True
         return False
 
     def _read_response_after_write_error(self) -> bool:
-        """After a failed write: whether the final response came before the connection broke (a 413, then RST)."""
+        """After a failed write: whether the final response was received before the connection broke (a 413, then
+        RST)."""
         try:
             while self.head is None:
-                # Only received bytes: the connection has broken, and a wait could not bring more.
+                # Only received bytes are read: the connection has broken, and no more will arrive.
                 data = self._stream.take()
                 if not data:
                     return False
@@ -405,7 +409,7 @@ class HTTP11Exchange(H1Response):
         self._feed(data)
 
     async def _read_in_pace(self) -> None:
-        """As `_read`, of a body that is held to `min_rate`."""
+        """Like `_read`, for a body to which `min_rate` applies."""
         pace = self._incoming
         if pace is None:
             pace = self._incoming = Pace(self.deadline, ReadTooSlow)
@@ -413,8 +417,9 @@ class HTTP11Exchange(H1Response):
         pace.count_to(self.received)
 
     def _feed(self, data: bytes) -> None:
-        # Without close_notify an attacker on the path could have cut the body: it is incomplete (RFC 9112, 8 and 9.8).
-        # Where a length or a last chunk ends the body a cut cannot be mistaken for its end, and many servers send none.
+        # Without close_notify an attacker on the path may have cut the body: it counts as incomplete (RFC 9112, 8 and
+        # 9.8). If a length or a last chunk ends the body a cut cannot be mistaken for its end, and many servers omit
+        # close_notify.
         if not data and self.is_until_close and self._stream.truncated:
             raise RemoteProtocolError(
                 f"the TLS connection was cut (no close_notify) after {self.received:,} bytes of a body that "
@@ -426,8 +431,8 @@ class HTTP11Exchange(H1Response):
         self.receive(data)
         if self.head is None and self.first_at is None and size:
             self.first_at = self.deadline.now()
-        # Only now: `on_interim` is code of the caller's, and must not find the parser in the middle of a step.
-        if self._interims is not None:  # once each, also where one read brings several
+        # Called only now: `on_interim` is code of the caller, and must not find the parser in the middle of a step.
+        if self._interims is not None:  # once for each, also when one read contains several
             interims = self._interims[self._interims_seen :]
             self._interims_seen += len(interims)
             for head in interims:
@@ -453,7 +458,7 @@ class HTTP11RawStream(RawStream):
             raise busy("receiving from", self._stream)
         try:
             self._receiving = True
-            # First: they came with the head, before anything that the stream still has.
+            # First, because they were received with the head, before anything that the stream still has.
             if self._behind:
                 data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
                 return data
@@ -494,6 +499,6 @@ class HTTP11RawStream(RawStream):
     def close(self) -> Awaitable[None]:
         self._behind = b""
         self._stream.close()
-        # After the stream is closed: the pool must not lend it in between.
+        # After the stream is closed: the pool must not assign it to a request in between.
         self._release()
         return CLOSED

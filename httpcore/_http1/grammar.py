@@ -1,24 +1,24 @@
 """The one grammar of HTTP/1.x responses: what is accepted, how long it may be, and where a body ends. No I/O.
 
 RFC 9112 lets a recipient be lenient in many places; each of them has been used to make two programs see two different
-messages in the same bytes. So, where there is a choice, this reader refuses. Some of what it refuses is read a second
-time by `lenient`, unless the pool is strict; the connection then carries nothing more:
+messages in the same bytes. Thus, where there is a choice, this reader refuses. Some refused messages are read a second
+time by `lenient`, unless the pool is strict; the connection then carries no further exchange:
 
-- A line ends in CRLF, nowhere in a lone LF or CR: status line, header, chunk line and trailer alike (2.2).
-- An empty line before a status line is refused: 2.2 forgives it before a request only.
+- A line ends in CRLF, never in a lone LF or CR: status line, header, chunk line and trailer alike (2.2).
+- An empty line before a status line is refused: 2.2 allows it only before a request.
 - Folded lines and white space before the colon are refused (5.1, 5.2), as are control characters other than HTAB.
 - One Content-Length of 1 to 19 digits, or one Transfer-Encoding that is `chunked` and nothing else, or neither; never
   both, and no Transfer-Encoding in HTTP/1.0 (6.1, 6.3). This holds for responses without a body too, and for the 2xx to
   CONNECT, where a *well-formed* field is ignored.
 - Trailers that affect the framing, Content-Length and Transfer-Encoding, are refused (RFC 9110, 6.5.1).
-- A chunk size has 1 to 16 hex digits with no white space behind it; extensions follow 7.1.1 and are dropped.
-- 101 is refused unless an upgrade was asked for (RFC 9110, 15.2.2).
+- A chunk size has 1 to 16 hex digits with no white space after it; extensions follow 7.1.1 and are dropped.
+- 101 is refused unless an upgrade was requested (RFC 9110, 15.2.2).
 
-The reason phrase may be missing, with or without its space: too many servers leave it out.
+The reason phrase may be missing, with or without its space: too many servers omit it.
 
-Most lines of a head have come before, so whole lines are remembered with what they say, but for those that may hold
-credentials. A new one is looked at for bytes that may not be there and cut at its colon; names are checked alone, and
-remembered, as is a status line.
+Most lines of a head were received before, so whole lines are remembered with their meaning, except those that may hold
+credentials. A new line is checked for forbidden bytes and cut at its colon; names are checked separately, and
+remembered, like status lines.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + TEXT +
 
 
 class Framing(Enum):
-    """The state after a head."""
+    """How the message continues after its head."""
 
     INTERIM = "before the next head"
     LENGTH = "in a body of known length"
@@ -55,25 +55,26 @@ class Framing(Enum):
     SWITCHED = "not HTTP any more"
 
 
-# A member that is looked up in its Enum costs ten times as much as a name (CPython 3.11).
+# To look up a member of an Enum costs ten times as much as a name (CPython 3.11).
 INTERIM, LENGTH, CHUNKED, UNTIL_CLOSE, SWITCHED = Framing
 
 
 def read_head(raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT) -> tuple[Head, Framing, int, bool]:
-    """Read a whole head, from its status line to its empty line, and decide what follows it (RFC 9112, 6.3 and 9.3).
+    """Read a whole head, from its status line to its empty line, and decide how the message continues (RFC 9112, 6.3
+    and 9.3).
 
     Arguments:
         most: how many fields it may have.
 
     Returns:
-        The head; the framing; the length of a body with `Framing.LENGTH`; whether the peer lets the connection go on.
+        The head; the framing; the length of a body with `Framing.LENGTH`; whether the peer keeps the connection open.
 
     Raises:
         RemoteProtocolError, LimitExceeded: the head breaks the grammar, or has too many fields.
     """
     asked = raw, method, upgrade
     found = _heads.get(asked)
-    # A head in memory is immutable and was checked; only the limit of this pool's fields is asked again.
+    # A remembered head is immutable and was checked; only the number of its fields is compared with this pool's limit.
     if found is not None and len(found[0].headers) <= most:
         return found
     lines = raw.split(b"\r\n")
@@ -81,7 +82,7 @@ def read_head(raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT)
     fields, are_known = read_fields("header", raw, lines, most)
     lowered, sent, marks = zip(*fields, strict=True) if fields else ((), (), ())
     marked = tuple(filter(None, marks))
-    # Heads that differ in their other fields have the same meaning for what follows them.
+    # Heads that differ only in other fields have the same framing.
     known = status, marked, method, upgrade
     meaning = _meanings.get(known)
     if meaning is None:
@@ -90,7 +91,7 @@ def read_head(raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT)
             _meanings.keep(known, meaning)
     framing, length, persistent = meaning
     read = Head(*status, lowered, sent, marked), framing, length, persistent
-    if are_known and len(raw) <= HEAD_IN_MEMORY:  # so a head that differs each time is not, nor one with credentials
+    if are_known and len(raw) <= HEAD_IN_MEMORY:  # excludes a head that always differs, and one with credentials
         _heads.keep(asked, read)
     return read
 
@@ -100,11 +101,11 @@ Status = tuple[int, bytes, bytes]
 Meaning = tuple[Framing, int, bool]
 
 HEAD_IN_MEMORY: Final = 1024
-"""Nothing of a head that is longer in bytes is remembered, but for its lines."""
+"""Of a head that is longer in bytes only the lines are remembered."""
 
 
 def _meaning(status: Status, marked: Marked, method: bytes, upgrade: bool) -> Meaning:
-    """The framing behind the head."""
+    """The framing after the head."""
     code, _, version = status
     old = version == b"1.0"
     lengths = [value for name, value in marked if name == b"content-length"]
@@ -126,11 +127,13 @@ def _read_status(line: bytes) -> Status:
 
 _Pair = tuple[bytes, bytes]
 Field = tuple[_Pair, _Pair, _Pair | None]
-"""A field with its name in lower case, the same with its name as sent, and the first again if `Head.marked` has it."""
+"""A field with its name in lower case, the field with its name as sent, and the first one again if `Head.marked` has
+it."""
 
 LINES_OF_A_NAME: Final = 16
-"""How many lines of one name are remembered, so that one which always differs (an ETag, the number of a request) pushes
-out only its own kind. When so many have come, one new line in eight is: of a Date that is soon the one of this second.
+"""How many lines of one name are remembered, so that a field which always differs (an ETag, the number of a request)
+evicts only its own lines. After that many, one new line in eight is remembered: for a Date this is soon the current
+second.
 """
 
 LINE_BYTES: Final = 128
@@ -141,7 +144,7 @@ class _Name:
     """A field's name and the lines with it that are remembered.
 
     Attributes:
-        rare: a line is remembered when `learned`, the count of new lines, has none of these bits.
+        rare: a bit mask: a line is remembered when `learned`, the count of new lines, has none of these bits.
         lines: the lines that are remembered, in a ring.
     """
 
@@ -156,7 +159,7 @@ class _Name:
         self.place = 0
 
     def remember(self, line: bytes, field: Field) -> None:
-        # Threads share these without a lock: at worst a line is kept for longer, within the bound of all lines.
+        # Threads share these without a lock: at worst a line is kept for longer, within the total limit of lines.
         if len(line) <= LINE_BYTES:
             place = self.place % LINES_OF_A_NAME
             self.place = place + 1
@@ -179,13 +182,13 @@ _heads: Final[Bounded[tuple[bytes, bytes, bool], tuple[Head, Framing, int, bool]
 
 
 def read_fields(what: str, section: bytes, lines: list[bytes], most: int = FIELD_COUNT) -> tuple[list[Field], bool]:
-    """All fields of a section with these lines, the first and the two last apart; values without the white space around
-    them (RFC 9112, 5). And whether all of them were known.
+    """All fields of a section with these lines, except the first and the last two; values without the white space
+    around them (RFC 9112, 5). Also returns whether all of them were remembered.
     """
     inner = lines[1:-2]
     if len(inner) > most:
         check_count(what, len(inner), most)
-    # What is remembered has been checked. All else is read line by line: a call from within the dictionary for each new
+    # Remembered lines have been checked. All others are read one by one: a call from within the dictionary for each new
     # line would cost more than to read it.
     fields: list[Field | None] = list(map(_lines.get, inner))
     are_known = all(fields)
@@ -226,7 +229,7 @@ def framing_of(status: int, method: bytes, upgrade: bool, length: int | None, ch
         return SWITCHED, 0
     if status < 200:
         return INTERIM, 0
-    # A well-formed framing field means nothing here: case 2 of RFC 9112, section 6.3.
+    # A well-formed framing field has no meaning here: case 2 of RFC 9112, section 6.3.
     if method == b"CONNECT" and status < 300:
         return SWITCHED, 0
     if method == b"HEAD" or status == 204 or status == 304:
@@ -238,7 +241,7 @@ def framing_of(status: int, method: bytes, upgrade: bool, length: int | None, ch
 
 def is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
     coding = b", ".join(codings)
-    # The classic of response splitting: two readers that prefer different fields see two different messages.
+    # The classic case of response splitting: two readers that prefer different fields see two different messages.
     if lengths:
         raise RemoteProtocolError(
             f"the peer sent Content-Length {show(lengths[0])} and Transfer-Encoding {show(coding)}: expected one of "
@@ -260,7 +263,7 @@ def is_persistent(options: list[bytes], old: bool) -> bool:
         return True
     text = b",".join(options).lower()
     words = {word.strip(b" \t") for word in text.split(b",")}
-    # RFC 9112, section 9.3: `close` outranks everything; HTTP/1.0 goes on only where it says so.
+    # RFC 9112, section 9.3: `close` outranks everything; HTTP/1.0 continues only with `keep-alive`.
     return b"close" not in words and (not old or b"keep-alive" in words)
 
 

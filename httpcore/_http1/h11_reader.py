@@ -1,15 +1,16 @@
 """The reference engine of HTTP/1.1: h11 reads each head, and its states decide what may follow.
 
-Three parts, each with one job:
+There are three parts, each with one task:
 
-- Our grammar stands in front, since h11 is laxer (lone LF, folded lines, control characters in values). What it refuses
-  never reaches h11, and its error says which line is at fault.
-- h11 reads what has passed: status, fields, whether a body follows, which kind, and whether the connection goes on.
-- The bytes of a body are counted by the native code. Through h11 a download costs six times as much.
+- Our grammar comes first, since h11 is laxer (lone LF, folded lines, control characters in values). A head that it
+refuses
+  never reaches h11, and its error names the wrong line.
+- h11 reads the heads that passed: status, fields, whether a body follows and of which kind, and whether the connection
+persists. - The bytes of a body are counted by the native code. Through h11 a download costs six times as much.
 
-One `h11.Connection` serves one exchange. What was really sent is ours (h11 cannot send while it receives an early
-response), so it gets a request that has the same meaning for the response: its method, and whether it offers an
-upgrade or asks to close. Such requests are few, so they are kept.
+One `h11.Connection` serves one exchange. We send the real request ourselves (h11 cannot send while it receives an early
+response), so h11 gets a request that has the same meaning for the response: its method, and whether it offers an
+upgrade or `Connection: close`. There are few such requests, so they are kept.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class H11Reader(H1Response):
     def read_head(
         self, raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT
     ) -> tuple[Head, Framing, int, bool]:
-        read_head(raw, method, upgrade, most)  # raises with a better reason than h11 has
+        read_head(raw, method, upgrade, most)  # raises an error with a better reason than that of h11
         connection = self._h11
         if connection is None:
             self._h11 = connection = begin(*self._asked)
@@ -57,7 +58,7 @@ class H11Reader(H1Response):
                 return head_of(event), SWITCHED if switches else INTERIM, 0, False
             if isinstance(event, h11.Response):
                 framing, length = _framing(connection, event)
-                # h11 closes our side at once; theirs only behind the body.
+                # h11 closes our side at once, and the peer's side only after the body.
                 return head_of(event), framing, length, connection.our_state is not h11.MUST_CLOSE
         except h11.RemoteProtocolError as error:
             raise RemoteProtocolError(f"h11 refuses the head that begins with {show(raw[:64])}: {error}") from None
@@ -65,7 +66,7 @@ class H11Reader(H1Response):
 
 
 def begin(method: bytes, upgrade: bool, close: bool) -> h11.Connection:
-    """A connection on which such a request has been sent."""
+    """A connection on which a request with these properties was sent."""
     asked = method, upgrade, close
     request = REQUESTS.get(asked)
     if request is None:
@@ -93,7 +94,7 @@ def _framing(connection: h11.Connection, event: h11.Response) -> tuple[Framing, 
     if isinstance(connection.next_event(), h11.EndOfMessage):
         return LENGTH, 0
     fields = dict(event.headers)
-    if b"transfer-encoding" in fields:  # which h11 takes if it is `chunked` and nothing else
+    if b"transfer-encoding" in fields:  # which h11 accepts if it is `chunked` and nothing else
         return CHUNKED, 0
     if b"content-length" in fields:
         return LENGTH, int(fields[b"content-length"])
@@ -101,12 +102,12 @@ def _framing(connection: h11.Connection, event: h11.Response) -> tuple[Framing, 
 
 
 class H11Response(H11Reader):
-    """`H1Response`, whose heads h11 reads."""
+    """`H1Response` with heads that h11 reads."""
 
 
 class H11Exchange(H11Reader, HTTP11Exchange):
-    """`HTTP11Exchange`, whose heads h11 reads."""
+    """`HTTP11Exchange` with heads that h11 reads."""
 
 
 class H11DuplexExchange(H11Reader, HTTP11DuplexExchange):
-    """`HTTP11DuplexExchange`, whose heads h11 reads."""
+    """`HTTP11DuplexExchange` with heads that h11 reads."""

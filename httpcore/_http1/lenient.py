@@ -1,16 +1,17 @@
-"""The second reader of HTTP/1.x heads and trailers: for what the strict one refuses and servers in use send. No I/O.
+"""The second reader of HTTP/1.x heads and trailers: for input that the strict one refuses although real servers send
+it. No I/O.
 
-What it accepts is a closed table, the names of `Leniency`. A head is accepted if our table has a name for all that is
-unusual about it *and* h11 reads the same status and fields in the same bytes; so one that the two understand
-differently is refused. h11 is not asked about what it does not read, and our grammar does: a 2xx to CONNECT, whose
-framing fields mean nothing, and the control characters VT and FF in a value.
+The accepted deviations are a closed table, the names of `Leniency`. A head is accepted if our table has a name for
+everything unusual in it *and* h11 reads the same status and fields in the same bytes; thus a head that the two
+understand differently is refused. h11 is not used for what it cannot read and our grammar can: a 2xx to CONNECT, whose
+framing fields have no meaning, and the control characters VT and FF in a value.
 
-No second message may be read behind such a head: the connection closes after the response. What two readers could
-cut differently is refused here as well: a Content-Length that differs from another one, one beside a
+No second message may be read after such a head: the connection closes after the response. Whatever two readers could
+split differently is refused here as well: a Content-Length that differs from another one, one beside a
 Transfer-Encoding, any Transfer-Encoding but one `chunked`, either of them in a folded line, CR inside a line, and any
 version but 1.0 and 1.1.
 
-h11 is imported when the first such head has come, and under a gate that a fork waits for: see `_forking`.
+h11 is imported when the first such head is received, and under a gate that a fork waits for: see `_forking`.
 """
 
 from __future__ import annotations
@@ -37,23 +38,23 @@ _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 
 def read_lenient_head(raw: bytes, method: bytes, upgrade: bool, most: int) -> LenientHead:
-    """As `grammar.read_head`, of a head that it has refused; `Head.lenient` says what is unusual.
+    """Read a head that `grammar.read_head` has refused; `Head.lenient` names the deviations.
 
     Raises:
-        RemoteProtocolError, LimitExceeded: it breaks the grammar in another way than the table allows.
+        RemoteProtocolError, LimitExceeded: the head breaks the grammar in a way that the table does not allow.
     """
-    unusual: dict[Leniency, None] = {}  # as a set that keeps its order
+    unusual: dict[Leniency, None] = {}  # used as a set that keeps its order
     lines = _lines(raw, unusual)
     status = statuses[lines[0]]
     fields = _fields("header", lines[1:], unusual, most)
     tunnel = method == b"CONNECT" and 200 <= status[0] < 300
     if not tunnel:
         fields = _with_one_length(fields, unusual)
-        # h11 refuses VT and FF in a value, so it has no opinion about such a head.
+        # h11 refuses VT and FF in a value, so it cannot confirm such a head.
         if not _IN_H11_NO_VALUES.intersection(raw):
             _ask_h11(raw, method, status, fields)
     framing, length = _framing(status, fields, method, upgrade, unusual)
-    # What the strict reader has refused and this one finds usual was refused for a reason that has no name here.
+    # If this reader finds no deviation, the strict one refused the head for a reason that has no name here.
     if not unusual:
         raise RemoteProtocolError("the head has no deviation that is accepted")
     lowered = [(name.lower(), value) for name, value in fields]
@@ -77,10 +78,10 @@ def read_lenient_trailers(raw: bytes, most: int) -> tuple[Headers, tuple[Lenienc
 
 
 def _lines(raw: bytes, unusual: dict[Leniency, None]) -> list[bytes]:
-    """The lines of a section without their ends, up to the empty line and without that."""
-    lines = raw.split(b"\n")[:-1]  # it ends in LF
+    """The lines of a section without their ends, up to the empty line and without it."""
+    lines = raw.split(b"\n")[:-1]  # the section ends in LF
     plain = [line.removesuffix(b"\r") for line in lines]
-    # A CR that is no line end: some readers take it for one, others for a blank.
+    # A CR that is no line end: some readers treat it as one, others as a blank.
     if b"\r" in b"".join(plain):
         raise RemoteProtocolError("a line has a CR in it")
     if not all(line.endswith(b"\r") for line in lines):
@@ -108,7 +109,7 @@ def _fields(what: str, lines: list[bytes], unusual: dict[Leniency, None], most: 
 
 
 def _unfolded(lines: list[bytes]) -> list[list[bytes]]:
-    """The lines of each field: one, and those that go on with it, without the blanks that they begin with."""
+    """The lines of each field: the first, and those that continue it, without their leading blanks."""
     found: list[list[bytes]] = []
     for line in lines:
         if line[:1] not in (b" ", b"\t"):
@@ -124,7 +125,7 @@ def _unfolded(lines: list[bytes]) -> list[list[bytes]]:
 
 
 def _with_one_length(fields: Headers, unusual: dict[Leniency, None]) -> Headers:
-    """Several Content-Length that are all the same are one (RFC 9112, 6.3)."""
+    """Replace several equal Content-Length fields by one (RFC 9112, 6.3)."""
     given = [value for name, value in fields if name.lower() == b"content-length"]
     values = [part.strip(b" \t") for part in b",".join(given).split(b",")] if given else []
     if len(values) < 2:
@@ -146,7 +147,7 @@ def _with_one_length(fields: Headers, unusual: dict[Leniency, None]) -> Headers:
 def _framing(
     status: Status, fields: Headers, method: bytes, upgrade: bool, unusual: dict[Leniency, None]
 ) -> tuple[Framing, int]:
-    """The framing behind the head, as `grammar` has it; in HTTP/1.0 too a body may be chunked."""
+    """The framing after the head, as in `grammar`; here a body may be chunked in HTTP/1.0 too."""
     code, _, version = status
     lengths = [value for name, value in fields if name.lower() == b"content-length"]
     codings = [value for name, value in fields if name.lower() == b"transfer-encoding"]
@@ -157,20 +158,20 @@ def _framing(
         except RemoteProtocolError:
             unusual["connect-framing"] = None
         return framing_of(code, method, upgrade, None, False)
-    # As for HTTP/1.1, which refuses Content-Length beside it: in HTTP/1.0 that is no safer.
+    # As in HTTP/1.1, Content-Length together with it is refused: in HTTP/1.0 that is no safer.
     chunked = is_chunked(codings, lengths, False) if codings else False
     if chunked and version == b"1.0":
         unusual["chunked-in-http10"] = None
     return framing_of(code, method, upgrade, received_length(lengths) if lengths else None, chunked)
 
 
-# The other opinion.
+# The second reader.
 
 _IN_H11_NO_VALUES: Final = frozenset(b"\x0b\x0c")
 
 
 def _ask_h11(raw: bytes, method: bytes, status: Status, fields: Headers) -> None:
-    """Raise RemoteProtocolError unless h11 reads the same."""
+    """Raise RemoteProtocolError unless h11 reads the same status and fields."""
     event = _read_by_h11(raw, method, status[0])
     theirs = (event.status_code, bytes(event.reason), bytes(event.http_version))
     if theirs != status or list(map(_compared, event.headers.raw_items())) != list(map(_compared, fields)):
@@ -180,7 +181,7 @@ def _ask_h11(raw: bytes, method: bytes, status: Status, fields: Headers) -> None
 def _read_by_h11(raw: bytes, method: bytes, code: int) -> h11.Response | h11.InformationalResponse:
     h11 = _h11()
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=len(raw) + 1)
-    # It reads what was asked for, and no more of a request matters to it.
+    # h11 needs the method and whether an upgrade was requested; no other part of the request matters to it.
     asked = [("Host", "a"), *([("Upgrade", "a")] if code == 101 else [])]
     try:
         connection.send(h11.Request(method=method, target="/", headers=asked))
@@ -194,15 +195,15 @@ def _read_by_h11(raw: bytes, method: bytes, code: int) -> h11.Response | h11.Inf
 
 
 def _compared(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    """h11 writes `chunked` in small letters."""
+    """A field in the form in which it is compared: h11 writes `chunked` in lower case."""
     name, value = field
     return name, value.lower() if name.lower() == b"transfer-encoding" else value
 
 
 @cache
 def _h11() -> ModuleType:
-    """The library, imported when it is needed for the first time."""
+    """The library, imported at its first use."""
     with OPENSSL:
-        import h11  # seldom needed, and under the gate: see above
+        import h11  # rarely needed, and imported under the gate: see above
 
         return h11

@@ -1,8 +1,8 @@
 """One response of HTTP/1.x: bytes in any pieces in, head and body out. No I/O.
 
 `grammar` decides which messages are accepted and how a body is framed; this module keeps the state between two pieces
-of input. It uses no other library: a head that the grammar has matched is read, and a body ends by a count, by chunk
-lines that were all checked, or with the stream, so that its bytes are passed on as slices.
+of input. It uses no other library: a head that the grammar has matched is read, and a body ends by its length, by chunk
+lines that were all checked, or with the stream, so its bytes are passed on as slices.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SURPLUS_BYTES: Final = 65536
 
 
 class _Phase(Enum):
-    """The state before a head. See `Framing`."""
+    """The state before a head is complete. See `Framing`."""
 
     HEAD = "before a head"
     DONE = "after the end"
@@ -40,20 +40,20 @@ HEAD, DONE, BROKEN = _Phase
 class H1Response:
     """Reads the response to one request (RFC 9112).
 
-    Defaults of most responses are on the class, and not in each response.
+    Values that most responses share are on the class, and not on each response.
 
     Attributes:
-        head: of the final response, or of a 101; None until it has come.
-        started: a byte of a response has come, an interim one counts.
-        ended: the response is complete; parts of its body may still wait in `parts`.
-        switched: the response hands the connection over to another protocol: 101, or a 2xx to CONNECT (RFC 9110,
-            9.3.6). It has ended, and the bytes behind its head are collected in `surplus`.
-        reusable: it has ended so that the connection may carry another exchange: version, Connection, framing, and no
-            byte behind it.
+        head: the head of the final response, or of a 101; None until it has been received.
+        started: whether a byte of a response has been received, even of an interim one.
+        ended: whether the response is complete; parts of its body may still wait in `parts`.
+        switched: whether the response hands the connection over to another protocol: 101, or a 2xx to CONNECT (RFC
+            9110, 9.3.6). It has ended then, and the bytes after its head are collected in `surplus`.
+        reusable: whether it has ended so that the connection may carry another exchange, by its version, Connection,
+            framing, and no byte after it.
         surplus: bytes received after the message.
-        lenient: deviations of its framing or its interim heads; those of its head are in `head`. If
-            there is anything in either, `reusable` stays False.
-        received, held: bytes of the body that came so far, and those of them that wait in `parts`.
+        lenient: deviations of its framing or its interim heads; those of its final head are in `head`. If
+            there are any, `reusable` stays False.
+        received, held: the count of received bytes of the body, and of those that wait in `parts`.
     """
 
     head: Head | None = None
@@ -76,14 +76,14 @@ class H1Response:
     _persistent = False
     _length = 0
     _left = 0
-    # The one function that an engine replaces (`engines`): a whole head in, its meaning out.
+    # The one function that an engine replaces (`engines`): it returns the meaning of a complete head.
     read_head = staticmethod(read_head)
 
     def __init__(self, method: bytes, *, upgrade: bool = False, close: bool = False, rules: ReadRules = STRICT) -> None:
-        """For a request with this method, as sent: HEAD and CONNECT change the framing of a response.
+        """Read the response to a request with this method, as sent: HEAD and CONNECT change the framing of a response.
 
         Arguments:
-            upgrade: the request has an Upgrade header, so 101 may come. Default False.
+            upgrade: the request has an Upgrade header, so 101 is possible. Default False.
             close: the request has `Connection: close`. Default False.
             rules: the accepted deviations. Default: the strict ones, with the usual limits.
         """
@@ -92,20 +92,20 @@ class H1Response:
 
     @property
     def interim(self) -> list[Head]:
-        """The 1xx heads that came so far."""
+        """The 1xx heads that were received so far."""
         return self._interims or []
 
     @property
     def trailers(self) -> Headers:
-        """Of the response, once its end has come; names are lower-cased."""
+        """The trailers of the response, once it has ended; names are lower-cased."""
         return self._trailers or []
 
     def receive(self, data: bytes) -> None:
-        """Feed the bytes that were read, `b""` at the end of the stream. Data behind the message goes to `surplus`.
+        """Feed the bytes that were read, `b""` at the end of the stream. Data after the message goes to `surplus`.
 
         Raises:
             RemoteProtocolError: the grammar is violated, or the stream ended in the middle of a message.
-            LimitExceeded: a limit of `fields` or `chunks` is, with `limit` set.
+            LimitExceeded: a limit of `fields` or `chunks` is exceeded; the error has `limit`.
         """
         try:
             phase = self._phase
@@ -120,13 +120,13 @@ class H1Response:
             else:
                 self._take_body(data)
         except HTTPCoreError:
-            # After an error in the framing no boundary between messages is known any more: nothing more may be read.
+            # After an error in the framing the end of the message is unknown: nothing more may be read.
             self._phase = BROKEN
             self.reusable = False
             raise
 
     def _take_heads(self, data: bytes) -> None:
-        # From the first byte on the request must not be sent again: the server has begun to answer it.
+        # After the first byte the request must not be sent again: the server has begun to answer it.
         self.started = True
         method, upgrade, close = self._asked
         rules = self._rules
@@ -135,7 +135,7 @@ class H1Response:
             try:
                 section = self._section
                 end = data.find(b"\r\n\r\n") + 4 if section is None else 0
-                if 4 <= end <= rules.head_bytes:  # most heads come whole, and alone
+                if 4 <= end <= rules.head_bytes:  # most heads arrive complete, and alone
                     raw, data = data[:end], data[end:]
                 else:
                     if section is None:
@@ -157,7 +157,7 @@ class H1Response:
                 continue
             self.head = head
             self._phase = framing
-            # We asked for a close, or an interim head was unusual: either way no other response is read from here.
+            # We sent `Connection: close`, or an interim head was unusual: in both cases no further response is read.
             self._persistent = persistent and not (close or self.lenient)
             if framing is LENGTH:
                 self._length = self._left = length
@@ -169,21 +169,22 @@ class H1Response:
                 self._phase = DONE
                 return
             try:
-                # Also without data: a length of 0 ends the message at once.
+                # This is also done without data: a length of 0 ends the message at once.
                 self._take_body(data)
-            except HTTPCoreError as error:  # the same as if the body had come after its head
+            except HTTPCoreError as error:  # as if the body had been received after its head
                 error.add(phase="read the response body", status_code=head.status)
                 raise
             return
 
     def _look_again(self, data: bytes | None, error: RemoteProtocolError) -> tuple[bytes, bytes, LenientHead] | None:
-        """Give the head that the strict reader refused to the second one, from the beginning of the head.
+        """Pass a head that the strict reader refused to the second one, from the beginning of the head.
 
         Arguments:
-            data: all of it; None: the section has it.
+            data: all received bytes of the head; None: the section has them.
 
         Returns:
-            The bytes of the head, those behind it, and the head; None when more is needed, which then comes here again.
+            The bytes of the head, those after it, and the head; None when more bytes are needed: this is then called
+            again.
         """
         section, rules = self._section, self._rules
         if rules.strict:
@@ -196,16 +197,16 @@ class H1Response:
             got = section.feed(data)
             if got is None:
                 return None
-            # Never persistent, whatever its fields are (the `False` below): two readers may disagree where such a
+            # Never persistent, whatever the fields are (the `False` below): two readers may disagree where such a
             # message ends.
             head = read_lenient_head(got[0], self._asked[0], self._asked[1], rules.field_count)
         except RemoteProtocolError:
-            raise error from None  # what is wrong by the rules says more than by which leniency it is not excused
+            raise error from None  # the error of the strict rules is more helpful than that of the second reader
         self._section = None
         return *got, (*head[:3], False)
 
     def _take_interim(self, head: Head, size: int) -> None:
-        # Bytes and not heads are counted: many small ones and a few large ones cost the same.
+        # Bytes and not heads are counted: many small heads and a few large ones cost the same.
         self._interim_room -= size
         if self._interim_room < 0:
             raise LimitExceeded(f"the interim responses are longer than {INTERIM_BYTES} bytes", limit=INTERIM_BYTES)
@@ -216,7 +217,7 @@ class H1Response:
             self._note(head.lenient)
 
     def _note(self, names: tuple[Leniency, ...]) -> None:
-        """The framing was unusual: no other message is read from this connection."""
+        """Record that the framing was unusual: no other message is read from this connection."""
         self.lenient = noted(self.lenient, *names)
         self._persistent = False
 
@@ -249,7 +250,7 @@ class H1Response:
             self._keep(data)
 
     def _keep(self, body: bytes) -> None:
-        # Most bodies come in one piece: then no deque was made before.
+        # Most bodies arrive in one piece: no deque exists yet then.
         if self.parts:
             self.parts.append(body)
         elif body:
@@ -261,7 +262,7 @@ class H1Response:
         self._phase = DONE
         self.ended = True
         self.surplus = surplus
-        # Bytes behind the message were sent before any further request: they must not become its response.
+        # Bytes after the message were sent before any further request: they must not become its response.
         self.reusable = self._persistent and not surplus
 
     def _take_surplus(self, data: bytes) -> None:
@@ -270,7 +271,7 @@ class H1Response:
         self.reusable = False
 
     def _take_end(self) -> None:
-        # Whatever was complete: a connection that the peer has ended carries nothing more.
+        # In any case: a connection that the peer has ended carries no further exchange.
         self.reusable = False
         phase = self._phase
         if phase is UNTIL_CLOSE:  # RFC 9112, 6.3, case 8: the only body that the end of the stream completes
@@ -285,7 +286,7 @@ class H1Response:
 
     @property
     def is_until_close(self) -> bool:
-        """Only the end of the stream ends the body."""
+        """Whether only the end of the stream ends the body."""
         return self._phase is UNTIL_CLOSE
 
     @property

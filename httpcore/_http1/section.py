@@ -20,11 +20,11 @@ class Section:
     """Gathers a head or a trailer section up to its empty line, and stops a peer that never sends one.
 
     `start` is the required beginning of the section, so that a peer with another protocol is detected at once. One
-    `Section` serves the heads of an exchange one after another.
+    `Section` is used for all heads of an exchange, one after another.
 
     Attributes:
-        fault: why the strict reader has refused it; None if it has not. It must not see the section again: it relies on
-            CRLF at the end.
+        fault: why the strict reader has refused the section; None if it has not. It must not read the section again: it
+            relies on CRLF at the end.
     """
 
     __slots__ = ("_held", "_limit", "_start", "_what", "fault")
@@ -40,25 +40,26 @@ class Section:
         return len(self._held)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """The whole section and the bytes after it, or None: more is needed. After an error `release` has all of it."""
+        """The whole section and the bytes after it, or None when more is needed. After an error `release` returns all
+        bytes."""
         held = self._held
         seen = len(held)
         held += data
-        # Three bytes back: the empty line may be cut between two pieces. Only new bytes are searched, so the time is
-        # linear.
+        # The search begins three bytes before the new ones: the empty line may be split between two pieces. Only new
+        # bytes are searched, so the time is linear.
         end = held.find(b"\r\n\r\n", max(0, seen - 3))
         if end < 0:
             self._check_size(len(held))
             self._check_start()
-            # Found at once, not at the limit: a peer that ends its lines in LF alone would otherwise be waited for in
-            # vain.
+            # Detected at once, not at the limit: we would otherwise wait in vain for a peer that ends its lines in LF
+            # alone.
             if _LONE_LF.search(held, seen):
                 raise RemoteProtocolError(f"a line of the {self._what} ends in LF without CR: {show(bytes(held))}")
             return None
         return self._cut(end + 4)
 
     def release(self) -> bytes:
-        """All collected bytes, which are then forgotten here."""
+        """Return all collected bytes, and forget them."""
         held = bytes(self._held)
         self._held.clear()
         return held
@@ -79,7 +80,7 @@ class Section:
 
 
 class LenientSection(Section):
-    """The same for the second reader: lines end in CRLF or in LF alone, also the empty one."""
+    """A section for the second reader: lines end in CRLF or in LF alone, also the empty line."""
 
     __slots__ = ()
 

@@ -23,17 +23,17 @@ from .parser import H1Response
 __all__ = ["Shadow", "ShadowDuplexExchange", "ShadowExchange", "ShadowResponse", "difference"]
 
 Report = Callable[[str, str], None]
-"""Called with the library, and the difference. Never a value that a peer sent."""
+"""Called with the library and the difference, which never contains a value that a peer sent."""
 
 
 class Shadow:
     """h11's results for the bytes so far.
 
     Attributes:
-        heads: interim and final.
-        size, checksum, trailers: of the body.
-        ended: the message is complete; `surplus` bytes came behind it.
-        persistent: the connection may carry another exchange.
+        heads: the interim heads and the final one.
+        size, checksum, trailers: those of the body.
+        ended: whether the message is complete; `surplus` bytes were received after it.
+        persistent: whether the connection may carry another exchange.
         refusal: why h11 reads no further.
     """
 
@@ -101,10 +101,10 @@ class ShadowResponse(H1Response):
         if self._compared:
             return
         if self.lenient or any(head.lenient for head in _heads(self)):
-            self._compared = True  # such a head is taken only if h11 reads it alike, and no message follows it
+            self._compared = True  # such a head is accepted only if h11 reads it alike, and no message follows it
             return
         if self._section is not None and self._section.fault is not None:
-            self._waiting += data  # it may become one of those
+            self._waiting += data  # the head may still become such a head
             return
         data, self._waiting = self._waiting + data, b""
         shadow = self._shadow
@@ -139,7 +139,7 @@ def _heads(ours: H1Response) -> list[Head]:
 
 
 def difference(ours: ShadowResponse, checksum: int, shadow: Shadow, error: HTTPCoreError | None) -> str:
-    """The difference of the two for the same bytes, in words; "" where they agree or the table has it."""
+    """The difference between the two for the same bytes, in words; "" if they agree or the table explains it."""
     heads = _heads(ours)
     if error is not None:
         further = shadow.ended or len(shadow.heads) > len(heads)
@@ -163,7 +163,7 @@ def _difference_at_end(ours: ShadowResponse, checksum: int, shadow: Shadow) -> s
         return "the trailers"
     if len(ours.surplus) != shadow.surplus:
         return "how much stands behind the message"
-    # h11 would take the surplus for the next message, and does not look whether the stream has ended.
+    # h11 would treat the surplus as the next message, and does not check whether the stream has ended.
     persistent = shadow.persistent and not shadow.surplus and not ours.has_stream_ended
     assert ours.head is not None
     if not ours.switched and ours.reusable != persistent and not explains("persistent", ours.head.version.decode()):
@@ -172,6 +172,6 @@ def _difference_at_end(ours: ShadowResponse, checksum: int, shadow: Shadow) -> s
 
 
 def _shown(head: Head) -> tuple[object, ...]:
-    """As h11 shows it: it lower-cases the value of Transfer-Encoding."""
+    """The head in the form of h11, which lower-cases the value of Transfer-Encoding."""
     fields = [(name, v.lower() if name.lower() == b"transfer-encoding" else v) for name, v in head.raw_headers]
     return head.status, head.reason, head.version, fields

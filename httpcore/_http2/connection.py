@@ -1,10 +1,10 @@
 """HTTP/2 over one stream: many exchanges at once, without a background task.
 
-Each exchange has an inbox. `dispatch` has the state that all exchanges share; `pump` has their waits, during which one
-of them reads and writes for all; this module has the methods that the pool and the exchanges call.
+Each exchange has an inbox. `dispatch` holds the state that all exchanges share; `pump` has their waits, during which
+one of them reads and writes for all; this module has the methods that the pool and the exchanges call.
 
-Plain functions need neither the reader's role nor the writer's: a reset, an acknowledgement or a credit leaves at once
-if the system has room for it (`Stream.give`), otherwise with the next write. So closing an exchange never waits.
+Plain functions need neither the reader's role nor the writer's: a reset, an acknowledgement or a credit is written at
+once if the system has room for it (`Stream.give`), otherwise with the next write. Thus closing an exchange never waits.
 
 Memory is bounded: an unread response by its stream's window, which is credited as its owner takes data; the bytes to be
 sent by `uploads.OUTBOX`, beyond which uploads wait; and answers to the peer (PONG, SETTINGS ACK) by the engine.
@@ -39,8 +39,8 @@ class HTTP2Connection:
     """A stream and the HTTP/2 engine over it, shared by any number of exchanges.
 
     Attributes:
-        ping_interval: seconds of quiet after which the peer is asked whether it is there. It has as long to answer.
-        dropped: inboxes whose exchanges were dropped; dealt with by the next step. Finalisers only append.
+        ping_interval: seconds of silence after which the peer is sent a PING. It has as many seconds to answer.
+        dropped: inboxes whose exchanges were dropped; the next step ends them. Finalisers only append to this.
     """
 
     protocol: Final = "HTTP/2"
@@ -67,7 +67,7 @@ class HTTP2Connection:
         # The preface and our SETTINGS are queued before any request can be (RFC 9113, section 3.4).
         engine.start()
 
-    # For the pool.
+    # Methods that the pool calls.
 
     @property
     def engine(self) -> str:
@@ -85,12 +85,12 @@ class HTTP2Connection:
 
     @property
     def is_open(self) -> bool:
-        """It takes further exchanges."""
+        """Whether it accepts further exchanges."""
         return self._core.is_open
 
     @property
     def needs_check(self) -> bool:
-        """The peer is to show that it is there before another exchange begins: see `is_alive`."""
+        """Whether the peer must answer a PING before another exchange begins: see `is_alive`."""
         liveness = self._core.liveness
         return liveness.unconfirmed_since is not None or (
             liveness.interval is not None and liveness.is_silent(self._core.now())
@@ -116,11 +116,11 @@ class HTTP2Connection:
         self.stream.watch(self.listen)
 
     def listen(self) -> None:
-        """Input is here. Plain: a loop that watches its sockets calls this."""
+        """Handle input. This is plain: a loop that watches its sockets calls it."""
         self._core.on_input()
 
     async def greet(self, deadline: Deadline) -> None:
-        """Wait a moment for the peer's SETTINGS, which have the number of streams that it allows.
+        """Wait a moment for the peer's SETTINGS, which contain the number of streams that it allows.
 
         Servers send them at once, many together with the end of the TLS handshake. A client that opens more streams
         than are allowed, because it did not wait, has them refused, and some servers end the connection.
@@ -128,13 +128,13 @@ class HTTP2Connection:
         await self._pump.attend_all(self.inbox(), lambda: self._engine.settings_seen, deadline.within(GREETING))
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """Whether the peer is there. When it has been quiet for the ping interval it is asked, and has as long to
-        answer. When it was asked since an exchange was given up it has a moment."""
+        """Whether the peer is alive. If it was silent for the ping interval it is sent a PING, and has as long to
+        answer. If a cancelled exchange has sent a PING, it has `LIVENESS_TIMEOUT` seconds from then."""
         core = self._core
         liveness = core.liveness
         due = liveness.answer_due()
         if due is not None:
-            # A cancelled exchange has sent a PING: wait for its answer, which any input counts as.
+            # A cancelled exchange has sent a PING: wait for its answer; any input counts as one.
             left = deadline.within(max(0.0, due - core.now()))
             answered = await self._pump.attend_all(self.inbox(), lambda: liveness.unconfirmed_since is None, left)
             if not answered and core.now() >= due:  # not where the request's own timeout ended the wait
@@ -150,15 +150,15 @@ class HTTP2Connection:
         return core.is_open
 
     def close(self) -> None:
-        """Leave, now. Exchanges that are under way end with an error.
+        """Close the connection now. Exchanges that are under way end with an error.
 
-        While a step is made there is no goodbye. It may be this thread's own, which a signal handler or a finaliser has
-        interrupted; or that of a thread whose finaliser waits for the pool's lock, which the caller holds.
+        During a step no GOAWAY is sent. The step may be this thread's own, which a signal handler or a finaliser has
+        interrupted; or one of a thread whose finaliser waits for the pool's lock, which the caller holds.
         """
         core = self._core
-        # Without the lock, on purpose: a step is under way, and only closing the socket is safe beside it.
+        # Without the lock, on purpose: a step is under way, and to close the socket is the only safe action.
         if core.dirty or core.is_inside():
-            # The lock may be held by a thread that waits for one that our caller holds: to take it could deadlock.
+            # The lock may be held by a thread that waits for a lock of our caller: waiting for it could deadlock.
             core.closed = True
             self.stream.close()
             return
@@ -173,7 +173,8 @@ class HTTP2Connection:
         self.stream.close()
 
     def abandon(self) -> None:
-        """As `close`, in the child of a fork, where the lock and the roles may be held by threads that do not exist."""
+        """Like `close`, in the child of a fork, where the lock and the roles may be held by threads that do not
+        exist."""
         core = self._core
         core.lock = step_lock()  # the old one may be held for ever
         core.election.forget()
@@ -186,27 +187,28 @@ class HTTP2Connection:
         self._outbox.over = True
         for stream in self._engine.forget_streams():
             assert isinstance(stream, Inbox)
-            stream.receiver = stream.sender = None  # the waits of threads that are not here
+            stream.receiver = stream.sender = None  # the waits of threads that the child does not have
             stream.fail(again(error))
 
-    # For an exchange. Plain, each one step under the lock.
+    # Methods for an exchange. They are plain, and each is one step under the lock.
 
     def inbox(self) -> Inbox:
-        """A new one."""
+        """A new inbox."""
         return Inbox(self._core.election, self._core.liveness)
 
     @property
     def written(self) -> int:
-        """Bytes that were handed to the stream, in all."""
+        """The total of the bytes that were handed to the stream."""
         return self._outbox.written
 
     def open(self, inbox: Inbox, fields: Headers, data: bytes, *, end: bool, key: bytes = b"") -> bool:
         """Open a stream. `data` goes with the head, and `end` after it, if the windows have room for all of it; False
-        when they have not, and it is for the caller to send. `key` as for `Sender.request`.
+        when they have not, and the caller must send the rest. `key` as for `Sender.request`.
 
         Raises:
-            RemoteProtocolError, ReadError, WriteError: this connection takes no more. `inbox.refused` is set.
-            LocalProtocolError: the peer does not take such a request.
+            RemoteProtocolError, ReadError, WriteError: this connection accepts no more requests. `inbox.refused` is
+                set.
+            LocalProtocolError: the peer does not accept such a request.
         """
         core, engine = self._core, self._engine
         if core.is_inside():
@@ -219,20 +221,20 @@ class HTTP2Connection:
             ahead = outbox.written + len(outbox.unsent)
             inbox.begins = ahead + engine.pending
             if not engine.settings_seen:
-                inbox.crowded = True  # the limit is not known yet (RFC 9113, 6.5.2): a refusal may be for that alone
+                inbox.crowded = True  # the limit is not known yet (RFC 9113, 6.5.2): a refusal may have this reason
             engine.request(inbox, fields, end=end and not data, key=key)
             if inbox.number >= LAST_STREAM:
                 core.spent = core.changed = True
-            # A small body leaves with its head, and END_STREAM with its last byte: no frame for it alone.
+            # A small body is sent with its head, and END_STREAM with its last byte, without a frame of its own.
             whole = not data or len(data) <= engine.window(inbox)
             if data and whole:
                 engine.data(inbox, data, end=end)
             if end and whole:
                 inbox.ends = ahead + inbox.queued
                 outbox.leaving.append(inbox)
-            if engine.open_streams == 1:  # others may have something to send in a moment: then in one write
+            if engine.open_streams == 1:  # other tasks may have more to send in a moment: then all goes in one write
                 core.send_now()
-            # Else it leaves with the write of the first task that waits: a hundred requests at once are one write.
+            # Otherwise the first task that waits writes it: a hundred requests at once are one write.
             return whole
 
     def _check_open(self, inbox: Inbox) -> None:
@@ -257,18 +259,18 @@ class HTTP2Connection:
         outbox = self._outbox
         with self._core.lock:
             outbox.marks.append((outbox.written + outbox.size(), tell))
-        # Now, if all of it has been written already, and not under the lock: a trace is code of the caller's.
+        # If all of it has been written already, call it now, and not under the lock: a trace is code of the caller.
         outbox.tell_marks()
 
     def put(self, inbox: Inbox, data: memoryview) -> int | None:
-        """Queue as much of `data` as may be sent now; return how many bytes. None: no more of it is wanted."""
+        """Queue as much of `data` as may be sent now; return how many bytes. None: the peer needs no more of it."""
         with self._core.lock, self._core:
             if inbox.stopped or self._core.broken is not None:
                 return None
             return self._uploads.put(inbox, data)
 
     def finish(self, inbox: Inbox, trailers: Headers) -> None:
-        """The request is complete."""
+        """Queue the end of the request."""
         with self._core.lock, self._core:
             if not inbox.stopped:
                 if trailers:
@@ -280,17 +282,17 @@ class HTTP2Connection:
                 inbox.stopped = True
 
     def take(self, inbox: Inbox, most: int) -> bytes | None:
-        """Bytes of the body, `b""` at its end, None when there are none yet; raises the error that ended it
-        otherwise.
+        """Bytes of the body, `b""` at its end, None when there are none yet; otherwise raises the error that ended
+        the body.
         """
         core = self._core
         with core.lock:
-            # The parts before the error: bytes received before a reset still go to the caller.
+            # The received parts come before the error: bytes received before a reset still go to the caller.
             if not inbox.parts:
                 if inbox.error is not None:
                     raise inbox.failure()
                 return b"" if inbox.ended else None
-            with core:  # one step: taken without its credit, these bytes would shrink the window for good
+            with core:  # one step: without their credit these bytes would reduce the window for good
                 data = inbox.take(most)
                 core.credit(inbox, len(data))
                 return data
@@ -307,7 +309,7 @@ class HTTP2Connection:
             return data
 
     def drop(self, inbox: Inbox) -> bool:
-        """End this exchange on our side: reset its stream, unless it is complete. Tells whether the connection is
+        """End this exchange on our side: reset its stream, unless it is complete. Returns whether the connection is
         still open."""
         core = self._core
         if core.is_inside():  # a finaliser in the middle of a step: the engine must not be entered twice
@@ -321,7 +323,7 @@ class HTTP2Connection:
     # Waits of an exchange.
 
     async def attend(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until `ready()` holds. False when `timeout` seconds passed first; an event that has happened by then
+        """Wait until `ready()` holds. False when `timeout` seconds passed first; an event that happens at that moment
         wins.
         """
         return await self._pump.attend(inbox, ready, timeout)
@@ -331,18 +333,18 @@ class HTTP2Connection:
         await self._pump.push(inbox, deadline, most)
 
     async def room(self, inbox: Inbox, timeout: float | None, limit: float | None) -> bool:
-        """Wait until `put` returns something but 0. False when `timeout` seconds passed first; `limit` would be the
-        most."""
+        """Wait until `put` returns something but 0. False when `timeout` seconds passed first; `limit` is the longest
+        possible timeout."""
         return await self._pump.room(inbox, lambda: self._has_room(inbox), timeout, limit)
 
     def _has_room(self, inbox: Inbox) -> bool:
         return inbox.stopped or self._core.broken is not None or self._uploads.may_send(inbox)
 
     async def settle(self, inbox: Inbox, deadline: Deadline) -> None:
-        """Wait until the peer has sent its SETTINGS.
+        """Wait until the peer's SETTINGS have been received.
 
         Raises:
-            ReadTimeout: it has not, for `read_timeout` seconds.
+            ReadTimeout: they were not received for `read_timeout` seconds.
         """
         limit = deadline.config.read_timeout
         timeout = deadline.within(limit)

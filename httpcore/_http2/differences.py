@@ -26,7 +26,7 @@ from .frames import (
 
 __all__ = ["LAXER", "STRICTER", "excuses", "forgives"]
 
-# What we take and h2 refuses: a pattern for what h2 says, and why we are right to take it.
+# Frames that we accept and h2 refuses: a pattern for h2's message, and why we are right to accept them.
 STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     what: (re.compile(pattern), why)
     for what, pattern, why in (
@@ -79,7 +79,7 @@ _SETTINGS: Final = {
     "MAX_FRAME_SIZE": MAX_FRAME_SIZE,
     "ENABLE_CONNECT_PROTOCOL": ENABLE_CONNECT_PROTOCOL,
 }
-# What h2 takes and we refuse: a pattern for our error, and the reason.
+# Frames that h2 accepts and we refuse: a pattern for our error, and the reason.
 LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     what: (re.compile(pattern), why)
     for what, pattern, why in (
@@ -158,12 +158,12 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
 
 
 def _is_replaced(seen: re.Match[str], payload: bytes) -> bool:
-    """The frame ends with another value of the setting that the error names."""
+    """Whether the frame sets, at its end, another value of the setting that the error names."""
     last = dict(read_settings(payload))[_SETTINGS[seen["name"]]]
     return last != int(seen["value"].replace(",", ""))
 
 
-# Where the words say too little: the kind of the frame, and what its payload must be.
+# Where the message is not specific enough: the kind of the frame, and the condition for its payload.
 _FRAMES: Final[dict[str, tuple[int, Callable[[re.Match[str], bytes], bool]]]] = {
     "empty DATA behind the end": (DATA, lambda seen, payload: not payload),
     "late WINDOW_UPDATE for a stream that was reset": (WINDOW_UPDATE, lambda seen, payload: payload == bytes(4)),
@@ -177,12 +177,12 @@ _FRAMES: Final[dict[str, tuple[int, Callable[[re.Match[str], bytes], bool]]]] = 
 
 
 def excuses(refusal: str, kind: int, payload: bytes) -> bool:
-    """A row says why h2 refuses, with these words, the frame that we take."""
+    """Whether a row explains why h2 refuses, with this message, a frame that we accept."""
     return _explains(STRICTER, refusal, kind, payload)
 
 
 def forgives(error: str, kind: int, payload: bytes) -> bool:
-    """A row says why h2 takes the frame that we refuse with this error."""
+    """Whether a row explains why h2 accepts a frame that we refuse with this error."""
     return _explains(LAXER, error, kind, payload)
 
 

@@ -1,13 +1,13 @@
 """The state that all exchanges of one HTTP/2 connection share: every change is one step, and input is dispatched.
 
 The engine, the inboxes, the roles of reader and writer, and the queues are shared by all tasks or threads of one
-connection. One plain lock is around them, never held over an await. `with core.lock, core:` is a *step*: it is done
+connection. One plain lock guards them, and is never held over an await. `with core.lock, core:` is a *step*: it is done
 whole, or the connection ends, since after Ctrl-C in the middle of it the state of the engine is not known. Each step
-begins with the exchanges that were dropped since the last one: their finalisers may run anywhere, so they only append.
+first ends the exchanges that were dropped since the last one: their finalisers may run anywhere, so they only append.
 
 Input is processed in turns of a bounded size (`listen`, `FRAMES`), with a pause for the other tasks between two of
-them: a peer that sends without end gets the CPU time that is left over, and no deadline is late. Input that a turn
-leaves is for the next reader, or, on a loop that watches its sockets, for the next turn of the loop.
+them: a peer that sends without end gets the CPU time that other tasks leave, and no deadline is late. Input that a turn
+leaves unread is for the next reader, or, on a loop that watches its sockets, for the next turn of the loop.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ from .uploads import Uploads
 __all__ = ["FRAMES", "Dispatch", "again"]
 
 FRAMES: Final = 512
-"""Frames that are read in one turn, then the other tasks have theirs: about 3 ms. A full read of 512 KiB has 32 frames
-of 16 KiB, so a download takes no pause for this."""
+"""Frames that are read in one turn, about 3 ms, before the other tasks have their turn. A full read of 512 KiB has 32
+frames of 16 KiB, so a download is not slowed down by this."""
 
 
 class Dispatch:
     """The shared state of one connection.
 
     Attributes:
-        lock: held for every access to the rest.
+        lock: held for every access to the other attributes.
         settling: inboxes whose tasks wait for the peer's SETTINGS, or for its answer to PING.
-        dropped: inboxes of exchanges that were dropped; each step begins with them.
+        dropped: inboxes of exchanges that were dropped; each step ends them first.
         on_change: called, with no lock held, when `capacity` or `is_open` may have changed. Default None.
-        failure: why nothing more can be read or sent.
-        broken: why nothing more can be sent, though input may be left to read.
+        failure: the reason why nothing more can be read or sent.
+        broken: the reason why nothing more can be sent, though there may be input to read.
         away: the peer's GOAWAY, if it has sent one: last stream, code and debug data (RFC 9113, 6.8).
         spent: no stream ids are left.
         lost: the peer did not answer a PING in time.
         changed: `on_change` is to be called.
-        dirty: a step runs, or was interrupted.
+        dirty: whether a step runs, or was interrupted.
         totals: the counts of sent and received bytes.
     """
 
@@ -115,39 +115,40 @@ class Dispatch:
         self.closed = False
         self.changed = False
         self.dirty = False
-        self.turn = 0  # the engine's `frames_read` when other tasks had their turn last
-        self._behind = False  # the last turn of `listen` left something
+        self.turn = 0  # the engine's `frames_read` at the last turn of other tasks
+        self._behind = False  # the last turn of `listen` left input unread
         self._due = False  # the loop will call `_listen_on`
 
     @property
     def is_open(self) -> bool:
-        """It takes further exchanges."""
+        """Whether it accepts further exchanges."""
         return not (self.failure or self.broken or self.away or self.spent or self.lost or self.uploads.stalled)
 
     @property
     def is_left(self) -> bool:
-        """A turn has left something that is here and was not dealt with."""
+        """Whether a turn has left received input that was not processed."""
         return self._behind or self.engine.unread
 
     def is_inside(self) -> bool:
-        """This thread is in the middle of a step, which a signal handler, finaliser or weakref callback interrupted."""
+        """Whether this thread is in the middle of a step, which a signal handler, finaliser or weakref callback
+        interrupted."""
         return self.lock._is_owned()
 
     # Steps.
 
     def __enter__(self) -> None:
-        """Begin a step, inside the lock: its changes of the engine and the inboxes are made completely, or end the
+        """Begin a step, inside the lock: either all its changes of the engine and the inboxes are made, or they end the
         connection.
         """
-        # A step before this was interrupted: the engine's counts and the peer's state may differ by now.
+        # An earlier step was interrupted: the engine's counts and the peer's state may differ now.
         if self.dirty:
             self.fail(self._in_use())
-        self.dirty = True  # before the first change, and reset after the last: Ctrl-C between them leaves the mark
+        self.dirty = True  # before the first change, and reset after the last: Ctrl-C in between leaves the mark
         while self.dropped:
             self._drop(self.dropped.popleft())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is not None and not issubclass(kind, HTTPCoreError):  # Ctrl-C, or a fault of ours
+        if kind is not None and not issubclass(kind, HTTPCoreError):  # Ctrl-C, or an error in our code
             self.fail(self._in_use())
         self.dirty = False
 
@@ -157,19 +158,19 @@ class Dispatch:
         )
 
     def interrupted(self) -> None:
-        """Ctrl-C came while bytes were on their way: whether they were taken is unknown."""
+        """Handle Ctrl-C during a write: it is unknown whether the stream has accepted the bytes."""
         with self.lock:
-            # The writer is gone: its mark would keep all others from the stream, and `fail` from closing it.
+            # The writer has ended: its mark would keep all others from the stream, and `fail` from closing it.
             self.outbox.writing = None
             self.outbox.parting = False
             self.fail(self._in_use())
         self.tell()
 
     def tell(self) -> None:
-        """Call `on_change` and marks. Never under the lock: the callback takes the pool's lock, and the pool closes
-        connections, which takes ours, while it holds its own: the other order would deadlock."""
+        """Call `on_change` and marks. Never call this under the lock: the callback takes the pool's lock, and the pool
+        closes connections, which takes our lock, while it holds its own: the reverse order would deadlock."""
         if self.changed:
-            # First: a change that comes while the callback runs is called again.
+            # Reset first: after a change during the callback it is called again.
             self.changed = False
             if self.on_change is not None:
                 self.on_change()
@@ -177,24 +178,25 @@ class Dispatch:
             self.outbox.tell_marks()
 
     def stall(self) -> None:
-        """The peer stopped an upload for too long: new requests go to other connections, the rest runs on here."""
+        """Handle a peer that stopped an upload for too long: new requests use other connections, current ones
+        continue."""
         if self.is_open:
             self.uploads.stalled = self.changed = True
             self.tell()
 
-    # Output. Under the lock from here on, except `take_turn`.
+    # Output. From here on all is called under the lock, except `take_turn`.
 
     def send_now(self) -> None:
-        """Send the queued bytes as far as there is room, unless another task does; leave the rest to one that waits."""
+        """Send the queued bytes as far as there is room, unless another task writes; a waiting task sends the rest."""
         election, outbox = self.election, self.outbox
         if election.writer is None and not outbox.over:
             outbox.write_nowait()
             self.uploads.wake_next()  # there may be room for the next upload now
-        # Also where nothing could be written: a task that waits gets the role, and waits for room.
+        # This also applies if nothing could be written: a task that waits gets the role, and waits for room.
         election.pass_on(unsent=outbox.is_unsent())
 
     def credit(self, inbox: Inbox, size: int) -> None:
-        """The owner took so many bytes of content."""
+        """Credit the peer: the owner has read so many bytes of content."""
         # At once, not with the next write: a peer with a closed window waits for this, and no write may be due here.
         engine = self.engine
         engine.consumed(inbox, size)
@@ -207,28 +209,28 @@ class Dispatch:
         self.send_now()
 
     def _drop(self, inbox: Inbox) -> None:
-        if inbox.is_open:  # the peer gets a reset; its late frames are expected and credited (RFC 9113, 5.4.2)
+        if inbox.is_open:  # the peer is sent a reset; its late frames are expected and credited (RFC 9113, 5.4.2)
             self.engine.reset(inbox, Code.CANCEL)
             if self.liveness.needs_ping(self.now()):
                 self.engine.ping(b"httpcore")
-        if inbox.held:  # no reader will take it, but the connection's window is for all
+        if inbox.held:  # no reader will read these bytes, but all streams share the connection's window
             held, inbox.held = inbox.held, 0
             inbox.parts.clear()
             self.engine.consumed(inbox, held)
         inbox.fail(ReadError("this exchange was closed on this side", peer=self.stream.info().peer))
         for waiter in (inbox.receiver, inbox.sender):
-            # It reads or writes for all at this moment: it waits for the socket, and not for its event.
+            # The task reads or writes for all at this moment: it waits for the socket, and not for its event.
             if waiter is not None and (waiter is self.election.reader or waiter is self.election.writer):
                 self.stream.wake()
 
     def probe(self, now: float) -> None:
-        """Ask whether the peer is there, or give up, if it is time to."""
+        """If it is due, send the peer a PING, or take the peer to be dead."""
         liveness = self.liveness
         if not liveness.is_ping_due(now):
             return
         if liveness.is_unanswered:
             peer = self.stream.info().peer
-            # A PING was sent an interval ago and nothing has come since, neither its answer nor anything else.
+            # A PING was sent an interval ago and nothing was received since, neither its answer nor anything else.
             self.fail(ReadError(f"the server did not answer a PING for {liveness.interval:g} seconds", peer=peer))
         else:
             liveness.pinged = now
@@ -242,21 +244,21 @@ class Dispatch:
         if self.is_inside():
             return
         with self.lock, self:
-            if self.election.reader is None:  # else two would read, and the order of the bytes be lost
+            if self.election.reader is None:  # else two would read, and the order of the bytes would be lost
                 self.listen()
                 self.send_now()
-                if self.outbox.parting and not self.outbox.writing:  # there is no room, and no way to wait for it here
+                if self.outbox.parting and not self.outbox.writing:  # there is no room, and waiting is impossible here
                     self.outbox.part()
                 self.go_on_later()
         self.tell()
 
     def on_input(self) -> None:
-        """Input is here. Plain: a loop that watches its sockets calls this."""
+        """Handle input. This is plain: a loop that watches its sockets calls it."""
         if not self._due:
             self.take_turn()
 
     def _listen_on(self) -> None:
-        """The turn after one that has left something."""
+        """Make the turn after one that has left input unread."""
         self._due = False
         self.take_turn()
 
@@ -274,7 +276,7 @@ class Dispatch:
         last = engine.frames_read + FRAMES
         size = 0
         self._behind = False
-        for _ in range(FRAMES):  # however little comes each time
+        for _ in range(FRAMES):  # however little is received each time
             try:
                 data = None if engine.unread else self.stream.take()
             except NetworkError as error:
@@ -291,7 +293,8 @@ class Dispatch:
         self._behind = True
 
     def receive(self, data: bytes | None) -> None:
-        """Process received bytes, about `FRAMES` frames of them. None: those that the engine has left unread."""
+        """Process received bytes, about `FRAMES` frames of them. None: process those that the engine has left
+        unread."""
         if self.failure is not None:
             return
         if data is None:
@@ -305,10 +308,10 @@ class Dispatch:
         self.liveness.on_received(now)
         self.engine.receive(data, self, now, FRAMES)
 
-    # Called by the engine: see `streams.Listener`. Its streams are our inboxes.
+    # Methods that the engine calls: see `streams.Listener`. Its streams are our inboxes.
 
     def on_settings(self) -> None:
-        # The limit of streams may have changed: the pool asks for `capacity` again.
+        # The limit of streams may have changed: the pool reads `capacity` again.
         self.changed = True
         for inbox in self.settling:
             inbox.wake()
@@ -337,7 +340,7 @@ class Dispatch:
         stream.fail(error)
 
     def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
-        self.away = last, code, debug  # no error yet: it costs more than the frame, and the peer may send many
+        self.away = last, code, debug  # no error object yet: it costs more than the frame, and the peer may send many
         self.changed = True
         for stream in gone:
             assert isinstance(stream, Inbox)
@@ -349,12 +352,12 @@ class Dispatch:
         self.outbox.write_nowait()
         self.outbox.part_if_sent()
 
-    # How it ends.
+    # The end of the connection.
 
     def fail(self, error: HTTPCoreError, *, fault: bool = False) -> None:
-        """The end of input: it ends the connection, and every exchange without a complete response. If the peer
-        had sent GOAWAY, that is the reason, unless it has broken the rules since."""
-        if self.failure is None:  # the first reason is the cause, later ones follow from it
+        """Handle the end of input: it ends the connection, and every exchange without a complete response. If the peer
+        has sent GOAWAY, that is the reason, unless it has broken the rules since."""
+        if self.failure is None:  # the first error is the cause of later ones
             self.failure = error
             self.outbox.over = self.changed = True
         left = not fault and self.away is not None
@@ -370,18 +373,18 @@ class Dispatch:
         return GoAway(code, last, debug, peer=self.stream.info().peer)
 
     def break_off(self, error: HTTPCoreError, *, listens: bool) -> None:
-        """A write failed. The peer's earlier bytes are received, for us or for the reader."""
-        # A server may answer and close without reading on: its response is often here when a write fails.
+        """Handle a failed write. The peer's earlier bytes are still received, by this task or by the reader."""
+        # A server may answer and close without reading on: its response has often arrived when a write fails.
         self.broken = error
         self.outbox.over = self.changed = True
         if listens:
             self.listen()
-            if not self._behind:  # else it is read first, and then reading finds the end
+            if not self._behind:  # else the input is read first, and reading then finds the end
                 self.fail(error)
 
 
 def again(error: HTTPCoreError) -> HTTPCoreError:
-    """The same error for another exchange: each adds facts of its own."""
+    """A copy of the error for another exchange, since each adds its own facts."""
     same = copy(error)
     same.__cause__ = error
     return same

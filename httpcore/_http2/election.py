@@ -1,12 +1,13 @@
 """Reader and writer election on a shared connection: one task reads for all, one writes for all, the rest wait.
 
-There are two roles, and each task that waits may get either. A role that is released while others wait goes straight to
+There are two roles, and each task that waits may get either. A role that is released while others wait goes directly to
 one of them, in constant time, so no role is ever free while a task that could take it sleeps. It goes to the task that
-began to wait last: where responses come in the order of their requests that one waits longest, so roles change least.
+began to wait last: where responses arrive in the order of their requests, that one waits longest, so roles change
+least.
 
-All of this is plain, and is called under the connection's lock; only the event that `wait` returns is awaited. A task
-is woken first and elected then: after Ctrl-C between the two a task is awake without a role, and takes one if it is
-free. The other order could leave a role with a task that sleeps.
+All functions are plain, and are called under the connection's lock; only the event that `wait` returns is awaited. A
+task is woken first and elected after that: if Ctrl-C interrupts in between, a task is awake without a role, and takes
+one if it is free. The reverse order could assign a role to a task that sleeps.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["Election", "Waiter"]
 
 
 class Waiter:
-    """One wait of one task. It must `release` in the end, however the wait ended."""
+    """One wait of one task. It must `release` at its end, however the wait ended."""
 
     __slots__ = ("event",)
 
@@ -31,7 +32,7 @@ class Election:
     """The two roles of one connection.
 
     Attributes:
-        reader: the current reader, if there is one. It reads, or is about to.
+        reader: the current reader, if there is one. It reads, or will read soon.
         writer: the same for writing.
     """
 
@@ -44,13 +45,13 @@ class Election:
         self._waiting: OrderedDict[Waiter, None] = OrderedDict()
 
     def elect_reader(self, waiter: Waiter) -> bool:
-        """Make this the reader if there is none. Whether it is."""
+        """Make this the reader if there is none. Returns whether it is the reader."""
         if self.reader is None:
             self.reader = waiter
         return self.reader is waiter
 
     def elect_writer(self, waiter: Waiter) -> bool:
-        """Make this the writer if there is none. Whether it is."""
+        """Make this the writer if there is none. Returns whether it is the writer."""
         if self.writer is None:
             self.writer = waiter
         return self.writer is waiter
@@ -62,13 +63,14 @@ class Election:
         return event
 
     def wake(self, waiter: Waiter) -> None:
-        """There is news for this one. One that does not wait looks for news before it does, so it misses none."""
+        """Wake this one, since its state has changed. A task that does not wait yet checks its state first, so it
+        misses none."""
         if waiter in self._waiting:
             waiter.event.set()
             del self._waiting[waiter]
 
     def release(self, waiter: Waiter, *, unsent: bool) -> None:
-        """Release the roles of this one, in favour of one that waits. `unsent`: there is something to write."""
+        """Release the roles of this waiter, to one that still waits. `unsent`: whether there are bytes to write."""
         self._waiting.pop(waiter, None)
         if self.reader is waiter:
             self.reader = None
@@ -77,13 +79,13 @@ class Election:
         self.pass_on(unsent=unsent)
 
     def forget(self) -> None:
-        """In the child of a fork: the tasks that have the roles, or wait, do not exist, and their events may be locked
-        for ever."""
+        """Reset in the child of a fork: the tasks that have the roles, or wait, do not exist, and their events may be
+        locked for ever."""
         self.reader = self.writer = None
         self._waiting = OrderedDict()
 
     def pass_on(self, *, unsent: bool) -> None:
-        """Give a role that is free, if it is of use, to one that waits."""
+        """Assign a free role, if it is useful, to a task that waits."""
         waiting = self._waiting
         reads = self.reader is None
         writes = unsent and self.writer is None

@@ -1,10 +1,10 @@
 """The client's side of one HTTP/2 connection (RFC 9113): frames, streams and windows. No I/O, no clock.
 
 The rules for frames, their order and their amount are here; `h2_encoder` and `h2_decoder` compress
-header fields; `h2_fields` has the rules for fields. The `h2` library was tried first and left, since a client
-cannot keep its promises through its interface: it ends the whole connection for one malformed message, and for a
-GOAWAY, though the streams below its last id run on; answers RST_STREAM with RST_STREAM; counts all streams anew for
-each request; and three quarters of its time are spent neither on compression nor on frames. The tests have it as the
+header fields; `h2_fields` has the rules for fields. The `h2` library was tried first and abandoned, since a client
+cannot keep its guarantees through that interface: it ends the whole connection for one malformed message, and for a
+GOAWAY, though the streams below its last id continue; answers RST_STREAM with RST_STREAM; counts all streams anew for
+each request; and three quarters of its time are spent neither on compression nor on frames. The tests use it as the
 peer, and as the reference for accepted frames.
 
 An error concerns one stream where the RFC lets us choose and the connection stays in step: that stream is reset, its
@@ -91,9 +91,10 @@ class H2Engine(Sender):
 
     Attributes:
         name: library and version, e.g. "httpcore 2.0.0".
-        unread: `receive` stopped before a frame that it has. It goes on when it is called again, with b"" if need be.
-        frames_read: so far; the frames of header blocks count for more, see `frame_reader.BLOCK_SHARE`.
-        block_stream: the stream of a header block that is not complete; 0 if there is none.
+        unread: `receive` stopped before a frame that was already received. It continues when it is called again, with
+            b"" if need be.
+        frames_read: the count of frames so far; those of header blocks count for more, see `frame_reader.BLOCK_SHARE`.
+        block_stream: the stream whose header block is not complete; 0 if there is none.
     """
 
     name = LIBRARY
@@ -106,21 +107,21 @@ class H2Engine(Sender):
         self._decoder = FieldDecoder(rules.head_bytes)
         self._reader = FrameReader(READERS)
         self._block = Fragments()
-        self._more_bytes = 0  # of the frames of the header block that is read, beside it and the first frame header
+        self._more_bytes = 0  # in the frames of the current header block, without the block and its first frame header
 
-    # Inbound: bytes.
+    # Inbound bytes.
 
     def receive(self, data: bytes, listener: Listener, now: float | None = None, most: int = LAST_ID) -> None:
         """Feed received bytes. Never raises.
 
         Arguments:
             data: any bytes, cut anywhere.
-            listener: is called for events of the connection. For the frames of a stream the stream is called.
+            listener: receives the events of the connection. The frames of a stream are passed to the stream.
             now: seconds of any clock that does not go back. With it, a few frames a second that deliver nothing are
                 allowed for ever (see `flood_budget`); without, a quiet connection kept up by the peer's PING alone
                 ends after 32,768 of them.
-            most: how many frames to read, about; the rest is kept, see `unread`. A caller that shares a loop, or has a
-                deadline, asks for a few at a time.
+            most: about how many frames to read; the rest is kept, see `unread`. A caller that shares a loop, or has a
+                deadline, reads a few at a time.
         """
         self.unread = False
         if self.closed:
@@ -135,8 +136,8 @@ class H2Engine(Sender):
         self.frames_read = self._reader.count
 
     def joinable(self, stream: int, size: int, most: int) -> int:
-        """How many DATA frames of `size` bytes, `most` at most, may come on this stream as if they were one. Only as
-        far as all of it is allowed, so that the outcome does not depend on how the bytes were cut."""
+        """How many DATA frames of `size` bytes, `most` at most, may be handled on this stream as if they were one. Only
+        as far as all of it is allowed, so that the outcome does not depend on how the bytes were cut."""
         state = self._streams.get(stream)
         if state is None or not state.head_seen or state.ended:
             return 1
@@ -151,28 +152,28 @@ class H2Engine(Sender):
         self._charge(other_cost(len(payload)))
 
     def _charge(self, cost: int) -> None:
-        """A frame came that delivers nothing, or less than it costs."""
+        """Charge a received frame that delivers nothing, or less than it costs."""
         if not self._budget.spend(cost):
             raise too_much(_FLOOD, BUDGET)
 
     def _check_opened(self, kind: int, stream: int) -> None:
-        """The frame is for a stream that we have opened, now or before (5.1)."""
-        # Even ids are the server's, and it has none: push is off (8.4).
+        """Check that the frame is for a stream that we have opened, now or before (5.1)."""
+        # Even ids are for streams of the server, which may open none: push is off (8.4).
         if not stream & 1 or stream >= self._next:
             raise fault(
                 Code.PROTOCOL_ERROR, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which has not been opened"
             )
 
-    # Inbound: messages.
+    # Inbound messages.
 
     def _gone(self, kind: int, stream: int, credit: int = 0) -> None:
-        """A frame of a message came for a stream that is not open: late, or wrong (5.1). `credit` bytes of DATA count
-        against what the stream's window had left."""
+        """Handle a frame of a message for a stream that is not open: it is late, or wrong (5.1). `credit` bytes of DATA
+        count against what the stream's window had left."""
         self._check_opened(kind, stream)
         room = self._given_up.room_of(kind, stream)
         if not credit:
             return
-        # So old that its window is forgotten: its DATA is charged whole, since nothing else bounds it.
+        # The stream is so old that its window is forgotten: its DATA is charged in full, since nothing else bounds it.
         if room is None:
             self._charge(other_cost(credit))
             return
@@ -190,7 +191,7 @@ class H2Engine(Sender):
         self._malformed(state, code, RemoteProtocolError(f"{message} ({code.name})"), listener)
 
     def on_data(self, flags: int, stream: int, payload: bytes, listener: Listener, frames: int = 1) -> None:
-        """DATA; `frames` of them if they were joined."""
+        """Handle DATA; `frames` is the number of frames that were joined."""
         credit = len(payload)
         if flags & PADDED:
             payload = unpad(DATA, flags, payload)
@@ -202,13 +203,13 @@ class H2Engine(Sender):
             raise fault(Code.FLOW_CONTROL_ERROR, "the peer sent more DATA than the connection's window allows")
         state = self._streams.get(stream)
         if not credit and (state is None or state.ended):
-            # nginx 1.22 ends an empty file twice when many streams compete: it says nothing, and so it is harmless.
+            # nginx 1.22 ends an empty file twice when many streams compete: this is harmless.
             self._check_opened(DATA, stream)
             self._charge(FRAME)
             return
         if state is None:
             self._gone(DATA, stream, credit)
-            self._return_credit(None, credit)  # thrown away, but the connection's window is for all streams (6.9)
+            self._return_credit(None, credit)  # discarded, but all streams share the connection's window (6.9)
             return
         size = len(payload)
         state.bytes_received += credit + 9 * frames
@@ -218,13 +219,13 @@ class H2Engine(Sender):
             self._wrong(state, *state.data_refusal(), listener)
             self._return_credit(None, credit)
             return
-        # The last frame may be tiny: a body has one, and a request of ours has refilled the budget.
+        # The last frame may be tiny: there is one for each body, and our request has refilled the budget.
         if size < frames * TINY and not flags & END_STREAM:
             self._charge(data_cost(size, frames))
         state.left -= size
         if size:
             state.on_body(payload)
-        if credit > size:  # no reader sees the padding
+        if credit > size:  # padding is not passed to the reader
             self._return_credit(state, credit - size)
         if flags & END_STREAM:
             self._end(state, None, listener)
@@ -268,7 +269,7 @@ class H2Engine(Sender):
             self._on_block(self._block.ends, stream, bytes(self._block.data), listener)
 
     def _on_block(self, ends: int, stream: int, block: bytes, listener: Listener) -> None:
-        # Also for a stream that is gone: each block changes the table that all later ones refer to (4.3).
+        # Decoded even for a closed stream: each block changes the table that all later ones refer to (4.3).
         decoded = _decode(self._decoder, block, self._rules.head_bytes)
         fields = decoded.fields
         state = self._streams.get(stream)
@@ -324,8 +325,8 @@ class H2Engine(Sender):
     def _checked(
         self, fields: Fields, *, trailers: bool = False
     ) -> tuple[Fields, Fields, int | None, tuple[Leniency, ...]]:
-        """The fields, those of them that are marked, the value of Content-Length, and their deviations, where the rules
-        allow them."""
+        """The fields, the marked ones among them, the value of Content-Length, and the deviations, where the rules
+        allow these."""
         most = self._rules.field_count
         try:
             return fields, *check_fields(fields, trailers=trailers, most=most), ()
@@ -337,7 +338,7 @@ class H2Engine(Sender):
             except RemoteProtocolError:
                 raise error from None
 
-    # Inbound: frames outside of messages. Each reader takes flags, stream, payload, listener.
+    # Inbound frames outside of messages. Each reader has the arguments flags, stream, payload, listener.
 
     def _on_priority(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
         if not stream:
@@ -372,13 +373,13 @@ class H2Engine(Sender):
             self._set(setting, value)
         self._write_settings_answer()
         listener.on_settings()
-        # A window that was lowered lets no upload go on.
+        # After a lowered window no upload can continue.
         if self._initial > before:
             self._charge(raise_cost(sum([not state.sent_all for state in self._streams.values()])))
             listener.on_window()
 
     def _set(self, setting: int, value: int) -> None:
-        """One setting (6.5.2)."""
+        """Apply one setting (6.5.2)."""
         check_setting(setting, value)
         if setting == INITIAL_WINDOW_SIZE and value > self._initial:
             most = max([state.spare for state in self._streams.values()], default=0)
@@ -407,7 +408,7 @@ class H2Engine(Sender):
             raise fault(
                 Code.FRAME_SIZE_ERROR, f"the peer sent a GOAWAY frame of {len(payload)} bytes: expected 8 or more"
             )
-        self._charge(goaway_cost(len(payload), len(self._streams)))  # each open stream is looked at
+        self._charge(goaway_cost(len(payload), len(self._streams)))  # each open stream is checked
         last, code = two_uint32.unpack_from(payload)
         # The first bit is reserved, and a later GOAWAY may only lower the number (6.8).
         gone = self._took_goaway(last & LAST_ID)

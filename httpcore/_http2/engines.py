@@ -18,7 +18,7 @@ MakeEngine = Callable[[ReadRules], H2Engine]
 """Makes the engine of one connection."""
 
 Report = Callable[[str, str], None]
-"""Called with a library, and its difference from our reading."""
+"""Called with the name of a library, and the difference between its reading and ours."""
 
 NATIVE: Final[MakeEngine] = H2Engine
 

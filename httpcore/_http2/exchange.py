@@ -1,7 +1,7 @@
 """One request and its response, on one stream of an HTTP/2 connection.
 
-It has the same methods as an exchange over HTTP/1.1, and follows the same rules for early answers. The difference: it
-ends alone. The connection goes on after any error of one exchange, unless the connection itself has failed.
+It has the same methods as an exchange over HTTP/1.1, and follows the same rules for early answers. The difference is
+that it ends alone. The connection goes on after any error of one exchange, unless the connection itself has failed.
 """
 
 from __future__ import annotations
@@ -54,20 +54,20 @@ class HTTP2Exchange:
         self.deadline = deadline
         self._connection = connection
         self._on_interim = on_interim
-        self._interims_seen = 0  # of the interim heads
+        self._interims_seen = 0  # how many interim heads were reported
         self._sent = False
-        # Of the response's body and of the request's. A tunnel has none.
+        # The paces of the response's body and of the request's. A tunnel has none.
         self._paces: tuple[Pace, Pace] | None = None
         if deadline.config.min_rate is not None and request.method != b"CONNECT":
             self._paces = Pace(deadline, ReadTooSlow), Pace(deadline, WriteTooSlow)
-        # Last but for its marks: `__del__` after a Ctrl-C before this finds nothing to drop.
+        # Set last, except the marks: if Ctrl-C interrupts before this, `__del__` finds nothing to drop.
         self._inbox = inbox = connection.inbox()
         if duplex:
             inbox.two_way = True
         elif request.method == b"CONNECT":
             inbox.two_way = inbox.awaits_tunnel = True
 
-    # For the owner.
+    # Methods for the owner.
 
     @property
     def stream(self) -> Stream:
@@ -81,7 +81,7 @@ class HTTP2Exchange:
 
     @property
     def started(self) -> bool:
-        """Something of the response has come."""
+        """Whether a part of the response has been received."""
         return self._inbox.started
 
     @property
@@ -91,7 +91,7 @@ class HTTP2Exchange:
 
     @property
     def crowded(self) -> bool:
-        """If it was refused: there were too many, so the same connection may take it later."""
+        """Whether it was refused because there were too many exchanges: the same connection may accept it later."""
         return self._inbox.crowded
 
     @property
@@ -104,17 +104,17 @@ class HTTP2Exchange:
 
     @property
     def received(self) -> int:
-        """Bytes of the response's body that came so far."""
+        """Bytes of the response's body that were received so far."""
         return self._inbox.received
 
     @property
     def bytes_sent(self) -> int:
-        """Of the frames of its stream that were queued: see `streams.Stream`."""
+        """Bytes of the queued frames of its stream: see `streams.Stream`."""
         return self._inbox.bytes_sent
 
     @property
     def bytes_received(self) -> int:
-        """Of the frames of its stream that came."""
+        """Bytes of the received frames of its stream."""
         return self._inbox.bytes_received
 
     @property
@@ -140,27 +140,28 @@ class HTTP2Exchange:
 
     @property
     def interim(self) -> Sequence[Head]:
-        """The 1xx heads that came so far."""
+        """The 1xx heads that were received so far."""
         return self._inbox.interim
 
     @property
     def trailers(self) -> Headers:
-        """Of the response, once its end has come."""
+        """The trailers of the response, once it has ended."""
         return self._inbox.trailers
 
     @property
     def ended(self) -> bool:
-        """The response is complete; parts of its body may still wait in `next`."""
+        """Whether the response is complete; `next` may still return parts of its body."""
         return self._inbox.ended
 
     @property
     def clean(self) -> bool:
-        """The connection may carry other exchanges, whatever became of this one."""
+        """Whether the connection may carry other exchanges, however this one has ended."""
         return self._connection.is_open
 
     @property
     def switched(self) -> bool:
-        """Whether a two-way stream follows the head: a 2xx to CONNECT (RFC 9113, 8.5), or on request."""
+        """Whether a two-way stream follows the head: after a 2xx to CONNECT (RFC 9113, 8.5), or if the caller requested
+        one."""
         return self._inbox.two_way
 
     @property
@@ -180,8 +181,8 @@ class HTTP2Exchange:
             self._mark(self.deadline.tracer)
         while True:
             self._tell_interims()
-            # The head before the error: a response that was complete before a reset is the response (RFC 9113, section
-            # 8.1).
+            # The head is tested before the error: a response that was complete before a reset is valid (RFC 9113,
+            # section 8.1).
             if inbox.head is not None:
                 return inbox.head
             if inbox.error is not None:
@@ -193,24 +194,24 @@ class HTTP2Exchange:
         return await self.recv(PIECE)
 
     def buffered_body(self) -> bytes | None:
-        """The rest of the body if it has all arrived, else None."""
+        """The rest of the body if all of it has been received, else None."""
         return self._connection.take_all(self._inbox) if self._inbox.ended else None
 
     def drain(self) -> None:
-        """The rest is not wanted."""
+        """Discard the rest of the body."""
         self._connection.drop(self._inbox)
 
     def give_up(self) -> bool:
-        """End it here, whatever its state. Tells whether the connection may carry others all the same."""
+        """End the exchange in any state. Returns whether the connection may still carry others."""
         return self._connection.drop(self._inbox)
 
     def raw(self, release: Callable[[], None]) -> HTTP2RawStream:
-        """The two-way stream behind a response that `switched`."""
+        """The two-way stream after a response that `switched`."""
         return HTTP2RawStream(self, release)
 
     def __del__(self) -> None:
-        # A finaliser runs in any thread, in the middle of anything: it takes no lock; to append to a deque is atomic.
-        inbox = getattr(self, "_inbox", None)  # None where Ctrl-C came in `__init__`
+        # A finaliser runs in any thread and at any point: it takes no lock, and appends to a deque, which is atomic.
+        inbox = getattr(self, "_inbox", None)  # None where Ctrl-C interrupted `__init__`
         if inbox is not None and (inbox.held or inbox.is_open):
             self._connection.dropped.append(inbox)
 
@@ -227,7 +228,7 @@ class HTTP2Exchange:
             and request.trailers is None
             and connection.open(inbox, fields, data or b"", end=not open_end, key=key)
         ):
-            return  # all of it is queued: it leaves at once, or in the write of the first task that waits
+            return  # all of it is queued: it is written at once, or by the first task that waits
         # First, so that a body of the wrong kind is refused before any byte was sent.
         reader = request.body.start(connection.backend.run_blocking)
         at_end = True
@@ -241,12 +242,13 @@ class HTTP2Exchange:
             connection.drop(inbox)  # before the user's own clean-up: a request cut short must not look complete
             raise
         finally:
-            if at_end:  # pieces that were not read are left to the caller of a duplex request
+            if at_end:  # the caller of a duplex request keeps the unread pieces
                 reader.close()
                 await reader.aclose()
 
     def _mark(self, tracer: Progress) -> None:
-        """All of the request is queued; or its beginning, where more may follow; or an early answer has ended it."""
+        """Mark the request as queued: all of it, or its beginning where more may follow, or the part before an early
+        answer."""
         inbox = self._inbox
         if inbox.two_way:
             self._connection.mark(partial(_tell, inbox, tracer.head_sent))
@@ -254,7 +256,8 @@ class HTTP2Exchange:
             self._connection.mark(partial(_tell_sent, inbox, tracer))
 
     async def _upload(self, reader: BodyReader) -> bool:
-        """Send the pieces of `reader`. False where the request goes on and the response has begun before its end."""
+        """Send the pieces of `reader`. False if the request continues, and the response has begun before the end of
+        `reader`."""
         request, inbox = self.request, self._inbox
         if request.expects_continue and not await self._wait_for_continue():
             return True
@@ -284,7 +287,7 @@ class HTTP2Exchange:
         return True
 
     async def _is_answered(self) -> bool:
-        """Whether the head of the response, or an error, is there. It reads received bytes, and does not wait."""
+        """Whether the head of the response, or an error, was received. This reads received bytes, and does not wait."""
         return await self._connection.attend(self._inbox, self._inbox.has_head, self.deadline.within(0.0))
 
     async def finish(self, trailers: Headers) -> None:
@@ -295,7 +298,7 @@ class HTTP2Exchange:
         await self._connection.push(self._inbox, self.deadline)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
-        """Send all of `data`. False when no more of it is wanted."""
+        """Send all of `data`. False when the peer needs no more of it."""
         connection, inbox = self._connection, self._inbox
         # As bytes: a memoryview of another format counts elements.
         view = memoryview(data).cast("B")
@@ -314,7 +317,7 @@ class HTTP2Exchange:
         return True
 
     async def _send_in_pace(self, count: int, pace: Pace) -> None:
-        """See that the body goes on, held to `min_rate`: so many bytes more of it are queued."""
+        """Make the body keep to `min_rate`, after `count` more bytes of it were queued."""
         connection, inbox, deadline = self._connection, self._inbox, self.deadline
         if count:
             pace.count(count)
@@ -334,14 +337,14 @@ class HTTP2Exchange:
             )
 
     async def _wait_for_continue(self) -> bool:
-        """Wait, within bounds, for 100 (Continue). False when the final response, or an error, came instead."""
+        """Wait, within bounds, for 100 (Continue). False when the final response, or an error, was received instead."""
         inbox = self._inbox
         await self._connection.attend(inbox, inbox.may_send_body, self.deadline.within(CONTINUE_TIMEOUT))
         self._tell_interims()
         return not inbox.has_head()
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
-        """As `RawStream.send`."""
+        """Like `RawStream.send`."""
         if await self._put(data):
             return
         inbox = self._inbox
@@ -353,7 +356,7 @@ class HTTP2Exchange:
     # Receiving.
 
     async def recv(self, max_bytes: int) -> bytes:
-        """As `RawStream.recv`."""
+        """Like `RawStream.recv`."""
         inbox = self._inbox
         while (data := self._connection.take(inbox, max_bytes)) is None:
             if self._paces is None:
@@ -368,7 +371,7 @@ class HTTP2Exchange:
         deadline = self.deadline
         limit = deadline.config.read_timeout
         timeout = limit if most is None else most
-        # Asked only where there is a total timeout: nearly no request pays for it.
+        # Tested only if there is a total timeout, so that most requests do not pay for it.
         if deadline.ends is not None:
             timeout = deadline.within(timeout)
         if not await self._connection.attend(self._inbox, ready, timeout):
@@ -389,7 +392,7 @@ class HTTP2Exchange:
 
 
 def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
-    """The queued bytes have left; for an exchange that has failed meanwhile nothing is recorded."""
+    """Record that the queued bytes were sent, unless the exchange has failed in the meantime."""
     if inbox.error is None:
         left()
 
@@ -412,7 +415,7 @@ class HTTP2RawStream(RawStream):
         self._sending = False
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:
-        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        # Neither Ctrl-C nor another thread can interrupt between the test and the mark: no call lies between them.
         if self._receiving:
             raise busy("receiving from", self._exchange.stream)
         try:

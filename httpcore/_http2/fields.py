@@ -1,11 +1,11 @@
 """Header fields of HTTP/2 (RFC 9113, section 8): the fields of a request, and the rules for those of a response. Pure.
 
-Outbound: names are lower-cased, the request line becomes pseudo-header fields, and fields of one connection are left
-out. It is left out rather than refused because the same request goes over HTTP/1.1 where the server offers no
-more, and because a gateway passes on its client's fields; 8.2.2 requires just this of it.
+Outbound: names are lower-cased, the request line becomes pseudo-header fields, and connection-specific fields are left
+out. They are left out rather than refused because the same request is sent over HTTP/1.1 if the server offers no
+more, and because a gateway passes on its client's fields; 8.2.2 requires a gateway to leave them out.
 
-Inbound: every rule of 8.2 and 8.3 whose breach makes a message malformed is held, and the grammar of values is that of
-HTTP/1.1 here, so that a head means the same over either protocol. White space around a value is refused, as 8.2.1
+Inbound: every rule of 8.2 and 8.3 whose breach makes a message malformed is enforced, and the grammar of values is that
+of HTTP/1.1, so that a head means the same over either protocol. White space around a value is refused, as 8.2.1
 requires; unless the pool is strict the engine then tries again with the result of `trimmed`, and marks the head.
 """
 
@@ -45,7 +45,7 @@ __all__ = [
 _CONNECTION_FIELDS: Final = frozenset(
     (b"connection", b"http2-settings", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
 )
-_PLAIN_BYTES: Final = 512  # of a head that is remembered
+_PLAIN_BYTES: Final = 512  # the largest head that is remembered
 _plain: Final[Bounded[bytes, Headers]] = Bounded()
 _HOST: Final = frozenset((b"Host", b"host"))
 _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)", re.DOTALL)
@@ -54,9 +54,9 @@ _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)", re.DO
 def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     """The whole field section of a request, pseudo-header fields first.
 
-    `:authority` is the value of `Host`, as in HTTP/1.1; of a target in absolute-form it is the target's own (RFC 9112,
-    3.2.2). CONNECT has `:method` and `:authority` alone, but with a `protocol` (extended CONNECT, RFC 8441) it is sent
-    like any other request, to the URL's path.
+    `:authority` is the value of `Host`, as in HTTP/1.1; for a target in absolute-form it is the authority of the target
+    (RFC 9112, 3.2.2). CONNECT has only `:method` and `:authority`, but with a `protocol` (extended CONNECT, RFC 8441)
+    it is sent like any other request, to the URL's path.
 
     Arguments:
         request: as for HTTP/1.1.
@@ -75,7 +75,7 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     path = request.target
     if protocol is not None:
         path = request.url.target
-        if host == request.target:  # the fields of a CONNECT without fields of the caller
+        if host == request.target:  # the fields of a CONNECT to which the caller added none
             host = b""
     authority = host or request.url.host_header
     # HTTP/2 has no absolute-form: its parts go into `:scheme`, `:authority` and `:path` (RFC 9113, section 8.3.1).
@@ -90,11 +90,11 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
 
 
 def known_fields(request: Request) -> tuple[Headers, bytes]:
-    """The field section of a request, and a key that stands for it: where that is not empty, the fields are remembered,
-    and their block may be.
+    """The field section of a request, and a key that identifies it: if the key is not empty, the fields are remembered,
+    and their block may be too.
 
-    Only what `Request.of` remembers too: a method and a URL without user name, no field of the caller's, so no
-    credentials.
+    This applies only to requests that `Request.of` remembers too: a method and a URL without user name, no fields of
+    the caller, so no credentials.
     """
     key = request.head
     url = request.url
@@ -117,12 +117,12 @@ def _regular_fields(headers: Headers) -> tuple[bytes, Headers]:
     """The value of Host, and the fields after the pseudo-header fields."""
     names, values = zip(*headers, strict=True)
     lowers = [*map(_sent.__getitem__, names)]
-    if names[0] in _HOST and lowers.count(b"") == 1:  # so it is as a rule
+    if names[0] in _HOST and lowers.count(b"") == 1:  # this is the usual case
         return values[0], list(zip(lowers[1:], values[1:], strict=True))
     fields = [(lower, value) for lower, value in zip(lowers, values, strict=True) if lower]
     hosts = [value for name, value in headers if name.lower() == b"host"]
-    # After the lower-casing, and before TE: the fields that `Connection` lists are left out even where they would be
-    # allowed.
+    # Done after the lower-casing, and before TE: the fields that `Connection` lists are left out even where they would
+    # be allowed.
     if nominated := _nominated(headers):
         fields = [pair for pair in fields if pair[0] not in nominated]
     if _takes_trailers(headers):
@@ -131,12 +131,12 @@ def _regular_fields(headers: Headers) -> tuple[bytes, Headers]:
 
 
 def trailer_fields(trailers: Headers) -> Headers:
-    """Trailers, as `Request.final_trailers` gives them, for HTTP/2: names lower-cased."""
+    """Trailers, as returned by `Request.final_trailers`, for HTTP/2: names are lower-cased."""
     return [(name.lower(), value) for name, value in trailers]
 
 
 def _sent_name(name: bytes) -> bytes:
-    """The name in lower case; `b""` of a field that is left out, or that needs a look."""
+    """The name in lower case; `b""` for a field that is left out, or that must be examined."""
     lower = name.lower()
     return b"" if lower in _CONNECTION_FIELDS or lower == b"host" else lower
 
@@ -145,7 +145,7 @@ _sent: Final = Remembered(_sent_name)
 
 
 def _nominated(headers: Headers) -> frozenset[bytes]:
-    """The fields that `Connection` lists are for this connection only (RFC 9110, 7.6.1)."""
+    """The fields that `Connection` lists: they are for this connection only (RFC 9110, 7.6.1)."""
     return frozenset(
         option.strip(b" \t").lower()
         for name, value in headers
@@ -169,10 +169,10 @@ _STATUS = re.compile(rb"[1-9][0-9]{2}")
 
 
 def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
-    """The status, from the one pseudo-header field that a response has, and has first (8.3.2).
+    """The status, from the only pseudo-header field of a response, which must be its first field (8.3.2).
 
     Raises:
-        RemoteProtocolError: it is not there, not a status, or 101, which HTTP/2 has not (8.6).
+        RemoteProtocolError: it is missing, not a status, or 101, which HTTP/2 does not have (8.6).
     """
     if not fields or fields[0][0] != b":status":
         first = f"begins with {show(fields[0][0])}" if fields else "is empty"
@@ -189,22 +189,22 @@ def trimmed(fields: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes],
 
 
 def read_fields(fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False) -> tuple[Headers, int | None]:
-    """As `check_fields`, but returns the fields as a new list, and the value of Content-Length if it is there."""
+    """Like `check_fields`, but returns the fields as a new list, and the value of Content-Length if it is present."""
     return [*fields], check_fields(fields, trailers=trailers)[1]
 
 
 def check_fields(
     fields: Sequence[tuple[bytes, bytes]], *, trailers: bool = False, most: int = FIELD_COUNT
 ) -> tuple[Fields, int | None]:
-    """Check the fields after `:status`, or those of a trailer section: names and values as whole columns.
+    """Check the fields after `:status`, or those of a trailer section: all names and all values are checked at once.
 
     Returns:
-        those that are in `head.MARKED`, and the value of Content-Length if it is there.
+        the fields that are in `head.MARKED`, and the value of Content-Length if it is present.
 
     Raises:
         RemoteProtocolError: a name or value breaks the grammar, is a pseudo-header field, or belongs to the
             connection; or there are two Content-Length, or one in trailers.
-        LimitExceeded: there are more than `most`.
+        LimitExceeded: there are more than `most` fields.
     """
     if len(fields) > most:
         where = "trailer section" if trailers else "head"
@@ -229,7 +229,7 @@ def check_fields(
 
 
 def _surely_right(lines: bytes, count: int) -> bool:
-    """No control character, and no white space at an end. It may return False for valid values."""
+    """Whether there is no control character, and no white space at an end. It may return False for valid values."""
     return (
         forbidden_bytes(lines) == b"\n" * count
         and b" \n" not in lines
@@ -249,7 +249,7 @@ def _check_values(fields: Sequence[tuple[bytes, bytes]]) -> None:
 
 
 def _received_name(name: bytes) -> bool:
-    """Check a name; whether it is one of those that affect the framing."""
+    """Check a name. Returns whether it is one of those that affect the framing."""
     if name[:1] == b":":
         raise RemoteProtocolError(f"the peer sent {show(name)}: expected :status, once, before all others")
     if not is_token(name) or name != name.lower():

@@ -2,22 +2,22 @@
 
 Every frame is charged for the CPU time and the memory that it takes. A unit is about a microsecond of CPU time: the
 figures below are microseconds per item of `H2Engine.receive`, best of five runs, CPython 3.11, on the machine that the
-benchmarks run on; the connection around it adds as much again at most. The charge is rounded up where items differ.
+benchmarks run on; the connection around it at most doubles this. The charge is rounded up where items differ.
 
 These are free, since something else bounds them: the final head and the trailers of a stream that we opened, and the
 frame that ends it (one of each per request); DATA that fills the windows we granted in frames that are not tiny.
 
-What refills the budget, and what a hostile peer gains by it:
+What refills the budget, and how a hostile peer could use this:
 
-- content that the caller took. A peer that delivers content may spend in proportion, which it could anyway.
+- content that the caller read. A peer that delivers content may spend in proportion, as it could anyway.
 - a request of ours: 128 units, about what our own side of the request costs.
 - bytes of a request that we sent: a sixty-fourth of a unit each, and a little for each piece.
-- time: 16 units a second. This is what keep-alives on a quiet connection need: four PING frames a second, for ever, are
+- time: 16 units a second. Keep-alives on a quiet connection need this: four PING frames a second, for ever, are
   no flood. A peer that uses this up takes 0.002 % of one CPU, or 1.4 seconds in a day.
 
-It never holds more than `BUDGET` units, so neither a pause nor a large download buys a longer flood. So frames that
-deliver nothing end the connection after about 0.2 seconds of CPU time; the promise, which leaves room for slower
-machines, is one second and 4 MiB. The cost of a frame does not depend on how the bytes were cut.
+The budget never holds more than `BUDGET` units, so neither a pause nor a large download allows a longer flood. Thus
+frames that deliver nothing end the connection after about 0.2 seconds of CPU time; the documented limit, which leaves
+room for slower machines, is one second and 4 MiB. The cost of a frame does not depend on how the bytes were cut.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ BUDGET: Final = 1 << 17
 # The costs of frames.
 
 FRAME: Final = 2
-"""Any frame, its payload apart. Measured: unknown 0.6, PRIORITY 0.8, acknowledgement 0.8, RST_STREAM 0.9,
-CONTINUATION 0.9, answer to PING 1.1, empty DATA 1.4, DATA of a byte 0.6 (alike) to 1.7."""
+"""Any frame, without its payload. Measured: unknown 0.6, PRIORITY 0.8, acknowledgement 0.8, RST_STREAM 0.9,
+CONTINUATION 0.9, answer to PING 1.1, empty DATA 1.4, DATA of one byte 0.6 (equal frames) to 1.7."""
 
 ANSWERED: Final = 4
 """A frame that makes us send one: PING 1.4, SETTINGS 2.0, and the cost of writing the reply."""
 
 TINY: Final = 16
-"""Bytes of content from which on a DATA frame of an open stream is free."""
+"""A DATA frame of an open stream with at least this many bytes of content is free."""
 
 # The refills of the budget.
 
 _REQUEST: Final = 128
-_TAKEN: Final = 16  # each time that the caller takes content
-_TAKEN_BYTE: Final = 2  # a body in frames of one byte pays for its frames
+_TAKEN: Final = 16  # each time that the caller reads content
+_TAKEN_BYTE: Final = 2  # enough to pay for a body in frames of one byte
 _SENT_MOST: Final = 64  # for a piece of a request's body, one per byte up to this: see `window_cost`
 _SENT_BYTES: Final = 64  # and one for so many bytes
 _SECOND: Final = 16
@@ -82,69 +82,69 @@ _WAITING: Final = 4
 
 
 def data_cost(size: int, frames: int) -> int:
-    """DATA for an open stream: `frames` of them with `size` bytes of content together, each with the same.
+    """DATA for an open stream: `frames` frames with `size` bytes of content in total, each with the same size.
 
-    Free from 16 bytes a frame on: messages of gRPC are that small, and a slow reader may leave a window full of them. A
-    window in frames of 16 bytes takes 0.15 seconds, once per request; in frames of one byte it took 1.9.
+    This is free from 16 bytes a frame: messages of gRPC are that small, and a slow reader may leave a window full of
+    them. A window in frames of 16 bytes takes 0.15 seconds, once per request; in frames of one byte it took 1.9.
     """
     cost = FRAME - FRAME * size // (frames * TINY)
     return cost * frames if cost > 0 else 0
 
 
 def abandoned_data_cost(size: int, frames: int) -> int:
-    """DATA within the window of a stream that we reset (measured: 2.3). It was on its way, so it is free from 256 bytes
-    a frame on: a window of 1 MiB then takes 0.01 seconds."""
+    """DATA within the window of a stream that we reset (measured: 2.3). It was under way at the reset, so it is free
+    from 256 bytes a frame: a window of 1 MiB then takes 0.01 seconds."""
     cost = FRAME - size // (frames * _SMALL_ABANDONED)
     return cost * frames if cost > 0 else 0
 
 
 def padding_cost(size: int) -> int:
-    """Padding takes room in the windows and delivers nothing: more than about 16 times the content is a flood."""
+    """Padding uses the windows and delivers nothing: more than about 16 times the content is a flood."""
     return size // _PADDING
 
 
 def other_cost(size: int) -> int:
-    """A frame whose payload is thrown away."""
+    """A frame whose payload is discarded."""
     return FRAME + size // _BYTES
 
 
 def block_cost(size: int, fields: int) -> int:
     """A header block of `size` bytes with `fields` fields.
 
-    Measured: an indexed field 0.15 to 0.6; a literal that was not seen before 1.6, with a long index 3.7; a byte of a
-    Huffman code 0.1.
+    Measured: an indexed field 0.15 to 0.6; a literal that was not seen before 1.6, or 3.7 with a long index; a byte of
+    a Huffman code 0.1.
     """
     return FRAME + fields * _FIELD + size // _BLOCK_BYTES
 
 
 def interim_cost(size: int, fields: int, *, first: bool) -> int:
     """The block of an interim head, which stays in memory until its exchange ends: a field takes about 150 bytes. The
-    first of a stream is free up to an ordinary size, since thousands of streams may each have one."""
+    first one of a stream is free up to an ordinary size, since thousands of streams may each have one."""
     cost = _KEPT * (block_cost(size, fields) + FRAME)
     return max(0, cost - _HINTS) if first else cost
 
 
 def settings_cost(settings: int, windows: int, streams: int) -> int:
-    """SETTINGS with so many settings (0.2 to 0.6 each), `windows` of which set the initial window of so many streams:
-    each may look at all of them (0.035 a stream)."""
+    """SETTINGS with `settings` settings (0.2 to 0.6 each), `windows` of which set the initial window of so many
+    streams: each may look at all of them (0.035 a stream)."""
     return ANSWERED + settings + windows * (1 + streams // _STREAMS)
 
 
 def raise_cost(sending: int) -> int:
     """SETTINGS that raise the initial window of so many streams that still send: each may wake a task, see
-    `window_cost`. Three times is fine for any number of streams."""
+    `window_cost`. A peer may do so three times with any number of streams."""
     return min(sending * _WOKEN, BUDGET // 4)
 
 
 def goaway_cost(size: int, streams: int) -> int:
-    """GOAWAY: all streams are looked at (0.015 a stream in the engine)."""
+    """GOAWAY: all streams are checked (0.015 a stream in the engine)."""
     return other_cost(size) + streams // _STREAMS
 
 
 def window_cost(waiting: int) -> int:
-    """WINDOW_UPDATE (1.4 to 1.7). If it opens a window that had nothing left, it may wake a task, which sends a few
-    bytes (50 to 100): a peer that opens its window byte by byte pays for that. `waiting` is how many streams may have
-    waited for it, among which one is looked for (0.3 each); 0 if the window was open."""
+    """WINDOW_UPDATE (1.4 to 1.7). If it opens an exhausted window, it may wake a task, which sends a few
+    bytes (50 to 100): a peer that opens its window byte by byte pays for that. `waiting` is the number of streams that
+    may have waited for it, which are searched for one (0.3 each); 0 if the window was open."""
     return FRAME + _WOKEN + waiting // _WAITING if waiting else FRAME
 
 
@@ -168,22 +168,23 @@ class FloodBudget:
         return self.left >= 0
 
     def earn_request(self) -> None:
-        """We opened a stream."""
+        """Refill the budget for a stream that we opened."""
         left = self.left + _REQUEST
         self.left = left if left < BUDGET else BUDGET
 
     def earn_taken(self, size: int) -> None:
-        """The caller took so many bytes of content."""
+        """Refill the budget for so many bytes of content that the caller read."""
         left = self.left + _TAKEN + size * _TAKEN_BYTE
         self.left = left if left < BUDGET else BUDGET
 
     def earn_sent(self, size: int) -> None:
-        """We sent so many bytes of a request's body, in one piece: the peer may answer with WINDOW_UPDATE frames."""
+        """Refill the budget for so many bytes of a request's body, sent in one piece: the peer may answer with
+        WINDOW_UPDATE frames."""
         left = self.left + min(size, _SENT_MOST) + size // _SENT_BYTES
         self.left = left if left < BUDGET else BUDGET
 
     def earn_time(self, now: float) -> None:
-        """It is `now`, in seconds of any clock that does not go back."""
+        """Refill the budget for the time until `now`, in seconds of any clock that does not go back."""
         passed = int(min(now - self.due + 1, BUDGET))
         self.left = min(self.left + passed * _SECOND, BUDGET)
         self.due = now + 1

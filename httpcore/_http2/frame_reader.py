@@ -13,19 +13,19 @@ from .streams import Listener
 __all__ = ["Fragments", "FrameHandler", "FrameReader"]
 
 CONTINUATION_COUNT: Final = 64
-"""CONTINUATION frames of one header block; more where the limit for a head is so high that they must be larger."""
+"""The most CONTINUATION frames of one header block; more are allowed where a high limit for a head needs them."""
 
 BLOCK_SHARE: Final = 6
-"""A frame counts for one, and one more for each 2**6 bytes of its payload, where that is no DATA: about as much work as
+"""A frame other than DATA counts for one, and one more for each 2**6 bytes of its payload: about as much work as
 a short frame. """
 
 
 class Fragments:
-    """A header block that comes in several frames (4.3).
+    """A header block that is received in several frames (4.3).
 
     Attributes:
         data: its received part.
-        ends: the END_STREAM of its HEADERS.
+        ends: whether its HEADERS frame has END_STREAM.
     """
 
     __slots__ = ("_count", "_limit", "data", "ends")
@@ -51,15 +51,15 @@ class FrameHandler(Protocol):
     """The methods of an engine that the reader of frames calls.
 
     Attributes:
-        settings_seen: the first frame has come.
-        block_stream: the stream of a header block that is not complete; 0 if there is none.
+        settings_seen: whether the first frame has been received.
+        block_stream: the stream whose header block is not complete; 0 if there is none.
     """
 
     settings_seen: bool
     block_stream: int
 
     def on_data(self, flags: int, stream: int, payload: bytes, listener: Listener, frames: int = 1) -> None:
-        """DATA; `frames` of them if they were joined."""
+        """Handle DATA; `frames` is the number of frames that were joined."""
         ...
 
     def joinable(self, stream: int, size: int, most: int) -> int:
@@ -67,7 +67,7 @@ class FrameHandler(Protocol):
         ...
 
     def on_unknown(self, payload: bytes) -> None:
-        """A frame of a kind that has no handler."""
+        """Handle a frame of a kind that has no handler."""
         ...
 
 
@@ -75,10 +75,11 @@ class FrameReader:
     """The inbound bytes of one connection.
 
     Arguments:
-        handlers: by the kind of frame; each takes the handler, flags, stream, payload and the listener.
+        handlers: functions by the kind of frame; each is called with the handler, flags, stream, payload and the
+            listener.
 
     Attributes:
-        count: frames that were read; those with header blocks count for more, see `BLOCK_SHARE`.
+        count: the count of frames that were read; those with header blocks count for more, see `BLOCK_SHARE`.
     """
 
     __slots__ = ("_handlers", "_held", "_need", "count")
@@ -87,17 +88,17 @@ class FrameReader:
         self.count = 0
         self._handlers = handlers
         self._held = bytearray()  # the beginning of a frame
-        self._need = 9  # bytes that must be there before there is anything to do
+        self._need = 9  # bytes that are needed before anything can be read
 
     def read(self, handler: FrameHandler, data: bytes, listener: Listener, most: int) -> bool:
-        """Read the frames that are complete, about `most` of them. True when others are left, which are complete too.
+        """Read the frames that are complete, about `most` of them. True when other complete frames are left.
 
         Raises:
-            Fault: it ends the connection.
+            Fault: an error that ends the connection.
         """
         held = self._held
         if held:
-            # A large frame that comes in many small reads is copied once, when it is whole: linear time.
+            # A large frame that arrives in many small reads is copied once, when it is complete: linear time.
             if len(held) + len(data) < self._need:
                 held += data
                 return False
@@ -109,7 +110,7 @@ class FrameReader:
         return len(data) - at >= self._need
 
     def _read_frames(self, handler: FrameHandler, data: bytes, listener: Listener, most: int) -> int:
-        """Returns where the first unread frame begins."""
+        """Read frames; returns where the first unread frame begins."""
         at = 0
         size = len(data)
         left = most
@@ -120,7 +121,7 @@ class FrameReader:
             end = at + 9 + (high << 8 | low)
             if not handler.settings_seen:  # the peer's preface is a SETTINGS frame (3.4)
                 check_first(data[at : at + 9], kind, flags)
-            if end - at - 9 > MAX_FRAME:  # before it is here, or a peer could have us hold 16 MiB (4.2)
+            if end - at - 9 > MAX_FRAME:  # checked before it is complete, or a peer could make us hold 16 MiB (4.2)
                 raise fault(
                     Code.FRAME_SIZE_ERROR,
                     f"the peer sent a frame of {end - at - 9:,} bytes: expected at most {MAX_FRAME:,}",
@@ -129,14 +130,15 @@ class FrameReader:
                 self._need = end - at
                 break
             stream &= LAST_ID  # the first bit is reserved (4.1)
-            # Nothing may come between the frames of a header block (4.3), which change the decoder's table in order.
+            # No other frame is allowed between the frames of a header block (4.3), which change the decoder's table in
+            # order.
             if handler.block_stream and (kind != CONTINUATION or stream != handler.block_stream):
                 raise fault(Code.PROTOCOL_ERROR, "the peer sent another frame within a header block")
             payload = data[at + 9 : end]
             left -= 1
             if kind == DATA:
                 frames = 1
-                # Joined, frames that are alike pass the engine once. Never one with flags: END_STREAM or padding.
+                # Equal frames are joined and handled once. Frames with flags (END_STREAM or padding) are never joined.
                 if not flags and payload and data.startswith(data[at : at + 9], end):
                     payload, frames = self._join_data(data, at, end, handler.joinable(stream, len(payload), left + 1))
                     end = at + 9 * frames + len(payload)
@@ -154,8 +156,8 @@ class FrameReader:
         return at
 
     def _join_data(self, data: bytes, at: int, end: int, count: int) -> tuple[bytes, int]:
-        """The content of one DATA frame and of those with the same header behind it, as if they were one, and how many
-        they are, `count` at most: much of a long body comes in frames that are alike."""
+        """The joined content of one DATA frame and of the following ones with the same header, and how many frames
+        that is, `count` at most: much of a long body arrives in equal frames."""
         header = data[at : at + 9]
         step = end - at
         parts = [data[at + 9 : end]]

@@ -36,7 +36,7 @@ class FrameWriter:
         self.pending += size + 9
 
     def send_block(self, stream: int, block: bytes, limit: int, *, end: bool) -> None:
-        """A header block (4.3), in frames of at most `limit` bytes."""
+        """Queue a header block (4.3), in frames of at most `limit` bytes."""
         kind, flags = HEADERS, END_STREAM if end else 0
         # Nothing may be written between these frames (4.3): the whole block is queued in one call.
         while len(block) > limit:
@@ -46,15 +46,15 @@ class FrameWriter:
         self.send(kind, flags | END_HEADERS, stream, block)
 
     def answer(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        """Send the replies to the peer's frames."""
+        """Queue a reply to a frame of the peer."""
         self.send(kind, flags, stream, payload)
         self.count_answer(len(payload) + 9)
 
     def count_answer(self, size: int) -> None:
-        """How many of the waiting bytes are replies to the peer.
+        """Count `size` more waiting bytes as replies to the peer.
 
         Raises:
-            Fault: more than `ANSWER_BYTES` of them wait.
+            Fault: more than `ANSWER_BYTES` bytes of replies wait.
         """
         self._answers += size
         if self._answers > ANSWER_BYTES:
@@ -63,7 +63,7 @@ class FrameWriter:
             )
 
     def take(self) -> bytes:
-        """All that waits."""
+        """Remove and return all waiting bytes."""
         outbox = self._outbox
         if not outbox:
             return b""

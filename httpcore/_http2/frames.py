@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 MAX_FRAME: Final = 16384
-"""The largest frame that we take, RFC 9113's default. Larger ones were not faster."""
+"""The largest frame that we accept, the default of RFC 9113. Larger ones were not faster."""
 
 LAST_ID: Final = 2**31 - 1
 LARGEST_WINDOW: Final = 2**31 - 1
@@ -95,7 +95,7 @@ two_uint32 = Struct(">LL")
 
 
 class Fault(Exception):
-    """Ends the connection. It never leaves the engine."""
+    """An error that ends the connection. It is never raised outside of the engine."""
 
     def __init__(self, code: Code, error: HTTPCoreError) -> None:
         super().__init__(code, error)
@@ -113,7 +113,7 @@ def too_much(message: str, limit: int) -> Fault:
 
 
 def unpad(kind: int, flags: int, payload: bytes) -> bytes:
-    """Without padding (6.1)."""
+    """The payload without padding (6.1)."""
     if not flags & PADDED:
         return payload
     if not payload:
@@ -143,7 +143,7 @@ def check_whole(kind: int, stream: int) -> None:
 
 
 def check_first(header: bytes, kind: int, flags: int) -> None:
-    """The peer's preface: a SETTINGS frame that is not an acknowledgement (3.4)."""
+    """Check the peer's preface: a SETTINGS frame that is not an acknowledgement (3.4)."""
     if kind == SETTINGS and not flags & ACK:
         return
     seen = "HTTP/1.1" if header.startswith(b"HTTP/1") else f"something else, which begins with {show(header)}"
@@ -160,7 +160,7 @@ def read_settings(payload: bytes) -> list[tuple[int, int]]:
 
 
 def check_setting(setting: int, value: int) -> None:
-    """The value is one that the setting can have (6.5.2)."""
+    """Check that the setting may have this value (6.5.2)."""
     if setting == INITIAL_WINDOW_SIZE and value > LARGEST_WINDOW:
         raise fault(Code.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value:,} makes a window too large")
     if setting == MAX_FRAME_SIZE and not MAX_FRAME <= value < 1 << 24:

@@ -1,13 +1,13 @@
 """The reference engine of HTTP/2: h2 writes what we send, and keeps the windows and the states of the streams.
 
 The native engine checks received frames, since h2 by itself ends the whole connection for one malformed response or
-for a GOAWAY, though the streams below its last id run on. Each change that has passed is shown to h2 as the shortest
-frame that means it; h2's replies are discarded, since the replies are ours:
+for a GOAWAY, though the streams below its last id continue. Each accepted change is passed to h2 as the shortest
+frame with the same meaning; h2's replies are discarded, since we write our own:
 
 - A response is shown as its status and its end. h2 sees neither fields nor DATA: it would credit the peer for content
-  that no reader has taken, and its pace is a sixth of ours.
+  that no reader has taken, and its speed is a sixth of ours.
 - SETTINGS, WINDOW_UPDATE and RST_STREAM are shown whole, so that h2 sends no more than the peer accepts.
-- GOAWAY is not shown: h2 would take it for the end.
+- GOAWAY is not shown: h2 would end the connection.
 
 So h2 writes the preface, SETTINGS, heads, DATA, trailers and resets. WINDOW_UPDATE, PING, GOAWAY and acknowledgements
 are written here.
@@ -49,7 +49,8 @@ __all__ = ["NAME", "ReferenceEngine"]
 
 NAME: Final = f"h2 {h2.__version__}"
 
-# Our rules check fields both ways. h2's normalisation stays on, which keeps credentials out of the compression's table.
+# Our rules check fields in both directions. h2's normalisation stays on, which keeps credentials out of the
+# compression's table.
 _CONFIG: Final = H2Configuration(
     client_side=True,
     header_encoding=False,
@@ -67,14 +68,14 @@ _KNOWN_SETTINGS: Final = frozenset(SettingCodes)
 
 
 class ReferenceEngine(H2Engine):
-    """`H2Engine`, whose frames h2 writes."""
+    """`H2Engine` with frames that h2 writes."""
 
     name = NAME
 
     def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
         super().__init__(rules)
         self._h2 = H2Connection(_CONFIG)
-        self._headed: set[int] = set()  # open streams whose head h2 has been shown
+        self._headed: set[int] = set()  # open streams whose head was passed to h2
         self._taken: dict[int, int] = {}  # settings of the peer's frame
 
     def window(self, stream: Stream) -> int:
@@ -116,7 +117,7 @@ class ReferenceEngine(H2Engine):
         self._h2.clear_outbound_data_buffer()
 
     def _show_head(self, stream: int, status: int) -> None:
-        # `:status` without a place in the compression's table (RFC 7541, 6.2.2).
+        # `:status` that is not added to the compression's table (RFC 7541, 6.2.2).
         self._show(HEADERS, END_HEADERS, stream, b"\x08\x03%d" % status)
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, listener: Listener) -> None:
@@ -127,7 +128,7 @@ class ReferenceEngine(H2Engine):
                 self._headed.add(state.number)
 
     def _took_end(self, stream: Stream) -> None:
-        if stream.number not in self._headed:  # they came in one frame
+        if stream.number not in self._headed:  # head and end were received in one frame
             self._show_head(stream.number, 200)
         self._show(DATA, END_STREAM, stream.number, b"")
         super()._took_end(stream)
@@ -139,7 +140,7 @@ class ReferenceEngine(H2Engine):
     def _took_setting(self, setting: int, value: int) -> None:
         super()._took_setting(setting, value)
         if setting == HEADER_TABLE_SIZE and value > self._taken.get(setting, value):
-            self._show_settings()  # the least size counts too (RFC 7541, 4.2)
+            self._show_settings()  # the smallest size matters too (RFC 7541, 4.2)
         if setting in _KNOWN_SETTINGS:
             self._taken[setting] = value
 
@@ -147,7 +148,7 @@ class ReferenceEngine(H2Engine):
         taken, self._taken = self._taken, {}
         if taken:
             self._charge(SHOWN)
-            # Counting makes h2 forget the streams that are closed, whose windows it would move with the others.
+            # Counting makes h2 forget closed streams, whose windows it would otherwise change with the others.
             _ = self._h2.open_outbound_streams
             self._show(SETTINGS, 0, 0, b"".join([setting_pair.pack(*pair) for pair in taken.items()]))
 

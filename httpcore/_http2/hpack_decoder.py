@@ -1,6 +1,6 @@
 """Decompresses the header fields of responses (HPACK, RFC 7541). Pure.
 
-Repeated blocks and literals are not read anew: see `hpack_memory`. Entries that a block adds are kept apart
+Repeated blocks and literals are not decoded again: see `hpack_memory`. Entries that a block adds are kept apart
 (`_pending`) until a block refers to the table or resizes it. Then they are added, in order, so the table is the same.
 """
 
@@ -34,9 +34,9 @@ TABLE_BYTES: Final = 4096
 """The size of the peer's table here, the default: a larger one was never offered (SETTINGS_HEADER_TABLE_SIZE)."""
 
 RESIZES: Final = 2
-"""Updates of the table's size in one block (4.2)."""
+"""The most updates of the table's size in one block (4.2)."""
 
-_OCTETS: Final = 5  # of an integer, behind its first: more than any length or index here needs
+_OCTETS: Final = 5  # the most of an integer, after its first: more than any length or index here needs
 _SECRET: Final = frozenset((b"set-cookie", b"cookie", b"authorization", b"proxy-authorization"))  # never remembered
 
 
@@ -48,7 +48,7 @@ _STATIC: Final = [_entry(*pair) for pair in STATIC_PAIRS]
 
 
 def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
-    """A number that did not fit beside the bits before it, where it is `first`; and where it ends (5.1)."""
+    """A number that did not fit into its prefix, whose value is `first`; and where it ends (5.1)."""
     number = first
     for shift in range(0, _OCTETS * 7, 7):
         octet = block[at]
@@ -77,7 +77,7 @@ class FieldDecoder:
     """The receiver's end of one connection's compression: every header block goes through it, in order.
 
     Arguments:
-        most: bytes that the fields of a block may count, with 32 for each.
+        most: the limit for the size of the fields of a block, in bytes, with 32 for each field.
     """
 
     __slots__ = ("_entries", "_limit", "_most", "_pending", "_size")
@@ -86,17 +86,17 @@ class FieldDecoder:
         self._most = most
         self._entries: deque[Entry] = deque()  # latest first
         self._size = 0
-        self._limit = TABLE_BYTES  # which the peer may lower
-        # Not in the table yet, oldest first. Each counts 32 bytes or more, so the latest 128 fill the largest table:
-        # all entries before them have been evicted.
+        self._limit = TABLE_BYTES  # the peer may lower it
+        # Entries that are not in the table yet, oldest first. Each counts 32 bytes or more, so the latest 128 fill the
+        # largest table: all entries before them have been evicted.
         self._pending: deque[Entry] = deque(maxlen=TABLE_BYTES // ENTRY_BYTES)
 
     def decode(self, block: bytes) -> FieldBlock:
         """The fields of one header block. After an error the content of the table is unknown.
 
         Raises:
-            RemoteProtocolError: it cannot be decompressed.
-            LimitExceeded: there is more in it than `most`; no more of it was decompressed.
+            RemoteProtocolError: the block cannot be decompressed.
+            LimitExceeded: the fields exceed `most`; the rest was not decompressed.
         """
         known = blocks.get(block)
         if known is not None and known.size <= self._most:
@@ -111,7 +111,7 @@ class FieldDecoder:
 
     def _decode(self, block: bytes) -> FieldBlock:
         at = 0
-        is_shared = True  # it means the same on every connection, and may be remembered
+        is_shared = True  # the block means the same on every connection, and may be remembered
         if block and block[0] & 0xE0 == RESIZED:
             at = self._resize_at_start(block, 0)
             is_shared = False
@@ -124,12 +124,12 @@ class FieldDecoder:
         return found
 
     def _read(self, block: bytes, at: int, fields: list[Pair], added: list[Entry]) -> tuple[int, bool]:
-        """The fields from `at` on go to `fields`, and the entries that they add to the table to `added`. Returns
+        """Append the fields from `at` on to `fields`, and the entries that they add to the table to `added`. Returns
         their size, and whether they mean the same on every connection."""
         pending = self._pending
         room, end = self._most, len(block)
         are_shared = True
-        # A run of known fields, which may be learned: where it begins on the wire, in `fields` and in `added`.
+        # A run of known fields, which may be remembered: where it begins in the block, in `fields` and in `added`.
         run_at, run_field, run_added = at, 0, 0
         while at < end:
             if at == run_at and (run := runs.get(block[at : at + RUN_KEY])) is not None:
@@ -151,13 +151,13 @@ class FieldDecoder:
                 if INDEXED < first <= INDEXED + STATIC_COUNT:
                     entry = _STATIC[first - INDEXED - 1]
             elif first & ADDED or first < RESIZED:
-                # As it came before, if that was simple: neither the index nor a length has octets of its own.
+                # A literal that was seen before, if it is simple: index and lengths have no further octets.
                 if not first & (0x3F if first & ADDED else 0x0F):
                     stop += 1 + (block[stop] & 0x7F)
                 if stop < end:
                     stop += 1 + (block[stop] & 0x7F)
                 entry = literals.get(block[at:stop])
-            if entry is None or entry[0][0] == b"date":  # a run with the date in it would live for a second
+            if entry is None or entry[0][0] == b"date":  # a run with the date would be useful for one second only
                 if len(fields) - run_field > 1:
                     learn_run(block[run_at:at], fields[run_field:], added[run_added:])
                 if entry is None:
@@ -183,8 +183,8 @@ class FieldDecoder:
         return LimitExceeded(message, limit=self._most)
 
     def _reference(self, block: bytes, at: int) -> tuple[Entry, int, bool]:
-        """A field of the connection's own table (6.1): the field, where its index ends, and that it means something
-        else on every connection. Or a prefix that begins no field."""
+        """A field of the connection's own table (6.1): the field, where its index ends, and that its meaning differs
+        between connections. The prefix may also be one that begins no field."""
         first = block[at]
         if first < INDEXED:
             raise ValueError("the table is resized after the first field")
@@ -199,26 +199,26 @@ class FieldDecoder:
         """An entry of either table (2.3.3)."""
         if index <= STATIC_COUNT:
             return _STATIC[index - 1]
-        # The index counts entries added since, which are only noted so far.
+        # The index also counts entries in `_pending`, which are not in the table yet.
         self._settle()
         if index - STATIC_COUNT > len(self._entries):
             raise ValueError(f"there is no index {index}: the tables have {STATIC_COUNT + len(self._entries)}")
         return self._entries[index - STATIC_COUNT - 1]
 
     def _literal(self, block: bytes, start: int) -> tuple[Entry, int, bool]:
-        """A field with a value of its own, and perhaps a name (6.2); where it ends; and whether it may be remembered:
-        it means the same on every connection, and is no secret."""
+        """A field with a literal value, and perhaps a literal name (6.2); where it ends; and whether it may be
+        remembered: it means the same on every connection, and is no secret."""
         first = block[start]
         most = 0x3F if first & ADDED else 0x0F
         index, at = first & most, start + 1
         if index == most:
             index, at = _integer(block, at, index)
-        # Twice the same, in place of two calls: most new fields of a server are read here.
+        # The same code is repeated instead of two calls: most new fields of a server are read here.
         if index:
             name = _STATIC[index - 1][0][0] if index <= STATIC_COUNT else self._find(index)[0][0]
         elif (size := block[at] & 0x7F) < 0x7F:
             stop = at + 1 + size
-            # One that is cut short is found below: there is no octet behind it, which is an IndexError.
+            # A string that is cut short is detected below: no octet follows it, which raises IndexError.
             name = block[at + 1 : stop]
             if block[at] & 0x80:
                 name = names[name]
@@ -248,7 +248,7 @@ class FieldDecoder:
         self._pending.clear()
 
     def _add(self, entry: Entry) -> None:
-        """It drives out the oldest; one that is larger than the table, all (4.4)."""
+        """Add an entry, and evict the oldest; one that is larger than the table evicts all (4.4)."""
         entries, size = self._entries, self._size + entry[1]
         while size > self._limit and entries:
             size -= entries.pop()[1]
@@ -259,8 +259,8 @@ class FieldDecoder:
         self._size = size
 
     def _resize_at_start(self, block: bytes, at: int) -> int:
-        """A block begins with one or two updates of the table's size: the least since the last block, and the last
-        (4.2). More would be work for nothing."""
+        """Read the one or two updates of the table's size at the start of a block: the least since the last block, and
+        the last (4.2). More are refused."""
         for _ in range(RESIZES):
             at = self._resize(block, at)
             if at == len(block) or block[at] & 0xE0 != RESIZED:
@@ -268,7 +268,7 @@ class FieldDecoder:
         raise ValueError(f"the table is resized more than {RESIZES} times in one block")
 
     def _resize(self, block: bytes, at: int) -> int:
-        """The table takes fewer bytes from now on, or more again (6.3)."""
+        """Read an update that lowers or raises the size of the table (6.3)."""
         self._settle()
         limit = block[at] & 0x1F
         at += 1

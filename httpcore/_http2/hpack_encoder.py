@@ -1,6 +1,6 @@
 """Compresses the header fields of requests (HPACK, RFC 7541). Pure.
 
-hpack's own encoder searches its table from end to end for each field, and puts every path into it, which drives out
+hpack's own encoder searches its table from end to end for each field, and adds every path to it, which evicts
 entries that would be used again. Here the table is a dictionary, and fields that hardly repeat never enter it. Values
 are not Huffman-coded: it would save a fifth of the bytes, and cost most of the time of a request here.
 """
@@ -17,16 +17,16 @@ from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, PLAIN, RESIZED, STA
 __all__ = ["TABLE_BYTES", "FieldEncoder"]
 
 TABLE_BYTES: Final = 4096
-"""Of the dynamic table at most, however much the peer offers."""
+"""The largest size of the dynamic table, even if the peer offers more."""
 
-# Fields that no table may keep, in an intermediary either (7.1.3).
+# Fields that no table may keep, not even in an intermediary (7.1.3).
 _SECRET: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
-# Hardly ever the same twice.
+# Fields whose value is hardly ever repeated.
 _FLEETING: Final = frozenset((b":path", b"content-length", b"if-modified-since", b"if-none-match", b"range"))
 
 
 def _integer(first: int, bits: int, value: int) -> bytes:
-    """A number behind the bits in `first` (5.1)."""
+    """Encode a number after the bits in `first` (5.1)."""
     most = (1 << bits) - 1
     if value < most:
         return bytes((first | value,))
@@ -40,8 +40,8 @@ def _integer(first: int, bits: int, value: int) -> bytes:
 
 
 TIRED: Final = 16
-"""Values of one name that enter the table of a connection. The next ones are spelled out: a name with so many values
-(an id, a counter) will have another one next time, and each would drive out a field that is used again."""
+"""The most values of one name that enter the table of a connection. Later ones are sent as literals: a name with so
+many values (an id, a counter) will have another one next time, and each would evict a field that is used again."""
 
 NAME_COUNT: Final = 256  # names whose values are counted, of one connection
 PLAIN_COUNT: Final = 128  # blocks that are remembered, of one connection
@@ -53,7 +53,7 @@ _NAMES: Final = {name: index for index, (name, _) in reversed(list(enumerate(STA
 
 
 def _starts(name: bytes) -> tuple[bytes, bytes]:
-    """How a literal of that name begins: one that is added to the table, `b""` if none is; and one that is not."""
+    """How a literal of that name begins: if it is added to the table (`b""` if it never is); and if it is not."""
     index = _NAMES.get(name, 0)
     spelled = b"" if index else _integer(0, 7, len(name)) + name
     if name in _SECRET:
@@ -88,17 +88,17 @@ class FieldEncoder:
         self._added = 0
         self._size = 0
         self._limit = TABLE_BYTES
-        self._lowest = TABLE_BYTES  # since the last update to the peer
+        self._lowest = TABLE_BYTES  # the smallest size since the last update to the peer
         self._resized = False
-        self._values: dict[bytes, int] = {}  # how many of each name were added
-        # References to the table of the moment when `_codes_at` fields had been added: indexes, and whole blocks.
+        self._values: dict[bytes, int] = {}  # how many values of each name were added
+        # References to the table as it was when `_codes_at` fields had been added: indexes, and whole blocks.
         self._codes: dict[tuple[bytes, bytes], bytes] = {}
         self._plain: dict[bytes, bytes] = {}
         self._codes_at = 0
 
     def resize(self, limit: int) -> None:
-        """The peer's table takes that many bytes (SETTINGS_HEADER_TABLE_SIZE)."""
-        # A larger table would be searched and kept for fields that do not repeat; the peer needs no update before the
+        """Set the size of the peer's table in bytes (SETTINGS_HEADER_TABLE_SIZE)."""
+        # A larger table would mostly keep fields that do not repeat; the peer needs no update before the
         # next block, which begins with the new size.
         limit = min(limit, TABLE_BYTES)
         if limit == self._limit:
@@ -110,13 +110,13 @@ class FieldEncoder:
         self._shrink(limit)
 
     def encode(self, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """One header block."""
+        """Encode one header block."""
         if self._codes_at != self._added:
             self._forget_codes()
         codes: list[bytes | None] = [*map(self._codes.get, fields)]
         if None in codes:
             for at, pair in enumerate(fields):
-                # Fields added meanwhile have moved the indexes of those before them.
+                # Fields that were added in the meantime have changed the indexes of earlier ones.
                 if codes[at] is None or self._codes_at != self._added:
                     codes[at] = self._code(pair)
         if self._resized:
@@ -124,11 +124,11 @@ class FieldEncoder:
         return b"".join(cast("list[bytes]", codes))
 
     def encode_plain(self, key: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """As `encode`, for fields without credentials, which `key` stands for: the block is remembered. It is valid
+        """Like `encode`, for fields without credentials that `key` identifies: the block is remembered. It is valid
         only while the table is unchanged: not after a resize, nor when a field has been added; so a block that itself
         adds something is not remembered."""
         if self._resized:
-            return self.encode(fields)  # which begins with the size
+            return self.encode(fields)  # whose result begins with the size
         if self._codes_at != self._added:
             self._forget_codes()
         block = self._plain.get(key)
@@ -141,13 +141,13 @@ class FieldEncoder:
         return block
 
     def _forget_codes(self) -> None:
-        """The table is another one: all that refers to it has another index."""
+        """Forget all codes: the table has changed, and with it the indexes."""
         self._plain.clear()
         self._codes.clear()
         self._codes_at = self._added
 
     def _code(self, pair: tuple[bytes, bytes]) -> bytes:
-        """One field. Its code is remembered if it is an index, until the table changes."""
+        """Encode one field. Its code is remembered if it is an index, until the table changes."""
         code = _PAIRS.get(pair)
         if code is None:
             place = self._table.get(pair)
@@ -163,7 +163,7 @@ class FieldEncoder:
         start, plain = _known_starts[name]
         length = len(value)
         size = len(name) + length + ENTRY_BYTES
-        # A field may take a quarter of the table at most, or it would drive out those that are used again.
+        # A field may take a quarter of the table at most, or it would evict those that are used again.
         if start and size * 4 <= self._limit and self._values.get(name, 0) < TIRED:
             self._add(pair, size)
         else:
@@ -174,7 +174,7 @@ class FieldEncoder:
         if len(self._values) >= NAME_COUNT:
             self._values.clear()
         self._values[pair[0]] = self._values.get(pair[0], 0) + 1
-        # RFC 7541, section 4.4: room is made before the new field is in, and the peer's decoder does the same.
+        # RFC 7541, section 4.4: entries are evicted before the new field is added, as in the peer's decoder.
         self._shrink(self._limit - size)
         self._table[pair] = self._added
         self._entries.append(pair)
@@ -188,7 +188,7 @@ class FieldEncoder:
             self._size -= len(pair[0]) + len(pair[1]) + ENTRY_BYTES
 
     def _sizes(self) -> bytes:
-        """The smallest size since the last block, then the one that holds (4.2)."""
+        """The smallest size since the last block, then the current one (4.2)."""
         sizes = (self._lowest, self._limit) if self._lowest < self._limit else (self._limit,)
         self._lowest = self._limit
         self._resized = False

@@ -1,14 +1,14 @@
 """The fields of header blocks that were seen, remembered for all connections together (HPACK, RFC 7541). Pure.
 
-Most servers add their fields to the table and never refer to them: the same date, the same content type, spelled out
-and Huffman-coded in each response. So literals are remembered in their encoded form: they mean the same everywhere,
-unless their name is in a table of one connection, and such are not remembered, nor are fields that may enter no table
-(7.1.3), nor a cookie. Whole blocks of such literals are remembered, too: a block that a server repeats until its clock
-moves is then one look-up. Where one field of a block is new each time, those before it and behind it still come in the
-same order: such a run of known fields is remembered too, by its first bytes, and taken with one comparison. The bounds
-are for peers that never repeat a field.
+Most servers add their fields to the table and never refer to them: the same date and the same content type are sent as
+literals with Huffman coding in each response. So literals are remembered in their encoded form: they mean the same
+everywhere, unless their name is in a table of one connection: these are not remembered, nor are fields that may enter
+no table (7.1.3), nor cookies. Whole blocks of such literals are remembered, too: a block that a server repeats until
+its clock advances is then one look-up. Where one field of a block is new each time, those before and after it still
+have the same order: such a run of known fields is remembered too, by its first bytes, and found with one comparison.
+The bounds are for peers that never repeat a field.
 
-Threads share all of it without a lock: an entry is made whole before it is put in, and never changed in a way that
+Threads share all of it without a lock: an entry is complete before it is added, and never changed in a way that
 matters (a count of misses may lose one).
 """
 
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 LONGEST_LITERAL: Final = 128
-"""Bytes of a literal, on the wire, above which it is not remembered."""
+"""A literal with more encoded bytes than this is not remembered."""
 
 LONGEST_BLOCK: Final = 512
 """The same for a block, and for a run."""
@@ -48,7 +48,7 @@ RUN_KEY: Final = 6
 _LITERALS: Final = 1024
 _BLOCKS: Final = 256
 _RUNS: Final = 256
-_MISSES: Final = 4  # after so many a run gives way to another that begins alike
+_MISSES: Final = 4  # after so many a run is replaced by another one with the same first bytes
 
 Pair = tuple[bytes, bytes]
 Entry = tuple[Pair, int]
@@ -61,8 +61,8 @@ class FieldBlock:
     Attributes:
         fields: name and value of each.
         size: of all fields, with 32 bytes for each (RFC 9113, 6.5.2).
-        added: the entries that the block adds to the table. head: the engine's reading of it as the head of a response,
-            so that it is checked once, and the value of Content-Length; None before.
+        added: the entries that the block adds to the table. head: the result of reading it as the head of a response,
+            so that it is checked once, and the value of Content-Length; None before that.
     """
 
     __slots__ = ("added", "fields", "head", "size")
@@ -88,19 +88,19 @@ class Run:
 
 
 literals: Final[dict[bytes, Entry]] = {}
-"""As they came."""
+"""Literals, by their encoded form."""
 
 names: Final = Remembered(unhuffman)
-"""Huffman-coded ones."""
+"""Names, by their Huffman-coded form."""
 
 runs: Final[dict[bytes, Run]] = {}
 
 blocks: Final[dict[bytes, FieldBlock]] = {}
-"""Those that refer to nothing that belongs to one connection."""
+"""Blocks that do not refer to the table of a connection, by their encoded form."""
 
 
 def keep_literal(wire: bytes, entry: Entry) -> None:
-    # All at once: finding the oldest would make each look-up slower.
+    # All entries are dropped at once: to find the oldest would make each look-up slower.
     if len(literals) >= _LITERALS:
         literals.clear()
     literals[wire] = entry
@@ -113,7 +113,7 @@ def keep_block(wire: bytes, found: FieldBlock) -> None:
 
 
 def learn_run(wire: bytes, fields: list[Pair], added: list[Entry]) -> None:
-    """Known fields came in this order; perhaps they will again."""
+    """Remember the order of these known fields, since it may be repeated."""
     if not RUN_KEY <= len(wire) <= LONGEST_BLOCK:
         return
     known = runs.get(wire[:RUN_KEY])

@@ -7,7 +7,7 @@ from typing import Any, Final
 __all__ = ["ADDED", "ENTRY_BYTES", "INDEXED", "NEVER", "PLAIN", "RESIZED", "STATIC_COUNT", "STATIC_PAIRS", "unhuffman"]
 
 ENTRY_BYTES: Final = 32
-"""Bytes that a field counts in a table, or in a list, beyond its name and value (4.1)."""
+"""Bytes that are added to the size of a field's name and value in a table or a list (4.1)."""
 
 INDEXED: Final = 0x80  # how a field begins (6.1, 6.2), and the size of the table (6.3)
 ADDED: Final = 0x40
@@ -15,7 +15,7 @@ RESIZED: Final = 0x20
 NEVER: Final = 0x10
 PLAIN: Final = 0x00
 
-# Appendix A: names in the order of their index, from 1; those with a value have it behind a space.
+# Appendix A: names in the order of their index, from 1; a value, if there is one, follows after a space.
 _STATIC: Final = """:authority|:method GET|:method POST|:path /|:path /index.html|:scheme http|:scheme https|:status 200
 :status 204|:status 206|:status 304|:status 400|:status 404|:status 500|accept-charset|accept-encoding gzip, deflate
 accept-language|accept-ranges|accept|access-control-allow-origin|age|allow|authorization|cache-control
@@ -26,8 +26,8 @@ strict-transport-security|transfer-encoding|user-agent|vary|via|www-authenticate
 STATIC_PAIRS: Final = [entry.partition(b" ")[::2] for entry in _STATIC.replace("\n", "|").encode().split(b"|")]
 STATIC_COUNT: Final = len(STATIC_PAIRS)
 
-# Appendix B. The code is canonical: among equally long ones the codes of the octets go up by one, and the shorter come
-# first. So their lengths define them: a digit of base 36 each, and the last one is EOS.
+# Appendix B. The code is canonical: among equally long ones the codes of the octets increase by one, and the shorter
+# ones are first. Thus their lengths define them: one digit of base 36 each; the last one is EOS.
 _LENGTHS: Final = """dnsssssssoussussssssssusssssssss6aacd68baa8b8666555666666678f6ca
 d67777777777777777777777878djde6f56565666577666567655677777fbeds
 kmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmolmnnllmlnmnnkmmmnmmn
@@ -36,7 +36,7 @@ u"""
 
 
 def _codes() -> dict[int, bytes]:
-    """The symbol of each code. A code is a number that begins with a 1 which is not part of it."""
+    """The symbol of each code. A code is stored as a number with an additional leading 1."""
     lengths = [int(digit, 36) for digit in _LENGTHS.replace("\n", "")]
     known: dict[int, bytes] = {}
     code, length = 1, 0
@@ -54,12 +54,12 @@ _PADDINGS: Final = frozenset((1 << bits) - 1 for bits in range(1, 9))
 
 
 _Step = tuple[list[bytes], list["_Step"], int]
-"""A code that is open where an octet ends: by the next octet, its meaning, and the following step; and the
+"""A code that is unfinished at the end of an octet: for each next octet its meaning and the following step; and the
 code itself.
 
 The meaning of octets is learned as they are received, since most never are; until then there is None in the second
 list. There are 256 steps, and with all that they can learn they take 2.6 MiB, for all connections together: a peer that
-sends every octet at every place costs no more. (Tuples of meaning and step for each octet are a sixth faster, and take
+sends every octet at every step costs no more. (Tuples of meaning and step for each octet are a sixth faster, and take
 5 MiB.)
 """
 
@@ -86,23 +86,23 @@ def _learn(step: _Step, octet: int) -> None:
 
 
 _FIRST: Final = _step(1)
-_JOINED: Final = 4096  # pieces at once: `join` takes 80 bytes for each
+_JOINED: Final = 4096  # pieces that are joined at once: `join` needs 80 bytes for each
 
 
 def unhuffman(data: bytes) -> bytes:
-    """The text that `data` stands for (5.2).
+    """Decode `data`, which is Huffman-coded (5.2).
 
     Raises:
-        ValueError: it has EOS, or ends in bits that are not padding.
+        ValueError: it contains EOS, or ends in bits that are not padding.
     """
     out: list[bytes] = []
     append = out.append
     meanings, following, code = _FIRST
     try:
-        for octet in data:  # the most costly loop of a response whose fields are new: so one call, and no attributes
+        for octet in data:  # the most costly loop for a response with new fields: hence one call, and no attributes
             append(meanings[octet])
             meanings, following, code = following[octet]
-    except TypeError:  # an octet came at a place where it never did before
+    except TypeError:  # this octet is new at this step
         _learn_all(data)
         return unhuffman(data)
     if code not in _PADDINGS:

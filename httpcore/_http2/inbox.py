@@ -1,10 +1,10 @@
 """One HTTP/2 stream with its received head and content, until the owner of the exchange takes them. No I/O, no lock.
 
 The engine's state of the stream and the received content are one object, so that a frame costs one lookup and one call.
-The exchange is another object on purpose: the engine holds its streams until they end, and an exchange must be able to
-die before that: its finaliser ends the stream of a response that was dropped.
+The exchange is a separate object on purpose: the engine holds its streams until they end, and an exchange must be able
+to be collected before that: its finaliser ends the stream of a response that was dropped.
 
-All of it is changed under the lock of its connection, by the current reader and by the owner.
+All state is changed under the lock of its connection, by the current reader and by the owner.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from .streams import Stream
 __all__ = ["Inbox"]
 
 JOINED: Final = 2048
-"""Parts of a body smaller than this are joined to those before: a drip of bytes would cost a hundred times as much."""
+"""Smaller parts of a body are joined to earlier ones: many tiny parts would cost a hundred times as much."""
 
 
 _NO_PARTS: Final[deque[bytes | bytearray | memoryview]] = deque(maxlen=0)
 
 
 class Inbox(Stream):
-    """One exchange, as its connection sees it.
+    """One exchange, from the view of its connection.
 
     Arguments:
-        election: wakes the task that waits for news.
+        election: wakes the task that waits for a change.
         liveness: has the time of the last input.
 
     Attributes:
-        two_way: the request goes on when the response has ended.
-        awaits_tunnel: it is two-way only if the answer is a 2xx.
+        two_way: whether the request continues after the response has ended.
+        awaits_tunnel: whether it becomes two-way only after a 2xx response.
         begins, ends: byte offsets of the request in the connection's output.
         sent_at: when all of the request was handed to the system.
         interim_at, head_at: when the first 1xx head was read, and the final one.
-        head, interim, parts, held: of the response. `held` counts the bytes in `parts`.
-        received: bytes of the body that were received, in all.
-        started: a part of the response was received, so that the request must not be sent again by itself.
+        head, interim, parts, held: parts of the response. `held` counts the bytes in `parts`.
+        received: the total of the received bytes of the body.
+        started: a part of the response was received, so that the request must not be sent again automatically.
         error: the reason why it ended without a complete response. refused: the peer has reported that it did not
             process the request.
-        crowded: if it was refused, then because there were too many: the same connection may take it later.
-        stopped: nothing more of the request is wanted.
-        receiver, sender: the waits for news of it.
+        crowded: whether it was refused because there were too many streams: the same connection may accept it later.
+        stopped: whether the peer needs no more of the request.
+        receiver, sender: the waits for a change of this exchange.
     """
 
     two_way = False
@@ -70,22 +70,22 @@ class Inbox(Stream):
     stopped = False
     receiver: Waiter | None = None
     sender: Waiter | None = None
-    # Shared by all that have none, and never added to: an empty deque of its own takes 760 bytes, and the next part of
+    # Shared by all inboxes without parts, and never changed: an empty deque takes 760 bytes, and the next part of
     # an event stream may be a minute away.
     parts: deque[bytes | bytearray | memoryview] = _NO_PARTS
 
     def __init__(self, election: Election, liveness: Liveness) -> None:
         self._election = election
         self._liveness = liveness
-        self.bytes_received = 0  # read at once, which of the class would cost more
+        self.bytes_received = 0  # always read soon: a default on the class would cost more
 
-    # Called by the engine.
+    # Methods that the engine calls.
 
     def on_interim(self, head: Head) -> None:
         self.started = True
         if self.interim_at is None:
             self.interim_at = self._liveness.last_received
-        # A new list each time: the owner may look through the old one in another thread.
+        # A new list each time: the owner may iterate over the old one in another thread.
         self.interim = [*self.interim, head]
         self.wake()
 
@@ -106,7 +106,7 @@ class Inbox(Stream):
             self._election.wake(self.receiver)
 
     def on_end(self) -> bool:
-        unwanted = not (self.sent_all or self.two_way)  # an early answer: it had enough of the request (8.1)
+        unwanted = not (self.sent_all or self.two_way)  # an early answer: the peer needs no more of the request (8.1)
         if unwanted:
             self.stopped = True
         self.wake()
@@ -148,7 +148,7 @@ class Inbox(Stream):
                 size += len(pieces[-1])
             first = b"".join(pieces)
         elif size > most:
-            view = memoryview(first)  # a reader of single bytes must not copy the rest each time
+            view = memoryview(first)  # reading single bytes must not copy the rest each time
             parts.appendleft(view[most:])
             first, size = view[:most], most
         if not parts:
@@ -163,10 +163,10 @@ class Inbox(Stream):
         self.held = 0
         return body
 
-    # Its end.
+    # The end of the exchange.
 
     def fail(self, error: HTTPCoreError, *, refused: bool = False) -> None:
-        """It ends here, unless it has ended; nothing more is to be sent in any case."""
+        """End the exchange with an error, unless it has ended; nothing more is sent in any case."""
         self.stopped = True
         if not self.ended and self.error is None:
             self.error = error
@@ -174,10 +174,11 @@ class Inbox(Stream):
         self.wake()
 
     def failure(self) -> HTTPCoreError:
-        """The error, to be raised. A copy: a raised error holds the frames that it passed, which hold this. In such a
-        circle the caller's later attempts would wait for the collector as well, with the credit for what they hold."""
+        """The error, to be raised. A copy: a raised error refers to the frames that it passed, which refer to this. In
+        such a cycle the caller's later attempts would wait for the collector as well, with the credit for the bytes
+        that they hold."""
         assert self.error is not None
-        # The cause is not copied by `copy`: it belongs to the exception and not to its attributes.
+        # `copy` does not copy the cause, which is not among the attributes of the exception.
         same = copy(self.error)
         same.__cause__ = self.error.__cause__
         return same
@@ -185,8 +186,8 @@ class Inbox(Stream):
     # Conditions of waits.
 
     def is_unwanted(self) -> bool:
-        """The queued part of the request need not be sent. Its end must, though nothing more may be queued behind
-        that.
+        """Whether the queued part of the request need not be sent. The end of a request must be sent, though nothing
+        may be queued after it.
         """
         return self.stopped and not self.sent_all
 

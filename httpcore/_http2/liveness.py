@@ -1,4 +1,4 @@
-"""When to send an HTTP/2 peer a PING, and when to take it for dead. No I/O, no clock of its own."""
+"""When to send an HTTP/2 peer a PING, and when to assume that it is dead. No I/O, no clock of its own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ __all__ = ["LIVENESS_TIMEOUT", "Liveness"]
 
 LIVENESS_TIMEOUT: Final = 1.0
 """Seconds without any input after which a cancelled exchange makes us send a PING, and seconds that the peer then
-has to answer before the next exchange begins here. Exchanges that are under way keep their own timeouts."""
+has to answer before the next exchange begins on this connection. Exchanges that are under way keep their own
+timeouts."""
 
 
 class Liveness:
     """The state of the liveness check of one connection. All times are seconds of the connection's clock.
 
     Attributes:
-        interval: seconds without input after which a PING is sent; the peer has as long to answer. None: none is.
+        interval: seconds without input after which a PING is sent; the peer has as long to answer. None: no PING is
+            sent.
         last_received: when bytes were received last.
         unconfirmed_since: when a cancelled exchange made us send a PING; None when bytes were received since.
         pinged: when the last PING was sent because of the interval.
@@ -32,16 +34,17 @@ class Liveness:
         self.pinged = -inf
 
     def on_received(self, now: float) -> None:
-        """Bytes were received: whatever they are, the peer is there."""
+        """Record received bytes: whatever they are, the peer is alive."""
         self.last_received = now
         self.unconfirmed_since = None
 
     def needs_ping(self, now: float) -> bool:
-        """An exchange was cancelled. True if a PING is to be sent, since nothing was received for long: the next
-        exchange waits for the answer."""
+        """Record that an exchange was cancelled. True if a PING must be sent, since nothing was received for long: the
+        next exchange waits for the answer."""
         if self.unconfirmed_since is not None or now < self.last_received + LIVENESS_TIMEOUT:
             return False
-        # One PING for all exchanges that are cancelled until bytes come: a burst of cancellations is no flood of PINGs.
+        # One PING for all exchanges that are cancelled until bytes are received: a burst of cancellations is no flood
+        # of PINGs.
         self.unconfirmed_since = now
         return True
 
@@ -50,15 +53,16 @@ class Liveness:
         return None if self.unconfirmed_since is None else self.unconfirmed_since + LIVENESS_TIMEOUT
 
     def is_silent(self, now: float) -> bool:
-        """Nothing was received for the interval."""
+        """Whether nothing was received for the interval."""
         return self.interval is not None and now >= self.last_received + self.interval
 
     def until_ping(self, now: Callable[[], float]) -> float | None:
         """Seconds until a PING is due, or its answer is overdue; None: never. The clock is read only if need be, since
-        each read of the connection asks this."""
+        each read of the connection calls this."""
         if self.interval is None:
             return None
-        # From the later of the two: an unanswered PING gives the peer one more interval, see `is_unanswered`.
+        # Counted from the later of the two times: an unanswered PING gives the peer one more interval, see
+        # `is_unanswered`.
         return max(0.0, max(self.last_received, self.pinged) + self.interval - now())
 
     def is_ping_due(self, now: float) -> bool:

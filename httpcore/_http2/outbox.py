@@ -1,4 +1,4 @@
-"""The bytes that one HTTP/2 connection has to send and the system has not taken yet. Plain: nothing here waits.
+"""The bytes that one HTTP/2 connection has to send and the system has not accepted yet. Plain: nothing here waits.
 
 All but `can_send` is used under the connection's lock.
 """
@@ -18,17 +18,18 @@ __all__ = ["Outbox"]
 
 
 class Outbox:
-    """The engine's frames, and the rest of a write that was taken in part.
+    """The engine's frames, and the rest of a write that was accepted in part.
 
     Attributes:
-        unsent: bytes that were taken from the engine and that the stream has not taken yet.
-        written: bytes that the stream has taken, in all.
-        writing: the wait whose call of the stream has `unsent`: no other may send. None: there is none.
-        parting: only a GOAWAY is left to be sent, then the stream is closed.
-        over: nothing can be sent any more.
-        leaving: inboxes with a request that is queued whole and not yet written whole, in order.
+        unsent: bytes that were taken from the engine and that the stream has not accepted yet.
+        written: the total of the bytes that the stream has accepted.
+        writing: the wait that has passed `unsent` to the stream: no other may send. None: there is none.
+        parting: whether only a GOAWAY remains to be sent, after which the stream is closed.
+        over: whether nothing can be sent any more.
+        leaving: inboxes whose request is queued completely but not yet written completely, in order.
         totals: the pool's counts of written bytes.
-        marks: functions to be called when so many bytes are written, in order; only traced requests have any.
+        marks: byte counts with functions to call when so many bytes are written, in order; only traced requests have
+            any.
     """
 
     __slots__ = (
@@ -50,27 +51,28 @@ class Outbox:
         self.marks: deque[tuple[int, Callable[[], None]]] = deque()
 
     def size(self) -> int:
-        """Bytes that wait to be sent."""
+        """The number of bytes that wait to be sent."""
         return len(self.unsent) + self._engine.pending
 
     def is_unsent(self) -> bool:
-        """There is something to write, if only in the buffer of the stream (TLS keeps encrypted bytes)."""
+        """Whether there is something to write, if only in the buffer of the stream (TLS keeps encrypted bytes)."""
         if self.over:
             return False
         return bool(self.unsent) or self._engine.pending > 0 or self._stream.owes
 
     def fill(self) -> bytes | memoryview:
-        """The bytes to send next. The engine's are taken only when all before have left: it bounds the answers to a
-        peer that does not read, and cannot count those that were moved here."""
+        """The bytes to send next. Bytes are taken from the engine only when all earlier ones are written: it bounds the
+        answers to a peer that does not read, and cannot count answers that were moved here."""
         data = self.unsent = self.unsent or self._engine.take()
         return data
 
     def write_nowait(self) -> None:
-        """Hand over the queued bytes as far as there is room, unless a call of the stream has it."""
-        # Never beside a call of the stream: that has the beginning of `unsent`, and ours would overtake the rest.
+        """Pass the queued bytes to the stream as far as there is room, unless a call already does so."""
+        # Never during another write call: that call has the beginning of `unsent`, and our bytes would overtake the
+        # rest.
         while not self.writing and (data := self.unsent or self._engine.take()):
             count = self._stream.give(data)
-            # Before the look at `count`: accepted bytes are removed from `unsent`, or the next call would send them
+            # Before `count` is tested: accepted bytes are removed from `unsent`, or the next call would send them
             # again.
             self.wrote(data, count)
             if not count:
@@ -81,23 +83,23 @@ class Outbox:
         self.totals.bytes_sent += count
         self.unsent = b"" if count == len(data) else memoryview(data)[count:] if count else data
         leaving = self.leaving
-        # TLS may still hold bytes that it took: only when it owes none, all that was written has left.
+        # TLS may still hold accepted bytes: only when it has none, all written bytes were sent.
         if leaving and leaving[0].ends <= self.written and not self._stream.owes:
             at = self._now()
             while leaving and leaving[0].ends <= self.written:
                 leaving.popleft().sent_at = at
 
     def tell_marks(self) -> None:
-        """Call the marks whose bytes are written by now. Without the lock."""
+        """Call the marks whose bytes have been written. To be called without the lock."""
         while self.marks and self.marks[0][0] <= self.written and not self._stream.owes:
             try:
                 _, tell = self.marks.popleft()
-            except IndexError:  # another thread was faster
+            except IndexError:  # another thread has called it
                 return
             tell()
 
     def part(self) -> None:
-        """The GOAWAY is out, or never will be."""
+        """Record that the GOAWAY was sent, or can no longer be sent."""
         self.parting = False
         self._stream.close()
 

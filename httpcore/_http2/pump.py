@@ -1,13 +1,14 @@
-"""The waits of one HTTP/2 connection: a task that waits anyway reads and writes for all, so none is kept for it.
+"""The waits of one HTTP/2 connection: a task that waits anyway reads and writes for all, so there is no extra task.
 
 A task that waits and finds no reader reads for all: received frames go into the inboxes, and only tasks whose inbox
 has changed are woken. A task that has something to send and finds no writer writes for all. A reader or
-writer that leaves, for whatever reason, passes its role on (see `election`); since nothing is awaited after bytes were
-taken or handed over, it can leave at any await without harm. Each waits with its own timeout, which no role prolongs.
+writer that ends its wait, for any reason, passes its role on (see `election`); since nothing is awaited after bytes
+were received or passed on, it can end at any await without harm. Each waits with its own timeout, which no role
+prolongs.
 
-Reader and writer are two roles, but a writer whose peer reads nothing until it is read from must read too. So it
-becomes the reader as well if there is none, and listens for input. Where another task reads, it only writes, and looks
-every `LOOK` seconds whether that task still reads. A reader does the same while another task writes.
+Reader and writer are two roles, but if a peer reads nothing until we read from it, the writer must read too. So the
+writer becomes the reader as well if there is none, and listens for input. If another task reads, the writer only
+writes, and checks every `LOOK` seconds whether that task still reads. A reader does the same while another task writes.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from .inbox import Inbox
 __all__ = ["Pump"]
 
 LOOK: Final = 0.1
-"""Seconds after which a writer that must not read looks whether another task still does, and the other way round."""
+"""Seconds after which a writer that must not read checks whether another task still reads, and vice versa."""
 
 PARTING: Final = 1.0
-"""Seconds that a GOAWAY with the reason waits for room to leave, before the connection is closed."""
+"""Seconds that a GOAWAY with the reason waits for room, before the connection is closed."""
 
 STALL: Final = 1.0
 """Seconds that an upload waited for a window in vain, after which the connection may be taken to be stuck. A
@@ -52,11 +53,11 @@ class Pump:
     async def attend(
         self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, *, sends: bool = False
     ) -> bool:
-        """Wait until `ready()` holds, reading and writing for all meanwhile where no other task does. False when
-        `timeout` seconds passed first; an event that has happened by then wins.
+        """Wait until `ready()` holds, reading and writing for all in the meantime if no other task does. False when
+        `timeout` seconds passed first; an event that happens at that moment wins.
 
         Arguments:
-            sends: it is the sender of `inbox` that waits, not the receiver.
+            sends: whether the sender of `inbox` waits, and not the receiver.
         """
         core, election = self._core, self._election
         waiter = Waiter()
@@ -66,11 +67,11 @@ class Pump:
         try:
             while True:
                 event = None
-                # `ready` and the election in one step: news that come between the two would find no waiter to wake.
+                # `ready` and the election in one step: a change between the two would find no waiter to wake.
                 with core.lock:
                     if ready():
                         return True
-                    # After `ready`: an event at the very end of the time wins.
+                    # Tested after `ready`: an event at the very end of the timeout wins.
                     if tried and left is not None and left <= 0:
                         return False
                     if sends:
@@ -85,7 +86,7 @@ class Pump:
                     await core.backend.sleep(0)  # tasks that run after this one add to the same write: one system call
                     paused = True
                     continue
-                tried = True  # so that a wait of no seconds reads the input once
+                tried = True  # so that a wait of zero seconds reads the input once
                 if event is not None:
                     await event.wait(left)
                 elif writes:
@@ -102,7 +103,7 @@ class Pump:
                 raise
 
     async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """As `attend`, for events of the whole connection. True also when that has failed."""
+        """Like `attend`, for events of the whole connection. Also True when the connection has failed."""
         core = self._core
         with core.lock:
             core.settling[inbox] = None  # so that it is woken: SETTINGS and PING belong to no stream (RFC 9113, 6.5)
@@ -120,10 +121,10 @@ class Pump:
             self._core.settling.pop(inbox, None)
 
     async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
-        """Have the queued bytes sent: write them, unless another task does, or no more of the request is wanted.
+        """Have the queued bytes sent: write them, unless another task does, or the peer needs no more of the request.
 
         Arguments:
-            most: seconds that it may take in all; None: no limit but the total timeout.
+            most: the limit for the whole wait in seconds; None: no limit but the total timeout.
 
         Raises:
             WriteTimeout: there was no room for one byte for `write_timeout` seconds, or `most` seconds have passed.
@@ -133,7 +134,7 @@ class Pump:
         limit = deadline.config.write_timeout
         try:
             with core.lock:
-                # Another task writes: it takes these bytes too, in order, so there is nothing to wait for.
+                # Another task writes: it sends these bytes too, in order, so there is nothing to wait for.
                 if not outbox.is_unsent() or not self._election.elect_writer(waiter):
                     return
                 inbox.sender = waiter  # a reset of this stream, or its end, wakes us
@@ -165,11 +166,11 @@ class Pump:
                 raise
 
     async def room(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, limit: float | None) -> bool:
-        """Wait until `ready()`: more of the body can be sent, or none is wanted. False when `timeout` seconds passed
-        first; `limit` would be the most.
+        """Wait until `ready()`: more of the body can be sent, or none is needed. False when `timeout` seconds passed
+        first; `limit` is the longest possible timeout.
 
-        A peer that has let the connection's window run out would stop each later upload as well, and so would one that
-        opened no window at all until the time was up: after that, other connections are for new requests.
+        A peer that does not refill the connection's window would stop each later upload as well, and so would one that
+        opened no window at all before the timeout: after that, new requests use other connections.
         """
         core, uploads = self._core, self._uploads
         since, openings = core.now(), uploads.openings
@@ -184,7 +185,7 @@ class Pump:
             if waited_long and uploads.is_stuck(openings, timed_out=timed_out) and not ready():
                 core.stall()
 
-    # Waiting for an event of one's own.
+    # Waiting for an event without a role.
 
     def _wait(self, inbox: Inbox, waiter: Waiter, sends: bool) -> Waiting:
         if sends:
@@ -192,7 +193,7 @@ class Pump:
         return self._election.wait(waiter)
 
     def _release(self, waiter: Waiter, inbox: Inbox) -> None:
-        """End this wait, however it ended. It may be called again if Ctrl-C came in the middle."""
+        """Clean up after a wait, however it ended. It may be called again if Ctrl-C has interrupted it."""
         core, outbox, election = self._core, self._outbox, self._election
         with core.lock:
             if inbox.receiver is waiter:
@@ -205,13 +206,14 @@ class Pump:
                 outbox.writing = None
                 if outbox.parting:
                     outbox.part()
-            # The roles come last: another task that gets one uses the stream at once, and our call must be over.
+            # The roles are released last: another task that gets one uses the stream at once, and our call must have
+            # ended.
             unsent = outbox.is_unsent()
             election.release(waiter, unsent=unsent)
-            # The last reader leaves input behind: without another one the loop goes on with it.
+            # The last reader leaves input unread: without another reader the loop continues with it.
             if core.is_left:
                 core.go_on_later()
-            if unsent and election.writer is None:  # no task waits that could go on with it
+            if unsent and election.writer is None:  # no task waits that could continue the write
                 with core:
                     core.send_now()
 
@@ -229,20 +231,20 @@ class Pump:
             limit = quiet
         try:
             data = None if engine.unread else await self._stream.read(PIECE, limit)
-            # No await from here on: a cancellation would lose bytes that were read, and the framing with them.
+            # No await from here on: a cancellation would lose received bytes, and with them the framing.
             with core.lock, core:
                 core.receive(data)
                 if engine.pending or self._outbox.unsent:
                     core.send_now()
             if self._outbox.parting:
                 await self._part_in_time(left, reads=True)
-        except ReadTimeout:  # `attend` looks at the clock; here only the ping interval matters
+        except ReadTimeout:  # `attend` checks the clock; here only the ping interval matters
             if quiet is None:
                 return
             with core.lock, core:
                 core.probe(core.now())
         except NetworkError as error:
-            with core.lock:  # no step: the engine is not touched, and dropped exchanges send nothing any more
+            with core.lock:  # no step: the engine is not used, and dropped exchanges send nothing any more
                 core.fail(error)
         except (KeyboardInterrupt, SystemExit):
             core.interrupted()
@@ -250,25 +252,25 @@ class Pump:
         core.tell()
 
     def _until_look(self, left: float | None) -> float | None:
-        """How long to read for, of `left` seconds: the task that writes now may leave before the bytes that we
+        """How long to read for, of `left` seconds: the current writer may end before the bytes that we
         need have been sent. And a stream that cannot be woken checks whether its exchange was closed."""
         looks = self._outbox.is_unsent() or not self._stream.can_wake
         return LOOK if looks and (left is None or left > LOOK) else left
 
     async def _yield_turn(self) -> None:
-        """A turn has ended: let the others run, before anything is read or written."""
+        """After a turn, let the other tasks run before anything is read or written."""
         self._core.turn = self._engine.frames_read
         await self._core.backend.sleep(0)
 
     # Writing for all.
 
     async def _write(self, waiter: Waiter, left: float | None, ends: float | None, ready: Callable[[], bool]) -> bool:
-        """Write all that is queued, for all. False when it was left before the end, for input or for time: the caller
-        checks the clock, and the received frames.
+        """Write all that is queued, for all. False when it stopped before the end, because of input or the time: the
+        caller checks the clock, and the received frames.
 
         Arguments:
-            left: seconds to wait for room, again after each progress.
-            ends: the end of all waits; None: never. ready: the condition that the caller waits for.
+            left: seconds to wait for room, counted anew after each progress.
+            ends: the end of all waits; None: never. ready: the condition for which the caller waits.
         """
         core, outbox, election = self._core, self._outbox, self._election
         if self._engine.unread or self._engine.frames_read - core.turn >= FRAMES:
@@ -281,10 +283,10 @@ class Pump:
                 if not outbox.is_unsent():
                     election.writer = None
                     return True
-                # The peer may read nothing until it is read from: a writer without a reader beside it must listen.
+                # The peer may read nothing until we read from it: without a reader the writer must listen for input.
                 reads = election.elect_reader(waiter)
-                outbox.writing = waiter  # no other may hand bytes to the stream now: they would overtake ours
-            if ends is not None:  # a peer that takes a byte now and then must not prolong it
+                outbox.writing = waiter  # no other may pass bytes to the stream now: they would overtake ours
+            if ends is not None:  # a peer that accepts a byte now and then must not prolong it
                 until_end = max(0.0, ends - core.now())
                 left = until_end if left is None else min(left, until_end)
             goes_on = await self._write_once(data, left, reads)
@@ -295,15 +297,15 @@ class Pump:
                 return False
 
     async def _write_once(self, data: bytes | memoryview, left: float | None, reads: bool) -> bool:
-        """Write some of `data`, or the bytes that the stream still owes; False when the time passed, or input was
+        """Write some of `data`, or the bytes that the stream still holds; False when the time passed, or input was
         received first.
 
         Arguments:
-            reads: this task is the reader, too, and listens for input.
+            reads: whether this task is also the reader, and listens for input.
         """
         core, outbox, stream = self._core, self._outbox, self._stream
-        # Without the reader's role nothing tells this task that the reader has left, and a stream that cannot be woken
-        # does not end its wait when the exchange is closed: so both look again after `LOOK`.
+        # Without the reader's role this task does not notice that the reader has ended, and a stream that cannot be
+        # woken does not end its wait when the exchange is closed: so both are checked again after `LOOK`.
         if not (reads and stream.can_wake) and (left is None or left > LOOK):
             left = LOOK
         try:
@@ -337,13 +339,13 @@ class Pump:
         writes at this moment does so when it returns.
 
         Arguments:
-            reads: this task is the reader, too.
+            reads: whether this task is also the reader.
         """
         core, outbox, stream = self._core, self._outbox, self._stream
         with core.lock:
             if not outbox.parting or outbox.writing:
                 return
-            outbox.writing = Waiter()  # no wait's: so no other task writes, and none takes it for its own
+            outbox.writing = Waiter()  # this belongs to no wait: no other task writes then, and none removes it
         ends = core.now() + (PARTING if left is None else min(PARTING, left))
         try:
             while (left := ends - core.now()) > 0:
@@ -355,10 +357,10 @@ class Pump:
                 else:
                     break
             # RFC 9112, section 9.6 has the same for HTTP/1.1 servers.
-            if reads:  # closed with input unread, TCP would discard bytes that the peer has not received yet
+            if reads:  # if closed with unread input, TCP would discard bytes that the peer has not received yet
                 self._throw_away()
         except HTTPCoreError:
-            pass  # why it ends is known
+            pass  # the reason of the end is known
         finally:
             outbox.parting = False
             outbox.writing = None

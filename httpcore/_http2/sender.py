@@ -46,18 +46,18 @@ from .streams import STREAM_WINDOW, GivenUp, Stream
 __all__ = ["CONNECTION_WINDOW", "Sender"]
 
 CONNECTION_WINDOW: Final = 1 << 24
-"""Bytes that the peer may send on all streams together. It grows by as much when there are more streams than it has
-room for, so that unread responses never stop one that is read."""
+"""Bytes that the peer may send on all streams together. It grows by this amount when there are more streams than it has
+room for, so that unread responses never stop a response that is read."""
 
 SENT_FRAME: Final = 65536
-"""The largest DATA frame that we send, where the peer takes more than the default of 16 KiB."""
+"""The largest DATA frame that we send, if the peer accepts more than the default of 16 KiB."""
 
 
 class Sender:
     """Not thread-safe: a connection that shares it holds a lock around each call.
 
     Attributes:
-        max_streams: how many streams the peer allows at once: 100 until its SETTINGS came, at most 2**31 - 1.
+        max_streams: how many streams the peer allows at once: 100 until its SETTINGS are received, at most 2**31 - 1.
         max_frame: the largest DATA frame that we send, in bytes.
         settings_seen: the peer's first SETTINGS were received. extended_connect: the peer accepts `:protocol` (RFC
             8441). closed: nothing may be sent any more, except the bytes that `take` returns. connection_window: how
@@ -76,10 +76,10 @@ class Sender:
         self._streams: dict[int, Stream] = {}
         self._given_up = GivenUp()
         self._next = 1
-        self._last = LAST_ID  # of the peer's GOAWAY
+        self._last = LAST_ID  # the last stream id of the peer's GOAWAY
         self._away = False
         self._budget = FloodBudget()
-        # Windows: theirs to send in, then ours.
+        # Windows: those that limit us, then those that limit the peer.
         self._goal = CONNECTION_WINDOW
         self._room = CONNECTION_WINDOW
         self._uncredited = 0
@@ -101,10 +101,10 @@ class Sender:
         """Streams that count against `max_streams`."""
         return len(self._streams)
 
-    # For the user of the engine.
+    # Methods for the user of the engine.
 
     def start(self) -> None:
-        """Send the preface and our SETTINGS. Before all else, once."""
+        """Send the preface and our SETTINGS. To be called once, first of all."""
         self._write_start(
             ((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, self._rules.head_bytes))
         )
@@ -116,12 +116,13 @@ class Sender:
 
         Arguments:
             headers: as they are sent: pseudo-headers first, names lower-cased, nothing connection-specific.
-            end: there is no body and there are no trailers.
-            key: identifies `headers` that have no credentials, so that their block is remembered. Default b"": none is.
+            end: whether there is neither a body nor trailers.
+            key: identifies `headers` that have no credentials, so that their block is remembered. Default b"": it is
+                not.
 
         Raises:
-            LocalProtocolError: the ids are used up, the peer went away, it allows no more streams or no `:protocol`,
-                or the connection has ended.
+            LocalProtocolError: the ids are used up, the peer has sent GOAWAY, it allows no more streams or no
+                `:protocol`, or the connection has ended.
         """
         number = self._next
         method = headers[0][1]
@@ -132,13 +133,14 @@ class Sender:
             stream.connect = True
         elif method == b"HEAD":
             stream.content = False
-        self._next = number + 2  # clients have the odd ids, and each is used once (5.1.1)
+        self._next = number + 2  # clients use the odd ids, each of them once (5.1.1)
         stream.number = number
         stream.is_open = True
         stream.sent_all = end
         stream.room = STREAM_WINDOW
         self._streams[number] = stream
-        # Unread responses may fill all their windows: the connection's must have room beside them for one that is read.
+        # Unread responses may fill all their windows: the connection's window must have room for one more, which is
+        # read.
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
         out = self._out
@@ -167,7 +169,7 @@ class Sender:
         """Send bytes of the body, at most `window(stream)`, in as many frames as needed.
 
         Raises:
-            LocalProtocolError: there are more bytes than the window has room for, or the stream takes none.
+            LocalProtocolError: there are more bytes than the window has room for, or the stream accepts none.
         """
         self._check_sending(stream)
         size = len(data)
@@ -196,7 +198,7 @@ class Sender:
         """Send trailers, which end the request.
 
         Raises:
-            LocalProtocolError: the stream takes none.
+            LocalProtocolError: the stream accepts none.
         """
         self._check_sending(stream)
         before = self._out.pending
@@ -206,19 +208,20 @@ class Sender:
         self._sent_all(stream)
 
     def window(self, stream: Stream) -> int:
-        """How many bytes `data` takes now; 0 also when the stream is gone."""
+        """How many bytes `data` accepts now; also 0 when the stream is closed."""
         if stream.sent_all or not stream.is_open or self.closed:
             return 0
         return max(0, min(self._initial + stream.spare, self.connection_window))
 
     def reset(self, stream: Stream, code: int) -> None:
-        """Give the stream up, both ways. Further DATA for it is discarded, and credited."""
+        """Reset the stream in both directions. Further DATA for it is discarded, and credited."""
         if stream.is_open and not self.closed:
             self._give_up(stream, code)
 
     def consumed(self, stream: Stream, size: int) -> None:
-        """The reader took so many bytes of content, so the peer may send as much again. Also for content that was
-        thrown away, also when the stream is gone: the connection gets its credit back in any case."""
+        """Credit the peer for content that the reader has taken, so that it may send as much again. This is also called
+        for content that was discarded, and when the stream is closed: the connection gets its credit back in any
+        case."""
         if not self.closed:
             self._budget.earn_taken(size)
             self._return_credit(stream, size)
@@ -231,7 +234,7 @@ class Sender:
             self._write_ping(payload)
 
     def goaway(self, code: int) -> None:
-        """Say that we leave. Queued bytes are still sent; nothing more may be queued."""
+        """Queue a GOAWAY. Queued bytes are still sent; nothing more may be queued."""
         if not self.closed:
             self._write_goaway(code)
             self.closed = True
@@ -244,8 +247,8 @@ class Sender:
         return streams
 
     def take(self) -> bytes:
-        """All that is to be sent, b"" when nothing. Take it when it can be written, not before: replies to the peer
-        are bounded only while they wait here."""
+        """Remove and return all bytes to send, b"" if there are none. Call this when they can be written, not before:
+        replies to the peer are bounded only while they wait here."""
         return self._out.take()
 
     # The streams.
@@ -262,7 +265,7 @@ class Sender:
             self._remove(stream)
 
     def _remove(self, stream: Stream) -> None:
-        # A closed stream counts no more against the peer's limit (5.1.2).
+        # A closed stream no longer counts against the peer's limit (5.1.2).
         del self._streams[stream.number]
         stream.is_open = False
 
@@ -274,9 +277,9 @@ class Sender:
     # The windows that we grant.
 
     def _return_credit(self, stream: Stream | None, credit: int) -> None:
-        """The peer may send as much again: on this stream, if it is open, and on the connection in any case."""
+        """Allow the peer to send as much again: on this stream, if it is open, and on the connection in any case."""
         self._uncredited += credit
-        # Half a window at a time: a WINDOW_UPDATE for each piece would be a frame for each frame.
+        # Credit is returned by half a window: a WINDOW_UPDATE for each piece would be one frame per received frame.
         if self._uncredited * 2 >= self._goal:
             self._write_window_update(0, self._uncredited)
             self._room += self._uncredited
@@ -289,20 +292,20 @@ class Sender:
                 stream.uncredited = 0
 
     def _widen(self) -> None:
-        # A window beyond 2**31 - 1 is an error of ours (6.9.1).
+        # A window above 2**31 - 1 would be our error (6.9.1).
         if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:
             self._goal += CONNECTION_WINDOW
             self._room += CONNECTION_WINDOW
             self._write_window_update(0, CONNECTION_WINDOW)
 
-    # Changes by the peer, after the checks.
+    # Changes by the peer, called after the checks.
 
     def _took_setting(self, setting: int, value: int) -> None:
         if setting == MAX_CONCURRENT_STREAMS:
             self.max_streams = min(value, LAST_ID)
         elif setting == INITIAL_WINDOW_SIZE:
-            # Of all open streams at once: `spare` is the number of bytes that each may send beyond it (6.9.2), so there
-            # is no loop here.
+            # This applies to all open streams: `spare` is the number of bytes that each may send beyond it (6.9.2), so
+            # there is no loop here.
             self._initial = value
         elif setting == MAX_FRAME_SIZE:
             self.max_frame = min(value, SENT_FRAME)
@@ -312,16 +315,17 @@ class Sender:
             self.extended_connect = bool(value)
 
     def _took_window_update(self, stream: Stream | None, increment: int) -> None:
-        """None: of the connection. A window may stay below 0 after SETTINGS have lowered it (6.9.2)."""
+        """`stream` is None for the window of the connection. A window may stay below 0 after SETTINGS have lowered it
+        (6.9.2)."""
         if stream is None:
             self.connection_window += increment
         else:
             stream.spare += increment
 
     def _took_end(self, stream: Stream) -> None:
-        """END_STREAM: the response is complete."""
+        """Handle END_STREAM: the response is complete."""
         stream.ended = True
-        # Else it stays, half-closed (remote), until our side has ended (RFC 9113, section 5.1).
+        # Otherwise it stays half-closed (remote) until our side has ended (RFC 9113, section 5.1).
         if stream.sent_all:
             self._remove(stream)
 
@@ -331,7 +335,7 @@ class Sender:
     def _took_goaway(self, last: int) -> list[Stream]:
         """Returns the streams that the peer has not processed."""
         self._away = True
-        if last >= self._last:  # a later GOAWAY may only lower it (6.8): streams that were given up stay so
+        if last >= self._last:  # a later GOAWAY may only lower the id (6.8): removed streams stay removed
             return []
         self._last = last
         gone = [stream for number, stream in self._streams.items() if number > last]
@@ -347,7 +351,7 @@ class Sender:
         self._out.send(SETTINGS, 0, 0, b"".join([setting_pair.pack(*pair) for pair in settings]))
 
     def _write_head(self, stream: int, headers: Headers, end: bool, key: bytes = b"") -> None:
-        """The head of a request, or its trailers. `key`: see `request`."""
+        """Write the head of a request, or its trailers. For `key` see `request`."""
         block = self._encoder.encode_plain(key, headers) if key else self._encoder.encode(headers)
         self._out.send_block(stream, block, self.max_frame, end=end)
 
@@ -364,9 +368,9 @@ class Sender:
         self._out.send(PING, 0, 0, payload)
 
     def _write_goaway(self, code: int) -> None:
-        self._out.send(GOAWAY, 0, 0, two_uint32.pack(0, code))  # 0: we take no streams from a server (6.8)
+        self._out.send(GOAWAY, 0, 0, two_uint32.pack(0, code))  # 0: we accept no streams from a server (6.8)
 
-    # Answers, of which `FrameWriter` lets only so many wait.
+    # Answers: `FrameWriter` limits how many may wait.
 
     def _write_ping_answer(self, payload: bytes) -> None:
         self._out.answer(PING, ACK, 0, payload)

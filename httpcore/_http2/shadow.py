@@ -1,8 +1,8 @@
 """The shadow of an HTTP/2 connection: h2 reads the same frames, and differences are reported.
 
 The native engine decides; h2 only watches. It gets what we send, and gets each frame before the native rules do,
-so that both are in the same state. It follows until one of them refuses something, or the peer sends GOAWAY: h2 ends
-the connection there.
+so that both are in the same state. h2 reads until one of the two refuses something, or the peer sends GOAWAY: h2 ends
+the connection then.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def _facts(events: Sequence[object]) -> list[Fact]:
-    """The facts that h2 has read, without those of the connection."""
+    """The facts that h2 has read, without those about the connection."""
     found: list[Fact] = []
     for event in events:
         kind = _KINDS.get(type(event))
@@ -72,7 +72,7 @@ class ShadowEngine(H2Engine):
         self._reader = FrameReader([partial(_twice, kind) for kind in range(len(READERS))])
         self._facts: list[Fact] = []
         self._seen: HTTPCoreError | None = None
-        self._is_block_whole = True  # else h2 reports nothing of it yet
+        self._is_block_whole = True  # else h2 has not reported the block yet
 
     # Our frames, which h2 must track.
 
@@ -82,7 +82,7 @@ class ShadowEngine(H2Engine):
             try:
                 say(shadow)
             except ProtocolError:
-                pass  # of a stream that it has forgotten; its reading of the reply is compared
+                pass  # the stream is one that h2 has forgotten; its reading of the reply is compared
             shadow.clear_outbound_data_buffer()
 
     def _write_start(self, settings: Sequence[tuple[int, int]]) -> None:
@@ -108,7 +108,7 @@ class ShadowEngine(H2Engine):
         super()._write_window_update(stream, increment)
         self._mirror(lambda shadow: shadow.increment_flow_control_window(increment, stream or None))
 
-    # The native rules' result for a frame.
+    # The result of the native rules for a frame.
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, listener: Listener) -> None:
         is_interim = block.fields and block.fields[0][1][:1] == b"1"
@@ -144,10 +144,11 @@ class ShadowEngine(H2Engine):
                 self._facts.append(("content", content))
         super().on_data(flags, stream, payload, listener, frames)
 
-    # Both.
+    # Comparison.
 
     def note_block(self, is_cut: bool) -> None:
-        """The next frame has a part of a header block, or not: h2 reports nothing of one before it is complete."""
+        """Record whether the next frame has only a part of a header block: h2 reports a block only when it is
+        complete."""
         self._is_block_whole = not is_cut
 
     def read_twice(self, raw: bytes, read: Callable[[], None]) -> None:
@@ -159,7 +160,7 @@ class ShadowEngine(H2Engine):
         self._facts, self._seen = [], None
         refusal = ""
         theirs: list[Fact] = []
-        _ = shadow.open_outbound_streams  # has it forget closed streams, whose windows it would move with the others
+        _ = shadow.open_outbound_streams  # makes h2 forget closed streams, whose windows it would also change
         try:
             theirs = _joined(_facts(shadow.receive_data(raw)))
         except ProtocolError as error:
@@ -196,7 +197,7 @@ class ShadowEngine(H2Engine):
 
 
 def _joined(facts: list[Fact]) -> list[Fact]:
-    """With all content in one piece, since frames that are alike are read as one here."""
+    """The facts with all content in one piece, since equal frames are read as one here."""
     content = b"".join([value for kind, value in facts if kind == "content"])  # type: ignore[misc]  # bytes, then
     others = [fact for fact in facts if fact[0] != "content"]
     return [("content", content), *others] if content else others

@@ -14,33 +14,34 @@ from .frames import FRAME_NAMES, fault
 __all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Listener", "Stream"]
 
 STREAM_WINDOW: Final = 1 << 20
-"""Bytes that the peer may send on one stream before its reader takes some: the most that an unread response holds, and,
-over the round-trip time, how fast one can come: 20 MB/s over 50 ms."""
+"""Bytes that the peer may send on one stream before its reader takes some. This limits the size of an unread response,
+and, by the round-trip time, the speed of a response: 20 MB/s at 50 ms."""
 
 REMEMBERED_COUNT: Final = 4096
-"""Streams that we reset, whose late frames are ignored (5.1). For older ones any late frame is taken to be in order."""
+"""Streams that we reset, whose late frames are ignored (5.1). For older ones any late frame is assumed to be valid."""
 
 
 class Stream:
-    """One exchange as the engine knows it, from its request until both messages are complete or one side has reset it.
+    """One exchange from the view of the engine, from its request until both messages are complete or one side has reset
+    it.
 
     A subclass keeps the received events: the engine calls its `on_…` as soon as a frame has passed every check. They do
     not raise, and may call the engine again.
 
     Attributes:
-        number: of the stream; 0 before there is one.
-        is_open: the engine knows it: `request` was called, and neither the end of both messages nor a reset has been
-            received. connect, content: the request is a CONNECT; its response may have a body.
-        sent_all: our END_STREAM is out.
-        ended: theirs is in: the response is complete.
-        trailers: of the response, once it has ended.
+        number: the number of the stream; 0 before it has one.
+        is_open: whether the engine has it: `request` was called, and neither the end of both messages nor a reset has
+            been received. connect, content: whether the request is a CONNECT; whether its response may have a body.
+        sent_all: whether our END_STREAM was sent.
+        ended: whether the peer's END_STREAM was received: the response is complete.
+        trailers: the trailers of the response, once it has ended.
         lenient: deviations of the interim heads and the trailers.
-        bytes_sent, bytes_received: of its HEADERS, CONTINUATION and DATA frames, whole: with the 9 bytes before each
-            payload, and with padding. Sent bytes count when they are queued.
-        queued: the bytes that waited on the connection when the last of these was queued, that one included.
+        bytes_sent, bytes_received: the bytes of its whole HEADERS, CONTINUATION and DATA frames: with the 9 bytes
+            before each payload, and with padding. Sent bytes count when they are queued.
+        queued: the bytes that waited on the connection when the last of these frames was queued, including it.
     """
 
-    # No `__slots__`, and defaults of most exchanges are on the class: to set all of it would cost a fifth of
+    # No `__slots__`, and values that most exchanges share are on the class: to set all of them would cost a fifth of
     # the work for one response.
     number = 0
     is_open = False
@@ -53,36 +54,36 @@ class Stream:
     bytes_sent = 0
     queued = 0
     bytes_received = 0
-    head_seen = False  # the final one
+    head_seen = False  # whether the final head was received
     tunnel = False  # a 2xx to CONNECT: nothing but DATA from now on
     interim_count = 0
     interim_room = INTERIM_BYTES
-    length: int | None = None  # of the body, as declared
-    left = 0  # of it, if declared
+    length: int | None = None  # the declared length of the body
+    left = 0  # the rest of the declared length
     room = STREAM_WINDOW  # bytes that the peer may still send
     uncredited = 0  # taken by the reader, not yet credited to the peer
     spare = 0  # bytes that we may send, beyond the peer's initial window
 
     def on_interim(self, head: Head) -> None:
-        """A 1xx head came."""
+        """Called for a 1xx head."""
 
     def on_head(self, head: Head) -> None:
-        """The final head came: the only one."""
+        """Called for the final head, once."""
 
     def on_body(self, data: bytes) -> None:
-        """Content of a body came, at least one byte. call `H2Engine.consumed` when it has been read."""
+        """Called for content of a body, at least one byte. Call `H2Engine.consumed` when it has been read."""
 
     def on_end(self) -> bool:
-        """The response is complete: `ended` is set, and `trailers` are there. The request may not be complete yet.
-        Returns whether no more of it is wanted: then the engine resets the stream (8.1)."""
+        """Called when the response is complete: `ended` and `trailers` are set. The request may not be complete yet.
+        Returns whether no more of the request is needed: then the engine resets the stream (8.1)."""
         return False
 
     def count_interim(self, fields: Sequence[tuple[bytes, bytes]], ends: int) -> None:
-        """An interim head came.
+        """Count an interim head.
 
         Raises:
-            RemoteProtocolError: it ends the stream.
-            LimitExceeded: they are too long.
+            RemoteProtocolError: the head ends the stream.
+            LimitExceeded: the interim heads are too long.
         """
         if ends:
             raise RemoteProtocolError("the peer ended the stream with an interim response")
@@ -95,11 +96,11 @@ class Stream:
         """Note the final head, and the frames that may follow it.
 
         Raises:
-            RemoteProtocolError: it ends the stream, but announces content.
+            RemoteProtocolError: the head ends the stream, but announces content.
         """
         self.head_seen = True
-        if self.connect and status < 300:  # 1xx heads do not come here
-            self.tunnel = True  # Content-Length means nothing then (RFC 9110, 8.6)
+        if self.connect and status < 300:  # 1xx heads do not reach this
+            self.tunnel = True  # Content-Length has no meaning then (RFC 9110, 8.6)
         elif not self.content or status == 204 or status == 304:
             self.content = False
             self.length = 0
@@ -109,7 +110,7 @@ class Stream:
             self.length = self.left = length
 
     def data_refusal(self) -> tuple[Code, str]:
-        """Why DATA is not allowed here."""
+        """The reason why DATA is not allowed here."""
         if self.ended:
             return Code.STREAM_CLOSED, "the peer sent DATA behind the end of the response"
         if not self.head_seen:
@@ -131,11 +132,11 @@ class Stream:
 
 
 class Listener(Protocol):
-    """Called by the engine for the connection, and for streams that end in another way than they should. The calls come
+    """Called by the engine for the connection, and for streams that end abnormally. The calls are made
     while `H2Engine.receive` runs; they do not raise, and may call the engine again, but not `receive`."""
 
     def on_settings(self) -> None:
-        """The peer's SETTINGS came, for the first time or again: `max_streams` and others may have changed."""
+        """SETTINGS of the peer were received, perhaps not the first ones: `max_streams` and others may have changed."""
         ...
 
     def on_window(self) -> None:
@@ -143,39 +144,42 @@ class Listener(Protocol):
         ...
 
     def on_stream_window(self, stream: Stream) -> None:
-        """More may be sent on this stream, which had nothing left."""
+        """More may be sent on this stream, whose window was exhausted."""
         ...
 
     def on_pong(self) -> None:
-        """The answer to `ping`, or at least one that looks like it."""
+        """An answer to a PING was received, whether or not it was ours."""
         ...
 
     def on_reset(self, stream: Stream, code: int) -> None:
-        """The peer ended the stream, both ways. After `on_end` it only means that nothing more need be sent."""
+        """The peer ended the stream in both directions. After `on_end` it only means that nothing more need be sent."""
         ...
 
     def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
-        """The peer broke the rules on this stream, which has been reset; the others go on. It may follow `on_end`."""
+        """The peer broke the rules on this stream, which has been reset; the others continue. It may follow
+        `on_end`."""
         ...
 
     def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
-        """The peer takes no new streams (GOAWAY). Those above `last` are `gone`, unprocessed; the others go on. It may
-        come again, with the same or a lower `last`: a higher one is not believed."""
+        """The peer accepts no new streams (GOAWAY). Those above `last` are `gone`, unprocessed; the others continue. It
+        may be called again, with the same or a lower `last`: a higher one is ignored."""
         ...
 
     def on_failed(self, error: HTTPCoreError) -> None:
-        """The connection ends: the peer broke the rules for all. Always the last call; `take` has the GOAWAY."""
+        """The connection ends: the peer broke a rule of the connection. This is always the last call; `take` returns
+        the GOAWAY."""
         ...
 
 
 class GivenUp:
-    """Streams that we reset: late frames for them are ignored, but their DATA must fit the windows they had."""
+    """Streams that we reset: late frames for them are ignored, but their DATA must fit into the windows that they
+    had."""
 
     __slots__ = ("_forgotten", "_rooms")
 
     def __init__(self) -> None:
-        self._rooms: dict[int, int] = {}  # the rest of the peer's window
-        self._forgotten = 0  # the highest id that has been dropped from there
+        self._rooms: dict[int, int] = {}  # by stream: the rest of the peer's window
+        self._forgotten = 0  # the highest id that has been dropped from `_rooms`
 
     def remember(self, stream: Stream) -> None:
         rooms = self._rooms
@@ -186,13 +190,14 @@ class GivenUp:
             self._forgotten = max(self._forgotten, oldest)
 
     def room_of(self, kind: int, stream: int) -> int | None:
-        """The bytes that the peer may still send on a stream that is not open; None for one so old that it is unknown.
+        """The bytes that the peer may still send on a stream that is not open; None for a stream so old that it is
+        unknown.
 
         Raises:
-            Fault: the peer had ended it itself.
+            Fault: the peer itself had ended the stream.
         """
         room = self._rooms.get(stream)
-        # Not among those that we reset, and not older than all of them: so the peer itself had ended it.
+        # We have not reset it, and it is not older than all that we remember: thus the peer itself had ended it.
         if room is None and stream > self._forgotten:
             raise fault(
                 Code.STREAM_CLOSED, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which it had ended before"
@@ -200,7 +205,7 @@ class GivenUp:
         return room
 
     def receive(self, stream: int, size: int) -> None:
-        """So many bytes of DATA came for it."""
+        """Count so many bytes of DATA for it."""
         self._rooms[stream] -= size
         if self._rooms[stream] < 0:
             raise fault(Code.FLOW_CONTROL_ERROR, f"the peer sent more DATA than the window of stream {stream} allows")

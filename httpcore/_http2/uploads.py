@@ -1,8 +1,8 @@
-"""The uploads of one HTTP/2 connection that wait: for room among the queued bytes, or for the peer to open a window.
+"""The uploads of one HTTP/2 connection that wait for room among the queued bytes, or for the peer to open a window.
 
-They are woken one by one, in the order in which they came: the one that was woken wakes the next when it has sent, or
-when it cannot. To wake all at each WINDOW_UPDATE would cost the square of their number, and most would find the window
-closed again. No I/O; all of it is used under the connection's lock.
+They are woken one by one, in the order in which they began to wait: an upload that was woken wakes the next when it has
+sent, or when it cannot send. To wake all at each WINDOW_UPDATE would cost the square of their number, and most would
+find the window closed again. No I/O; everything here is used under the connection's lock.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Uploads:
     """The uploads that wait, in two queues.
 
     Attributes:
-        for_room: those that have a window, but the outbox is full.
-        for_window: those that have none.
+        for_room: uploads that have a window, but the outbox is full.
+        for_window: uploads that have no window.
         openings: how often the peer has opened a window.
-        stalled: the peer takes no uploads.
+        stalled: whether the peer accepts no uploads.
     """
 
     __slots__ = ("_election", "_engine", "_outbox", "_tries", "for_room", "for_window", "openings", "stalled")
@@ -37,7 +37,7 @@ class Uploads:
         self._engine = engine
         self._outbox = outbox
         self._election = election
-        # How many of `for_window` look again: each once for a WINDOW_UPDATE, or they would go in circles.
+        # How many of `for_window` must check again: each once for a WINDOW_UPDATE, or they would do so for ever.
         self._tries = 0
         self.for_room: OrderedDict[Waiter, Inbox] = OrderedDict()
         self.for_window: OrderedDict[Waiter, Inbox] = OrderedDict()
@@ -48,8 +48,8 @@ class Uploads:
         """Queue as much of `data` as may be sent now; returns how many bytes."""
         size = 0
         if self._outbox.size() < OUTBOX:
-            # Counted against both windows by the engine (RFC 9113, section 6.9.1); bytes that are queued here have left
-            # them already.
+            # The engine counts them against both windows (RFC 9113, section 6.9.1); bytes that are queued here have
+            # been counted already.
             size = min(len(data), self._engine.window(inbox), OUTBOX)
             if size:
                 self._engine.data(inbox, data[:size], end=False)
@@ -57,11 +57,11 @@ class Uploads:
         return size
 
     def may_send(self, inbox: Inbox) -> bool:
-        """`put` would take something."""
+        """Whether `put` would accept something."""
         return self._outbox.size() < OUTBOX and self._engine.window(inbox) > 0
 
     def wait(self, waiter: Waiter, inbox: Inbox) -> None:
-        """This one cannot send now. It has looked in vain, so the next may look."""
+        """Put an upload that cannot send now into its queue. It has checked in vain, so the next one may check."""
         self.wake_next()
         queue = self.for_room if self._engine.window(inbox) else self.for_window
         queue[waiter] = inbox
@@ -71,7 +71,7 @@ class Uploads:
         self.for_window.pop(waiter, None)
 
     def wake_next(self) -> None:
-        """One of those that wait looks again. It calls the next when it has sent, or when it cannot."""
+        """Wake one waiting upload, which checks again. It wakes the next when it has sent, or when it cannot send."""
         if self.for_room and self._outbox.size() < OUTBOX:
             self._election.wake(self.for_room.popitem(last=False)[0])
             return
@@ -84,7 +84,7 @@ class Uploads:
             self.for_window[waiter] = inbox  # back in the queue: its own stream's window is closed (RFC 9113, 6.9.1)
 
     def on_window(self) -> None:
-        """Each of those that wait now may look once more, one after the other."""
+        """Let each upload that waits now check once more, one after the other."""
         self.openings += 1
         self._tries = len(self.for_window)
         self.wake_next()
@@ -93,9 +93,10 @@ class Uploads:
         self.openings += 1
         if inbox.sender is not None:
             self.for_window.pop(inbox.sender, None)
-            # This one alone: the window of a stream is no news for the others.
+            # Only this one is woken: the window of one stream does not matter to the others.
             self._election.wake(inbox.sender)
 
     def is_stuck(self, openings: int, *, timed_out: bool) -> bool:
-        """The peer lets the connection's window run out, or has opened none since there were so many openings."""
+        """Whether the peer has not refilled the connection's window, or has opened no window since `openings` was
+        read."""
         return not self._engine.connection_window or (timed_out and self.openings == openings)

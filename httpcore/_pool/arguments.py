@@ -1,4 +1,4 @@
-"""The arguments of a pool: each is checked when the pool is made, so that no request finds out about it.
+"""The arguments of a pool: each is checked when the pool is made, so that a wrong one does not fail a request.
 
 An error names the argument, the expected value and the type of the given one, since the value may be a secret.
 """
@@ -51,7 +51,7 @@ def checked_protocols(http1: object, http2: object) -> tuple[str, ...]:
 
 
 def checked_trace(trace: object) -> Trace | None:
-    """It is called from plain code too, so that an async function would make coroutines that nothing awaits."""
+    """Return the trace if it is a plain function: plain code calls it too, and would not await a coroutine."""
     if trace is None:
         return None
     expected = "expected a plain callable that accepts a TraceEvent, or None"
@@ -77,7 +77,7 @@ def checked_resolver(resolver: Any) -> Resolver | None:
 
 
 def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
-    """The one proxy, or the chooser of one."""
+    """The proxy of all requests, or the object that chooses one for each request."""
     if proxy is None or isinstance(proxy, (Proxy, str, bytes)):
         return None if proxy is None else Proxy.of(proxy), None
     expected = "expected a URL, a Proxy, an object with a plain method proxy_for(scheme, host, port), or None"
@@ -94,7 +94,7 @@ def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
 def checked_policy(policy: Any) -> NetworkPolicy | None:
     if policy is None:
         return None
-    module = modules.get("httpcore._connect.policy")  # without it there is no policy, and few pools have one
+    module = modules.get("httpcore._connect.policy")  # if it is not loaded there is no policy: few pools have one
     if module is not None and isinstance(policy, module.NetworkPolicy):
         checked: NetworkPolicy = policy
         return checked
@@ -129,6 +129,6 @@ def rules_of(strict: object, limits: PoolLimits) -> ReadRules:
 
 
 def _is_async(function: Any) -> bool:
-    """Whether calling it gives something to be awaited: of a function, a partial of one, an object with `__call__`."""
+    """Whether a call returns an awaitable: for a function, a partial of one, or an object with `__call__`."""
     called = getattr(type(function), "__call__", None)  # noqa: B004 - what is called, not whether it can be
     return any(map(is_async_function, (function, called)))

@@ -28,7 +28,7 @@ class Attempts:
 
     Arguments:
         retry_stale: as for the pool.
-        are_last: their failure is the request's, and its trace is called. Else a retry policy decides first.
+        are_last: a failure ends the request, and its trace is called. Otherwise a retry policy decides first.
     """
 
     __slots__ = ("_are_last", "_leases", "_retry_stale")
@@ -45,12 +45,12 @@ class Attempts:
         resends = returns = 0
         try:
             while True:
-                # Made before anything is acquired: it is the ticket, and its death releases what it got, wherever
-                # Ctrl-C comes.
+                # Made before anything is acquired: the delivery is the ticket, and its finaliser releases the
+                # connection, wherever Ctrl-C interrupts.
                 delivery = Delivery(call, leases)
                 connection: HTTPConnection | None = None
                 exchange: Exchange | None = None
-                # Until `begin`: a retry policy repeats any method as long as no connection was there for the request.
+                # Until `begin`: a retry policy repeats any method as long as the request got no connection.
                 call.is_connected = False
                 try:
                     connection = leases.acquire(delivery, call, avoid) or await leases.obtain(delivery, call, avoid)
@@ -69,9 +69,7 @@ class Attempts:
                     # in one of them.
                     leases.draining.keep(call)
                     slot = delivery.slot
-                    if may_have_acted(
-                        exchange
-                    ):  # before it is given up, which also refuses bytes that have not been sent
+                    if may_have_acted(exchange):  # before `give_up`, which also refuses bytes that have not been sent
                         call.may_have_acted = True
                     reusable = exchange is not None and exchange.give_up()
                     leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
@@ -89,7 +87,7 @@ class Attempts:
                         raise described from error
                     avoid = connection if where is Again.FRESH else None
                     self._prepare(call, where, slot)
-                    # It had found the connection full and nothing was sent: no resend, so the count of those is not
+                    # The connection was full and nothing was sent: this is no resend, so the count of resends is not
                     # touched.
                     if where is Again.BACK:
                         returns += 1
@@ -110,7 +108,7 @@ class Attempts:
         connection: HTTPConnection | None,
         exchange: Exchange | None,
     ) -> BaseException:
-        """The error of an attempt that is not followed by another one here, with its known facts."""
+        """The error of an attempt that is not repeated here, with the facts that are known about it."""
         timing = delivery.timing(exchange) if isinstance(error, HTTPCoreError) else None
         phase = "connect" if exchange is None else exchange.phase
         described = call.with_request_context(error, connection, phase, timing=timing)
@@ -118,7 +116,8 @@ class Attempts:
         return described
 
     def _after(self, call: Call, delivery: Delivery, exchange: Exchange, head: Head, resends: int) -> Again | None:
-        """Whether the request goes out again for an answer that may not be about it: then this answer is discarded."""
+        """Whether the request is sent again because the response may not be about it: this response is then
+        discarded."""
         stale = delivery.was_reused and self._retry_stale and exchange.closes
         where = again_after(call.request, head, stale=stale, resends=resends, duplex=call.duplex)
         if where is not None:
@@ -136,7 +135,7 @@ class Attempts:
 
     def _prepare(self, call: Call, where: Again, slot: Slot | None) -> None:
         """Prepare the call for another attempt, after one on this slot."""
-        # Another route is another key: these connections are kept apart from those of HTTP/2.
+        # Another route has another key: these connections are kept apart from those of HTTP/2.
         if where is Again.HTTP11:
             call.route = call.route._replace(offers=_HTTP11)
         elif slot is not None:

@@ -28,20 +28,20 @@ _numbers = count(1)
 
 
 class Call(Deadline):
-    """A request with its route and its timeouts: it is the deadline of all its waits.
+    """A request with its route and its timeouts; it is also the deadline of all waits of the request.
 
     Attributes:
         request, route, backend, duplex: as given.
         tracer: makes the records, if there is a trace.
         tag: the caller's name for it.
         continues: an attempt before this one has ended.
-        may_have_acted: an attempt before reached a peer that did not refuse it.
-        followed: seconds of waiting for another's dial, which count as time to connect; set when a connection is asked
-            for.
+        may_have_acted: an earlier attempt reached a peer that did not refuse the request.
+        followed: seconds of waiting for another's dial, which count as time to connect; set when a connection is
+            requested.
         connected: when the attempt had a connection; means something only after `is_connected`.
         steps: the steps before that, if the attempt had to wait or dial.
-        is_connected: the attempt got as far as that.
-        attempts, pauses: how often it was sent, and how often the retry policy paused it.
+        is_connected: the attempt has got a connection.
+        attempts, pauses: how often the request was sent, and how often the retry policy paused it.
     """
 
     connected: float
@@ -88,36 +88,38 @@ class Call(Deadline):
 
     @property
     def number(self) -> int:
-        """Of the request in this process, from 1. Most are never asked for it."""
+        """The number of the request in this process, from 1. It is drawn when it is first read, since most never
+        are."""
         if not self._number:
             number = next(_numbers)
-            # Another thread may ask which requests are in flight. No call lies between the question and the answer.
+            # Another thread may list the requests in flight. No call lies between this test and the assignment.
             if not self._number:
                 self._number = number
         return self._number
 
     def trace(self, trace: Trace) -> Tracer:
-        """From here on the trace gets a record of each thing that happens to the request; first that it has begun."""
+        """From here on the trace gets a record of each event of the request; the first one says that it has begun."""
         self.tracer = tracer = Tracer(trace, self.number, self.tag, self.backend)
         tracer.started(self.request, self.began)
         return tracer
 
     def trace_connect(self, trace: Trace) -> None:
-        """From here on the trace gets records of a connection that no request has asked for: its number is 0."""
+        """From here on the trace gets records of a connection that no request caused: the number of the request is
+        0."""
         self.tracer = Tracer(trace, 0, None, self.backend)
 
     def connect_limit(self) -> float | None:
         limit = self.config.connect_timeout
-        # One timeout for both: time spent waiting for another request's dial is not given a second time.
+        # One timeout for both: time spent waiting for another request's dial is not granted a second time.
         return None if limit is None else max(0.0, limit - self.followed)
 
     def interim(self, head: Head) -> None:
-        """A 1xx response has come."""
+        """A 1xx response was received."""
         if self.tracer is not None:
             self.tracer.interim(head)
 
     def begin_steps(self) -> Steps:
-        """Those of this attempt."""
+        """Begin the steps of this attempt, and return them."""
         if self.steps is None:
             self.steps = Steps(self.now, self.tracer)
         return self.steps
@@ -140,7 +142,7 @@ class Call(Deadline):
         status: int | None = None,
         timing: RequestTiming | None = None,
     ) -> BaseException:
-        """The error with the facts of this request; a timeout becomes the total one if that was it.
+        """The error with the facts of this request; a timeout becomes `TotalTimeout` if the total timeout has passed.
 
         Every error of a request passes here: of its attempts, of the response's body, of decoding it, of a raw stream.
         """
@@ -155,13 +157,13 @@ class Call(Deadline):
         return error
 
     def with_context(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
-        """The same for `connect` too, where no request is: it has no method and no number.
+        """Add the facts as `connect` needs them too: it has no request, so that there is no method and no number.
 
-        Here alone `safe_to_retry` is set, since an earlier value is about one attempt.
+        `safe_to_retry` is set only here, since an earlier value is about one attempt.
         """
         if not isinstance(error, HTTPCoreError):
             return error
-        # Before facts are added: it may become another error, a `TotalTimeout`.
+        # Before facts are added: the error may be replaced by another one, a `TotalTimeout`.
         if isinstance(error, Timeout):
             error = self.as_total_timeout(error)
         peer = connection.info.peer or None if connection is not None else None

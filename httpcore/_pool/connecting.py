@@ -12,7 +12,7 @@ __all__ = ["connect"]
 
 
 async def connect(leases: Leases, call: Call) -> StreamInfo:
-    """See that a connection to where the call goes is open, and release it at once for the requests that follow.
+    """Make sure that a connection for the call's route is open, and release it at once for later requests.
 
     It is acquired as for a request: an idle one is as good as a new one, and the pool's limits hold.
     """
@@ -28,11 +28,11 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
         if described is error:
             raise
         raise described from error
-    # From here on nothing waits. A peer that announced how long it keeps the connection counts from its last response.
+    # From here on nothing waits. A peer that announced a keep-alive time counts it from its last response.
     slot = ticket.slot
     until = slot.expires if slot is not None and connection.uses and not connection.is_shared else None
-    # It is as one that has served a request: the request that gets it looks whether the peer has left meanwhile, and a
-    # request that finds it dead is sent again.
+    # The connection is like one that has served a request: the next request checks whether the peer has closed it, and
+    # a request that finds it dead is sent again.
     connection.uses = connection.uses or 1
     leases.release(ticket, reusable=True, expires=until)
     return info

@@ -37,15 +37,15 @@ class HTTPConnection:
     """One connection, from its dial to its close, for a slot of the ledger.
 
     Attributes:
-        engines: the readers and writers of the protocol that the server chooses.
-        uses: counts the exchanges that it was given; at least 1 where it was made before a request wanted it. When it
+        engines: the readers and writers of each protocol that the server may choose.
+        uses: the number of exchanges; at least 1 where it was made before a request needed it. When it
             is closed, all but the first are put into the pool's totals, and so are the streams that were opened on it.
         is_shared: it carries many exchanges at once.
         is_strict: unusual content is an error.
-        is_quiet: returns, once it is open, whether it is fit for another exchange: the peer has neither left nor sent
-            anything against it. Plain and cheap.
-        on_close: is called once when it is closed, where a trace has a record of its opening.
-        tracer: of the request that uses it, where there is a trace and no other request can use it.
+        is_quiet: returns, once it is open, whether it is fit for another exchange: the peer has neither closed it nor
+            sent anything that forbids this. A plain and cheap function.
+        on_close: called once when the connection is closed, if a trace has a record of its opening.
+        tracer: the tracer of the request that uses the connection, if there is a trace and no other request can use it.
     """
 
     is_quiet: Callable[[], bool]
@@ -71,7 +71,7 @@ class HTTPConnection:
         self._closed = False
         self.on_close: Callable[[], None] | None = None
         self.tracer: Tracer | None = None
-        self._interrupt: Interrupt | None = None  # while it is being opened, as the next
+        self._interrupt: Interrupt | None = None  # set while the connection is being opened, as is the next one
         self._steps: Steps | None = None
 
     async def open(
@@ -82,12 +82,12 @@ class HTTPConnection:
         spent: float = 0.0,
         steps: Steps | None = None,
     ) -> None:
-        """Dial; `spent` seconds of the connect timeout are gone already. `steps` is called at each step.
+        """Dial; `spent` seconds of the connect timeout have already passed. `steps` is called at each step.
 
         Raises as `Dial.run` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when
-        `close` came first.
+        `close` was called first.
         """
-        # Before the dial: a `close` of the pool must find something to end from the first moment on.
+        # Before the dial: a `close` of the pool must be able to end this from the first moment on.
         self._interrupt = interrupt = Interrupt()
         self._steps = steps = Steps(backend.now, deadline.tracer) if steps is None else steps
         interruptible = getattr(backend, "interruptible", None)
@@ -96,7 +96,7 @@ class HTTPConnection:
             stream = await (dial.run() if interruptible is None else interruptible(interrupt, dial.run))
             await self._greet(stream, connector, backend, deadline)
         except Exception as error:
-            # Whatever a closed stream made of it: the caller closed the pool, and gets the error for that.
+            # Whichever error the closed stream raised: the caller closed the pool, and gets the error for that.
             if self._closed and not isinstance(error, PoolClosed):
                 raise interrupt.error() from error
             raise
@@ -109,7 +109,7 @@ class HTTPConnection:
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
             http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval, self._totals)
-            # Before `greet` waits: a `close` meanwhile must find the wire, not only the stream.
+            # Before `greet` waits: a `close` in the meantime must find the wire, not only the stream.
             self._speak(http2, partial(HTTP2Exchange, http2))
             await http2.greet(deadline)
         else:
@@ -126,9 +126,9 @@ class HTTPConnection:
     def _chosen(self, stream: Stream) -> str:
         """The protocol that TLS agreed on. Without ALPN it is HTTP/1.1, or HTTP/2 if that alone is offered."""
         offers = self.route.offers
-        tls = stream.info().tls if self.route.tls is not None else None  # else it is the proxy's
+        tls = stream.info().tls if self.route.tls is not None else None  # otherwise TLS is with the proxy
         alpn = None if tls is None else tls.alpn
-        # RFC 9113, sections 3.2 and 3.3: HTTP/2 over TLS is agreed on by ALPN; without it only prior knowledge remains.
+        # RFC 9113, sections 3.2 and 3.3: HTTP/2 over TLS is agreed on by ALPN; without ALPN it needs prior knowledge.
         if alpn is None:
             return "http/1.1" if "http/1.1" in offers else "h2"
         if alpn not in offers:
@@ -137,7 +137,8 @@ class HTTPConnection:
 
     def _reached(self, stream: Stream) -> None:
         self._stream = stream
-        # Kept first, looked at then; `close` does it in the other order, so one of them closes the stream.
+        # Store the stream first, test `_closed` after it; `close` does so in the other order, so one of the two closes
+        # it.
         if self._closed:
             stream.close()
             raise Interrupt().error()
@@ -149,7 +150,7 @@ class HTTPConnection:
 
     @property
     def is_closed(self) -> bool:
-        """`close` was called."""
+        """Whether `close` was called."""
         return self._closed
 
     @property
@@ -169,7 +170,7 @@ class HTTPConnection:
 
     @property
     def is_open(self) -> bool:
-        """Of a shared connection: it takes further exchanges."""
+        """For a shared connection: whether it accepts further exchanges."""
         return self._wire is not None and self._wire.is_open
 
     @property
@@ -182,11 +183,11 @@ class HTTPConnection:
 
     @property
     def needs_check(self) -> bool:
-        """Of a shared connection: the peer is to show that it is there first."""
+        """For a shared connection: whether the peer must answer a PING before the next exchange."""
         return self._wire is not None and self._wire.needs_check
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """Of a shared connection that `needs_check`: wait for the answer to a PING."""
+        """For a shared connection that `needs_check`: wait for the answer to a PING."""
         return self._wire is not None and await self._wire.is_alive(deadline)
 
     def exchange(self, request: Request, deadline: Deadline, on_interim: OnInterim, duplex: bool = False) -> Exchange:
@@ -201,21 +202,22 @@ class HTTPConnection:
         return begin(request, deadline, on_interim, duplex)
 
     def counts(self) -> tuple[int, int]:
-        """Exchanges that found it open, and HTTP/2 streams; none once it is closed: they are in the totals then."""
+        """The exchanges that reused it, and its HTTP/2 streams; zero once it is closed, since the totals have them
+        then."""
         if self._closed:
             return 0, 0
         return max(0, self.uses - 1), 0 if self._wire is None else self._wire.streams
 
     def close(self) -> None:
         reuses, streams = self.counts()
-        self._closed = True  # with the next lines at once, see `Totals`
+        self._closed = True  # together with the next lines, see `Totals`
         self._totals.reuses += reuses
         self._totals.streams += streams
-        # Read once: the opening task sets it to None when it ends, in another thread perhaps.
+        # Read once: the opening task sets it to None when it ends, perhaps in another thread.
         interrupt = self._interrupt
         if interrupt is not None:
             interrupt.set()
-        # Taken out first: two threads may close it, and its close is recorded once.
+        # Taken out first: two threads may close the connection, and its close is recorded once.
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()
@@ -225,7 +227,7 @@ class HTTPConnection:
             self._stream.close()
 
     def abandon(self) -> None:
-        """As `close`, in the child of a fork: the parent's connection does not notice."""
+        """Like `close`, in the child of a fork: it does not affect the parent's connection."""
         self._closed = True
         if self._wire is not None:
             self._wire.abandon()

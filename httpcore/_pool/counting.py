@@ -1,4 +1,4 @@
-"""The counts of the ledger, from claims and slots alone: they hold in the middle of a step too."""
+"""The counts of the ledger, from claims and slots alone: the counts are right in the middle of a step too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COUNTED: Final = OriginStats.__match_args__
 
 
 def counted(claims: Iterable[Claim], slots: Iterable[Slot]) -> PoolStats:
-    """One consistent snapshot. Looks once at each claim and slot."""
+    """One consistent snapshot. Each claim and slot is read once."""
     counts: dict[str, Counter[str]] = {}
     labels: dict[Hashable, str] = {}
     in_use: set[Slot | None] = set()

@@ -43,12 +43,12 @@ _ELSEWHERE: Final = "the response belongs to another event loop: read it where t
 class Delivery(Ticket):
     """One attempt of a call and then its response: the source of a `Response`, which releases the connection.
 
-    It is the ticket of its attempt: it is made, *then* the ledger is asked, and when it dies the ledger gets its claim.
-    Defaults of most attempts are on the class, and not in each of them.
+    It is the ticket of its attempt: it is made *before* it acquires, and when it is collected the ledger gets its
+    claim. Values that most attempts share are on the class, and not on each instance.
 
     Attributes:
-        holds: the connection, once there is one.
-        exchange: the exchange on it. head: of the response, once it has been received.
+        holds: the connection, once the attempt has one.
+        exchange: the exchange on it. head: the response head, once it has been received.
     """
 
     holds: HTTPConnection
@@ -61,18 +61,18 @@ class Delivery(Ticket):
     _completed: float | None = None
     _decoded: int | None = None  # bytes that a content coding has made
     _noted: tuple[Leniency, ...] = ()  # deviations of the content
-    _is_put_off = False  # it was released in the middle of a step of the pool, which does it when the step ends
+    _is_put_off = False  # released in the middle of a step of the pool, which carries it out when the step ends
 
     def __init__(self, call: Call, leases: Leases) -> None:
         route = call.route
-        # The ledger of this moment, by a C function: the pool may have another one after a fork, which knows none of
-        # this.
+        # The current ledger, by a C function: the pool may have another one after a fork, which has none of
+        # these tickets.
         Ticket.__init__(self, route, "h2" in route.offers, leases.ledger.dropped.append)
         self._call = call
         self._leases = leases
 
     def begin(self, connection: HTTPConnection) -> Exchange:
-        """The connection is here: begin the exchange on it."""
+        """Begin the exchange on the connection that was acquired."""
         call = self._call
         self.holds = connection
         self._reused = connection.uses > 0
@@ -92,12 +92,12 @@ class Delivery(Ticket):
 
     @property
     def call(self) -> Call:
-        """The call that it is an attempt of."""
+        """The call to which this attempt belongs."""
         return self._call
 
     @property
     def phase(self) -> RequestPhase:
-        """The step that it is in. Asked at any time, by any thread."""
+        """The current step. It may be read at any time, by any thread."""
         claim = self.claim
         slot, state = claim.slot, claim.state
         if state is TicketState.WAITING or slot is None:
@@ -114,27 +114,27 @@ class Delivery(Ticket):
 
     @property
     def peer(self) -> str | None:
-        """The address that it is connected to, or connects to since that is known."""
+        """The address of the peer, as soon as it is known: while the connection is being made, too."""
         slot = self.claim.slot
         connection: HTTPConnection | None = None if slot is None else slot.connection  # type: ignore[assignment]
         return None if connection is None else connection.info.peer or None
 
     @property
     def was_reused(self) -> bool:
-        """The connection had served others before."""
+        """Whether the connection had served other requests before."""
         return self._reused
 
     def arrive(self, head: Head) -> None:
-        """The head is here: record it, and release the connection if nothing more is to come."""
+        """Record the received head, and release the connection if the response is complete."""
         call, exchange = self._call, self.exchange
         self.head = head
         self._has_head = True
         if call.tracer is not None or not exchange.ended or exchange.switched:
             self._arrive_in_parts(head)
             return
-        # All has come in one piece, as it mostly does. When it was released is read from the clock in any case: a
-        # reading of its own, and the steps of `_end` and `release` that have nothing to do here, would cost 1 %.
-        # The body is here, so others may have the connection before the caller has seen a byte of it.
+        # The whole response was received at once, as usual. The clock is read for the release in any case: a
+        # separate reading, and the steps of `_end` and `release` that are not needed here, would cost 1 %.
+        # The body is complete, so others may have the connection before the caller has read a byte of it.
         reason = None if exchange.clean else CloseReason.NOT_REUSABLE
         expires = None if reason else self._expires()
         at = self._leases.release(self, reusable=reason is None, expires=expires, reason=reason)
@@ -144,7 +144,7 @@ class Delivery(Ticket):
         self._headed = self._completed = at
 
     def _arrive_in_parts(self, head: Head) -> None:
-        """As `arrive`, where there is a trace or more is to come."""
+        """Like `arrive`, where there is a trace or the response is not complete."""
         call, exchange = self._call, self.exchange
         self._headed = now = call.now()
         if call.tracer is not None:
@@ -159,8 +159,8 @@ class Delivery(Ticket):
         return Handover(self) if self.exchange.switched else self
 
     def release(self, reason: CloseReason | None, expires: float | None = None) -> None:
-        """Release the connection, for others if there is no `reason` against it. Only the first call counts."""
-        # Also by `close`, by an error and by a finaliser: each comes here, and the first has decided whether it is
+        """Release the connection, for other requests if `reason` is None. Only the first call counts."""
+        # `close`, an error and a finaliser call this too, and the first call has decided whether the connection is
         # reusable.
         if self.claim.state is _DONE or self._is_put_off:
             return
@@ -199,11 +199,11 @@ class Delivery(Ticket):
         )
 
     def timing(self, exchange: Exchange | None) -> RequestTiming:
-        """The times that are known by now. `exchange`: None where it has not begun."""
+        """The times that are known so far. `exchange` is None if it has not begun."""
         return timing_of(self._call, exchange, self._headed, self._completed)
 
     def made(self, size: int) -> None:
-        """Decoding has made so many bytes of content."""
+        """Record how many bytes of content decoding has produced."""
         self._decoded = (self._decoded or 0) + size
 
     def buffered_body(self) -> bytes | None:
@@ -215,8 +215,8 @@ class Delivery(Ticket):
         return body
 
     async def next(self) -> bytes:
-        # Before the wait: afterwards a DONE claim may as well be this response's own end.
-        taken_away = self.claim.state is _DONE and not self.claim.closed  # the body is not at its end
+        # Read before the wait: afterwards a claim may be DONE because this response has ended.
+        taken_away = self.claim.state is _DONE and not self.claim.closed  # the body has not ended
         if not (taken_away or self.claim.closed or self._call.backend.is_current()):
             raise LocalProtocolError(_ELSEWHERE, phase=_BODY)
         try:
@@ -233,20 +233,20 @@ class Delivery(Ticket):
         return data
 
     def add_request_context(self, error: HTTPCoreError) -> None:
-        """Add the request's facts to an error about the body: of decoding it, or of how it was used."""
+        """Add the request's facts to an error about the body: one of decoding, or of how the body was used."""
         is_new = error.url is None and isinstance(error, (DecodingError, LimitExceeded))
         self.with_request_context(error, _BODY)
         if is_new:
             self._call.failed(error)
 
     def with_request_context(self, error: BaseException, phase: str) -> BaseException:
-        """An error after the head, with the request's facts."""
+        """Add the request's facts to an error that was raised after the head."""
         timing = self.timing(self.exchange) if isinstance(error, HTTPCoreError) else None
         return self._call.with_request_context(error, self.holds, phase, self.head.status, timing)
 
     @property
     def length(self) -> int | None:
-        """How many bytes the body was declared to have; None if that is not known, or does not apply to this body."""
+        """The declared size of the body in bytes; None if it is not known, or does not apply to this body."""
         head = self.head
         if self._call.request.method == b"HEAD" or head.status == 304:
             return None
@@ -261,7 +261,7 @@ class Delivery(Ticket):
         return self.holds.is_strict
 
     def note(self, name: Leniency) -> bool:
-        """The content is unusual. False where that is an error."""
+        """Record that the content is unusual. False where that is an error."""
         if self.holds.is_strict:
             return False
         self._noted = noted(self._noted, name)
@@ -270,11 +270,11 @@ class Delivery(Ticket):
         return True
 
     async def turn(self) -> None:
-        """Let other tasks run, between two pieces that nothing was waited for."""
+        """Let other tasks run between two pieces, when no wait was needed for the second one."""
         call = self._call
         try:
             await call.backend.sleep(0)
-            # After the turn: the total timeout may have run out while others had it.
+            # After the turn: the total timeout may have passed while other tasks ran.
             call.within(None)
         except BaseException as error:
             described = self._broken(error)
@@ -283,13 +283,13 @@ class Delivery(Ticket):
             raise described from error
 
     def count(self, error: BaseException) -> None:
-        """A wait behind the head has ended with it."""
+        """Record that a wait after the head has ended with this error."""
         self._leases.totals.note(error)
 
     def _broken(self, error: BaseException) -> BaseException:
-        """Release the connection after an error in the body, which is returned with the request's facts."""
+        """Release the connection after an error in the body, and return the error with the request's facts."""
         if self.claim.state is not _DONE:
-            # Of HTTP/2 an exchange ends alone, so its error need not cost the others their connection.
+            # An HTTP/2 exchange ends alone, so its error need not end the connection of the other exchanges.
             fine = self.exchange.give_up()
             self.release(None if fine else close_reason(error))
         described = self.with_request_context(as_closed(self, error), _BODY)
@@ -298,35 +298,36 @@ class Delivery(Ticket):
         return described
 
     def close(self) -> None:
-        """The rest of the body is not wanted. A raw stream has an owner of its own and stays."""
+        """Discard the rest of the body. A raw stream has an owner of its own and stays open."""
         exchange, tracer = self.exchange, self._call.tracer
         if self.claim.state is not _DONE and not exchange.switched:
-            # Before `_end` looks whether the connection is clean: a small rest that is here already makes it so.
+            # Before `_end` tests whether the connection is clean: it is, if a small rest of the body was already
+            # received.
             exchange.drain()
             self._end(None, CloseReason.CLOSED_EARLY)
         if tracer is not None and not exchange.switched:
-            tracer.closed_early(exchange.received)  # which counts if nothing has ended it before
+            tracer.closed_early(exchange.received)  # ignored if the response has already ended
             tracer.was_read()
 
     def discard(self) -> None:
-        """As `close`, of a response that the caller does not get, since the request is sent again."""
+        """Like `close`, for a response that the caller does not get, since the request is sent again."""
         self.close()
         self._has_head = False
 
     def _end(self, at: float | None = None, otherwise: CloseReason = CloseReason.NOT_REUSABLE) -> None:
-        """The response has ended, or is given up.
+        """Record that the response has ended, or was closed early.
 
         Arguments:
-            at: when. Default None: now.
+            at: the time of the end. Default None: now.
             otherwise: why a connection that is not clean is closed.
         """
         exchange, tracer = self.exchange, self._call.tracer
         if self.claim.state is not _DONE:
             reason = None if exchange.clean else otherwise
             self.release(reason, None if reason else self._expires())
-        elif not self.claim.closed:  # else the pool has taken the connection away, and the rest was here already
+        elif not self.claim.closed:  # else the pool has closed the connection, and the rest was already received
             return
-        # Not where it was given up: then there is no time of completion.
+        # Not where the response was closed early: there is no time of completion then.
         if exchange.ended:
             self._completed = at = self._call.now() if at is None else at
         if tracer is not None and at is not None:
@@ -337,8 +338,8 @@ class Delivery(Ticket):
                 tracer.differed(self.holds.engines.reports)
 
     def _expires(self) -> float | None:
-        """When a `Keep-Alive: timeout=` of the server ends the connection's idle life, less a second: ours
-        must end before the server closes, whose time began when it sent this."""
+        """When `Keep-Alive: timeout=` of the server ends the idle connection, less a second: our time
+        must end before that of the server, which began when the server sent the response."""
         for name, value in self.head.marked:
             if name == b"keep-alive":
                 for part in value.split(b","):
@@ -348,7 +349,7 @@ class Delivery(Ticket):
         return None
 
     def __del__(self) -> None:
-        # The death of the claim releases the slot; this only warns. Without a head there was no response to be dropped.
+        # The finaliser of the claim releases the slot; this only warns. Without a head there was no response to drop.
         if not self._has_head:
             return
         if self._call.tracer is not None:
@@ -370,8 +371,8 @@ class Handover:
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
-        # One direction only: a delivery that knew its raw stream would be a circle, and a dropped one would hold its
-        # connection until the garbage collector came.
+        # Only one of the two refers to the other: otherwise there would be a cycle, and a dropped pair would hold its
+        # connection until the garbage collector runs.
         self.connection: RawStream | None = _DescribedStream(delivery)
 
     @property
@@ -404,7 +405,7 @@ class Handover:
         return self._delivery.note(name)
 
     def made(self, size: int) -> None:
-        """Nothing: there is no body."""
+        """Does nothing: there is no body."""
 
     async def turn(self) -> None:
         await self._delivery.turn()
@@ -413,11 +414,11 @@ class Handover:
         self._delivery.add_request_context(error)
 
     def close(self) -> None:
-        """Nothing: the raw stream has an owner of its own."""
+        """Does nothing: the raw stream has an owner of its own."""
 
 
 class _DescribedStream(RawStream):
-    """A `RawStream` whose errors have their request, and whose close releases the connection."""
+    """A `RawStream` whose errors have the request's facts, and whose close releases the connection."""
 
     __slots__ = ("_delivery", "_raw")
 
@@ -457,7 +458,8 @@ class _DescribedStream(RawStream):
         return CLOSED
 
     def _with_context(self, error: BaseException, phase: str) -> BaseException:
-        """The error as it is raised; that a function waits for the step itself saves a coroutine for each."""
+        """Return the error that is to be raised. Each function awaits its step itself, which saves a coroutine per
+        call."""
         described = self._delivery.with_request_context(as_closed(self._delivery, error), phase)
         self._delivery.count(described)
         return described
@@ -472,6 +474,6 @@ def _release_raw(delivery: Delivery) -> None:
 
 
 def _tell_dropped(tracer: Tracer, received: int, leases: Leases) -> None:
-    """Record that a response was dropped. The tracer ignores this where its last record was made before."""
+    """Record that a response was dropped. The tracer ignores this if it has already made its last record."""
     tracer.dropped(received)
     tracer.was_read()

@@ -9,7 +9,7 @@ from .call import Call
 
 __all__ = ["Draining", "IdleWaiters"]
 
-# Seconds between two looks: a response that was dropped and collected is noticed at the next look alone.
+# Seconds between two checks: a response that was dropped and collected is noticed only at the next check.
 _LOOK = 0.25
 
 
@@ -17,7 +17,7 @@ class IdleWaiters:
     """The tasks or threads that wait until nothing is in flight.
 
     Attributes:
-        events: one for each that waits.
+        events: one for each task or thread that waits.
     """
 
     __slots__ = ("events",)
@@ -26,7 +26,8 @@ class IdleWaiters:
         self.events: list[Event] = []
 
     def tell(self) -> None:
-        """Nothing may be in flight now: those that wait look for themselves. Plain and quick."""
+        """Wake those that wait, since perhaps nothing is in flight now: each checks this for itself. Plain and
+        quick."""
         for event in list(self.events):
             event.set()
 
@@ -35,7 +36,7 @@ class IdleWaiters:
         ends = None if timeout is None else backend.now() + timeout
         while True:
             event = backend.event()
-            # Registered first, looked at then: an end between the two sets the event.
+            # The event is registered before the check: a request that ends between the two sets it.
             self.events.append(event)
             try:
                 if is_idle():
@@ -49,7 +50,7 @@ class IdleWaiters:
 
 
 class Draining(IdleWaiters):
-    """What the pool's ledger does not know: the calls between two attempts; and what waits for the end of all.
+    """The calls between two attempts, which the pool's ledger does not have; and the waiters for the end of all calls.
 
     Attributes:
         between: calls whose attempt has failed, until the next one has a connection or the last error is raised.
@@ -62,7 +63,7 @@ class Draining(IdleWaiters):
         self.between: set[Call] = set()
 
     def keep(self, call: Call) -> None:
-        """An attempt of the call has ended, and there may be another: until `forget` it is in flight all the same."""
+        """Record that an attempt of the call has ended and another may follow: the call is in flight until `forget`."""
         call.continues = True
         self.between.add(call)
 

@@ -31,7 +31,7 @@ _FORM: Final = f"{_EXPECTED}, or one of them for each of 'http/1.1' and 'http/2'
 
 
 MOST_REPORTS: Final = 256
-"""Differences that wait for a request with a trace; of more, the oldest go."""
+"""The most differences that wait for a request with a trace; when there are more, the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Engines:
     """The engine of each protocol, with its library loaded.
 
     Attributes:
-        reports: the differences that a shadow has found and no trace has recorded, each with its library.
+        reports: the differences that a shadow engine found and no trace has recorded yet, each with its library.
     """
 
     http1: http1.HTTP1Engine
@@ -51,16 +51,16 @@ NATIVE: Final = Engines(http1.NATIVE, http2.NATIVE, deque())
 
 
 def _report(reports: deque[tuple[str, str]], library: str, difference: str) -> None:
-    """A shadow read something otherwise. Where warnings are errors, as in the tests of this project, it ends there."""
+    """Report a difference of a shadow engine. Where warnings are errors, as in this project's tests, this raises."""
     reports.append((library, difference))
     warn(f"{library} reads otherwise what a peer sent: {difference}", RuntimeWarning, stacklevel=2)
 
 
 def checked_engines(engines: Any) -> Engines:
-    """Those that the argument names; None: those that the environment does, or else the native ones.
+    """The engines that the argument names. None: those that the environment names, or else the native ones.
 
     Raises:
-        TypeError, ValueError: it is no name of an engine, nor a mapping from protocols to such names.
+        TypeError, ValueError: the argument is neither the name of an engine nor a mapping from protocols to such names.
     """
     where = "engines"
     if engines is None:
@@ -76,14 +76,14 @@ def checked_engines(engines: Any) -> Engines:
         names = dict.fromkeys(TABLES, "native") | dict(engines)
     else:
         raise TypeError(f"{where} is of type {type(engines).__name__}: {_FORM}")
-    # Bounded, and appended to by any thread without a lock.
+    # This is bounded, and any thread appends to it without a lock.
     reports: deque[tuple[str, str]] = deque(maxlen=MOST_REPORTS)
     loaded = {protocol: _find(where, protocol, name)(partial(_report, reports)) for protocol, name in names.items()}
     return Engines(loaded["http/1.1"], loaded["http/2"], reports)
 
 
 def _pairs(where: str, text: str) -> dict[str, str]:
-    """Of `http/1.1=reference,http/2=native`."""
+    """The pairs of a text such as `http/1.1=reference,http/2=native`."""
     pairs: dict[str, str] = {}
     for part in text.split(","):
         protocol, equals, name = part.partition("=")

@@ -13,7 +13,7 @@ __all__ = ["Aging", "Early"]
 
 
 class Early:
-    """A heap of notes, by the time when each slot expires. A note is left here when its slot is idle no more."""
+    """A heap of notes, by the time when each slot expires. A note stays here when its slot is no longer idle."""
 
     __slots__ = ("notes",)
 
@@ -22,28 +22,28 @@ class Early:
 
     def note(self, slot: Slot, idle: Collection[Slot]) -> None:
         heappush(self.notes, (slot.expires, slot.number, slot))
-        if len(self.notes) > 64 + 2 * len(idle):  # mostly notes of idle times that ended in time
+        if len(self.notes) > 64 + 2 * len(idle):  # most notes are stale: their slots were used again
             self.begin_anew(idle)
 
     def begin_anew(self, idle: Collection[Slot]) -> None:
-        """With a note for each that is idle, and no other."""
+        """Start again with one note for each idle slot."""
         notes = [(slot.expires, slot.number, slot) for slot in idle]
         heapify(notes)
         self.notes = notes
 
     def pop(self, now: float, idle: Collection[Slot]) -> Slot | None:
-        """One that is idle and has expired; None when there is no other."""
+        """Remove and return a slot that is idle and has expired; None when there is none."""
         notes = self.notes
         while notes and notes[0][0] <= now:
             when, _, slot = heappop(notes)
-            # A note is stale if its slot has been used since, or has another time by now: it is skipped, not searched
-            # for.
+            # A note is stale if its slot has been used since, or has a new time: stale notes are skipped here, not
+            # searched for.
             if slot in idle and slot.expires == when:
                 return slot
         return None
 
     def next(self, never: float) -> float:
-        """Before this no slot has expired."""
+        """The time before which no slot expires."""
         return self.notes[0][0] if self.notes else never
 
 
@@ -59,14 +59,14 @@ class Aging:
         self._slots: dict[Slot, None] = {}
 
     def begin(self, slot: Slot, now: float) -> float:
-        """The slot is open from now on. Tells when it dies."""
+        """Record that the slot is open from now on. Returns when its lifetime ends."""
         slot.dies = now + self._lifetime
         if slot.dies < inf:
             self._slots[slot] = None
         return slot.dies
 
     def pop(self, now: float) -> Slot | None:
-        """One whose time has come; None when there is no other."""
+        """Remove and return a slot whose lifetime has ended; None when there is none."""
         first = next(iter(self._slots), None)
         if first is None or first.dies > now:
             return None
@@ -74,7 +74,7 @@ class Aging:
         return first
 
     def next(self, never: float) -> float:
-        """Before this none dies."""
+        """The time before which no lifetime ends."""
         first = next(iter(self._slots), None)
         return never if first is None else first.dies
 
@@ -82,7 +82,7 @@ class Aging:
         self._slots.pop(slot, None)
 
     def begin_anew(self, slots: Iterable[Slot]) -> None:
-        """With those of these that have a time to die, and no other."""
+        """Start again with those of these slots whose lifetime is limited."""
         mortal = [slot for slot in slots if slot.state is _OPEN and slot.dies < inf]
         self._slots = dict.fromkeys(sorted(mortal, key=_dies))
 

@@ -1,4 +1,4 @@
-"""The requests in flight, and the wait for their end: the tickets of the ledger, and the calls that pause
+"""The requests in flight, and the wait for their end. They are the tickets of the ledger, and the calls that pause
 between two attempts.
 """
 
@@ -16,14 +16,14 @@ __all__ = ["drain", "in_flight"]
 
 
 def in_flight(leases: Leases) -> list[RequestInFlight]:
-    """One value for each request, the oldest first. It takes no lock, and changes nothing."""
+    """One value for each request, the oldest first. This takes no lock, and changes nothing."""
     between = list(leases.draining.between)  # first: a call that is found nowhere has ended
-    # Without the pool's lock: of a ticket that is dropped meanwhile this has the last reference.
+    # Without the pool's lock: this may hold the last reference to a ticket that is dropped in the meantime.
     tickets = [claim() for claim in list(leases.ledger.claims)]
     found = {
         ticket.call: _shown(ticket.call, ticket.phase, ticket.peer)
         for ticket in tickets
-        if isinstance(ticket, Delivery)  # else it is one of `connect`, or gone
+        if isinstance(ticket, Delivery)  # else it is a ticket of `connect`, or was dropped
     }
     for call in between:
         if call not in found:
@@ -32,9 +32,9 @@ def in_flight(leases: Leases) -> list[RequestInFlight]:
 
 
 async def drain(leases: Leases, timeout: float | None) -> bool:
-    """Take no new request, and wait until none is in flight. False when `timeout` seconds passed first."""
+    """Accept no new request, and wait until none is in flight. False when `timeout` seconds passed first."""
     leases.refuse_new()
-    if leases.backend is None:  # nothing has begun
+    if leases.backend is None:  # no request has begun yet
         return True
     return await leases.draining.wait(leases.enter(), timeout, partial(leases.step, leases.is_idle))
 

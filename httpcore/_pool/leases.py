@@ -1,12 +1,12 @@
 """The ledger in use: steps under a lock, the ledger's tasks, and a ticket's path to a connection.
 
-A request owns one ticket. Whatever happens to it (an answer, an error, a timeout, a cancellation, Ctrl-C), the ticket
-is released through `release`, a plain function; and should even that be interrupted, through the ticket's finaliser.
-The ledger decides under a lock that is held over plain code only.
+A request owns one ticket. Whatever happens to the request (a response, an error, a timeout, a cancellation, Ctrl-C),
+the ticket is released through `release`, a plain function; or, if even that is interrupted, through the ticket's
+finaliser. The ledger decides under a lock that is held over plain code only.
 
-A signal handler, a finaliser or a weakref callback may come in the middle of a locked step of its own thread. What it
-asks is then put into `_deferred`, and done when the step has ended. The look at `_deferred` comes after the release of
-the lock, so that nothing can be put there unseen: later calls find the lock free.
+A signal handler, a finaliser or a weakref callback may run in the middle of a locked step of its own thread. Its
+call is then put into `_deferred`, and carried out when the step has ended. `_deferred` is checked after the release of
+the lock, so that nothing in it is missed: later calls find the lock free.
 """
 
 from __future__ import annotations
@@ -60,17 +60,17 @@ class Leases:
 
     Arguments:
         limits, network, ping_interval: as for the pool.
-        backend: the runtime, where it was given and stays; None: that of the loop which runs the requests.
+        backend: the runtime, if it was given: it never changes then. None: the runtime that runs the requests.
         trace: as for the pool.
 
     Attributes:
-        backend: the runtime, once a request was made.
-        lock, ledger, connector: of this process and event loop; there are others after a fork.
+        backend: the runtime, once a request has been made.
+        lock, ledger, connector: of this process and event loop; a fork replaces them.
         trace: the pool's own, if there is one.
         totals: the pool's counts; those of this process, after a fork.
-        unreported: calls of traces, to be made when the step of the ledger has ended.
-        pausing: events of requests that hold nothing until it is time for another attempt; `close` sets them.
-        draining: which calls are between two attempts, and the tasks that wait until no request is in flight.
+        unreported: calls of traces that are made when the step of the ledger has ended.
+        pausing: events of requests that pause before another attempt, and hold nothing; `close` sets them.
+        draining: the calls between two attempts, and the tasks that wait until no request is in flight.
     """
 
     def __init__(
@@ -101,28 +101,29 @@ class Leases:
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
         self.draining = Draining()
-        self._drains = self.draining.events  # asked for each request: there are few steps to it
+        self._drains = self.draining.events  # read for each request, so the path to it is short
         self.unreported: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
-        # By the dict: Ctrl-C may have come in `__init__`, before these were set.
-        # No request can be under way, since each holds this; so there is no thread to lock out.
+        # Read from `__dict__`: Ctrl-C may have interrupted `__init__` before these were set.
+        # No request can be under way, since each holds this object; so no other thread can use it, and no lock is
+        # needed.
         ledger = self.__dict__.get("ledger")
         for slot in ledger.slots() if ledger is not None else ():
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.POOL_CLOSED
                 slot.connection.close()
-        if self.__dict__.get("unreported"):  # the last that is made
+        if self.__dict__.get("unreported"):  # the last connection that was made
             self.tell()
 
-    # A ticket's way to a connection, and back.
+    # Acquire and release.
 
     def acquire(self, ticket: Ticket, call: Call, avoid: HTTPConnection | None) -> HTTPConnection | None:
-        """Ask for a connection. One that is open and quiet is returned at once; None: `obtain` waits for one.
+        """Ask for a connection. One that is open and quiet is returned at once; after None `obtain` must wait for one.
 
         Arguments:
-            avoid: the connection of an attempt that failed: another is wanted, and for a protocol that does not share
-                its connections one that served no request before.
+            avoid: the connection of an attempt that failed: another one is acquired, and for a protocol that does not
+                share its connections, one that has served no request.
         """
         call.followed = 0.0
         ledger = self.ledger
@@ -132,7 +133,7 @@ class Leases:
                 ledger.acquire(ticket, now)
                 if ledger.todo:
                     self._perform()
-        # After the lock is released, and whatever happened: what a finaliser has put off meanwhile must not wait for
+        # After the lock is released, and in any case: a call that a finaliser has postponed must not wait for
         # the next request.
         finally:
             if self._deferred:
@@ -147,7 +148,7 @@ class Leases:
         return None
 
     async def obtain(self, ticket: Ticket, call: Call, avoid: HTTPConnection | None) -> HTTPConnection:
-        """After `acquire`: wait until the ticket holds a connection that fits."""
+        """Continue after `acquire`: wait until the ticket holds a suitable connection."""
         claim = ticket.claim
         while True:
             state = claim.state
@@ -160,7 +161,8 @@ class Leases:
                 ):
                     call.connected = call.now()
                     return connection
-                # Dead before a byte was sent, so no attempt has failed: the ticket keeps its place before all others.
+                # It was dead before a byte was sent, so no attempt has failed: the ticket keeps its place before all
+                # others.
                 self.step(partial(self._redial, ticket))
             elif state is TicketState.DIALING:
                 await self._dial(ticket, call)
@@ -173,14 +175,14 @@ class Leases:
         self.ledger.redial(ticket, self.now())
 
     def _suits(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection) -> bool:
-        """Whether a connection that served others before may serve this one, whose attempt on `avoid` failed."""
+        """Whether a reused connection may serve this ticket, whose attempt on `avoid` failed."""
         if not connection.is_shared:
             return False
-        return connection is not avoid or not self.ledger.has_room(ticket)  # better the same than none
+        return connection is not avoid or not self.ledger.has_room(ticket)  # better the same connection than none
 
     async def _wait(self, ticket: Ticket, call: Call) -> None:
-        """Until the ticket is more than WAITING. Waiting for another request's dial counts against `connect_timeout`,
-        any other wait against `pool_timeout`."""
+        """Wait until the ticket is no longer WAITING. Waiting for another request's dial counts against
+        `connect_timeout`, any other wait against `pool_timeout`."""
         steps = call.begin_steps()
         began = call.now()
         steps.waiting(began)
@@ -189,13 +191,13 @@ class Leases:
         followed: bool | None = None
         since = 0.0
         while True:
-            # A new one each time, set as `wake` under the lock: a grant that comes before `event.wait` begins is not
+            # A new event each time, stored as `wake` under the lock: a grant before `event.wait` begins is not
             # lost.
             event = call.backend.event()
             follows = self.step(partial(self._begin_to_wait, ticket, event.set))
             now = call.now()
-            # Waiting for another's dial uses up the connect timeout, any other wait the pool timeout; which it is may
-            # change.
+            # A wait for another request's dial counts against the connect timeout, any other against the pool timeout;
+            # a wait may change from one to the other.
             if follows is not followed:
                 if followed:
                     call.followed += now - since
@@ -213,8 +215,8 @@ class Leases:
         return self.ledger.follows(ticket)
 
     def _check_granted(self, ticket: Ticket, call: Call, follows: bool) -> None:
-        """The timer fired. Raise, unless the ticket was granted in the same moment, or waits for something else now."""
-        # Asked under the lock: a grant and the timer may come together, and a granted connection wins over the timeout.
+        """After a timeout: raise, unless the ticket was granted at the same moment, or now waits for something else."""
+        # Read under the lock: a grant and the timeout may coincide, and a granted connection wins over the timeout.
         if self.step(lambda: ticket.state is not TicketState.WAITING or self.ledger.follows(ticket) is not follows):
             return
         if follows:
@@ -237,11 +239,11 @@ class Leases:
         slot = ticket.slot
         if slot is None:
             return  # the pool was closed since the ledger decided to dial
-        # Before the first wait: a `close` of the pool finds the wait to end. The state is looked at after that, in
-        # the other order than `close` has, so that one of the two sees the other.
+        # Before the first wait: a `close` of the pool can then end that wait. The state is read after that, in
+        # the reverse order of `close`, so that one of the two sees the other.
         slot.connection = connection
         if slot.state is SlotState.GONE:
-            return  # likewise; it may have been too early for it to see the connection
+            return  # likewise; the close may not have seen the connection yet
         steps = call.begin_steps()
         began = steps.dialing()
         self.totals.dials += 1
@@ -251,7 +253,7 @@ class Leases:
             await connection.open(self.connector, call.backend, call, call.followed, steps)
         except BaseException as error:
             self.totals.failed_dials += 1
-            # Ctrl-C and a cancellation are left to `release`, where the dial goes to the next waiter; a failure is not
+            # After Ctrl-C and a cancellation `release` hands the dial to the next waiter; a failure is not
             # passed on, since each waiter then dials for itself.
             if isinstance(error, Exception):
                 connection.close()
@@ -259,14 +261,14 @@ class Leases:
             if call.tracer is not None:
                 call.tracer.dial_failed(call.route, error)
             raise
-        # Before it is OPEN: news that comes in between would find no callback.
+        # Before it is OPEN: otherwise input in between would find no callback.
         connection.watch(_Watch(self, slot))
         self.step(
             lambda: self.ledger.opened(ticket, self.now(), capacity=connection.capacity, protocol=connection.protocol)
         )
         if call.tracer is None:
             return
-        if ticket.state is not _HOLDING:  # the pool was closed meanwhile
+        if ticket.state is not _HOLDING:  # the pool was closed in the meantime
             call.tracer.dial_failed(call.route, _done(ticket, self.ledger.closed))
             return
         call.tracer.opened(call.route, connection.info, connection.engine)
@@ -275,18 +277,18 @@ class Leases:
     def release(
         self, ticket: Ticket, *, reusable: bool, expires: float | None = None, reason: CloseReason | None = None
     ) -> float | None:
-        """Every ticket ends here. Returns when it was released; None where it has to be put off until the step of this
-        thread has ended.
+        """End a ticket; every ticket ends here. Returns the time of the release; None if it is postponed until the step
+        of this thread has ended.
 
         Arguments:
             reason: why the connection is not reusable.
         """
         if reason is not None and (slot := ticket.slot) is not None:
             slot.reason = slot.reason or reason
-        # A finaliser or a signal handler has interrupted a step of this thread: the ledger is in the middle of a
-        # change.
+        # A finaliser or a signal handler has interrupted a step of this thread: the ledger is in the middle of
+        # a change.
         if self.is_inside():
-            # No lambda here nor in `acquire`: its variables would be cells, which cost more than all the rest of this.
+            # Neither this nor `acquire` has a lambda: its variables would be cells, which cost more than all the rest.
             self._deferred.append(partial(self._release_later, ticket, reusable, expires))
             return None
         ledger, backend = self.ledger, self.backend
@@ -310,7 +312,7 @@ class Leases:
         return self.backend.now() if self.backend is not None else 0.0
 
     def step(self, act: Callable[[], T]) -> T:
-        """One step under the lock, where a call more does not matter. `acquire` and `release` spell it out."""
+        """Run one step under the lock. `acquire` and `release` have the same lines inline, which saves a call."""
         try:
             with self.lock:
                 result = act()
@@ -321,11 +323,11 @@ class Leases:
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        """Carry out the postponed calls. An act is taken out when it is done, so that Ctrl-C loses none: twice is
-        harmless.
+        """Carry out the postponed calls. A call is removed after it is done, so that Ctrl-C loses none: to do it twice
+        is harmless.
         """
         deferred = self._deferred
-        # Looked at again after the lock: a finaliser may have added to it between the two.
+        # Checked again after the release of the lock: a finaliser may have added a call just before it.
         while deferred and not self.is_inside():
             with self.lock:
                 while deferred:
@@ -336,20 +338,20 @@ class Leases:
             self.tell()
 
     def _perform(self) -> None:
-        """Under the lock: carry out the ledger's tasks. Each act is plain, quick, and harmless when it is repeated."""
+        """Carry out the ledger's tasks, under the lock. Each task is plain, quick, and harmless when it is repeated."""
         todo = self.ledger.todo
         while todo:
-            # Done first, taken out then: Ctrl-C between the two does it twice, which is harmless; the other order would
+            # Done first, removed after it: Ctrl-C between the two repeats it, which is harmless; the other order would
             # lose it.
             todo[0].perform()
             todo.popleft()
         if self._drains and self.is_idle():
             self.draining.tell()
         if self.unreported and not self._deferred:
-            self._deferred.append(_nothing)  # so that the end of the step looks: a trace is never called under the lock
+            self._deferred.append(_nothing)  # makes `_catch_up` run: no trace is called under the lock
 
     def tell(self) -> None:
-        """Call traces with the records of a step. Their exceptions could end no request here: they are reported."""
+        """Call traces with the records of a step. Their exceptions cannot fail a request here, so they are reported."""
         unreported = self.unreported
         while unreported:
             try:
@@ -358,7 +360,7 @@ class Leases:
                 sys.excepthook(type(error), error, error.__traceback__)
 
     def tell_later(self, tell: Callable[[Leases], None]) -> None:
-        """Call a trace: now, or when the step of this thread has ended that a finaliser has interrupted."""
+        """Call a trace: now, or, if a finaliser has interrupted a step of this thread, when that step has ended."""
         self.unreported.append(tell)
         if self.is_inside():
             self._deferred.append(_nothing)
@@ -366,14 +368,15 @@ class Leases:
             self.tell()
 
     def _step_or_later(self, act: Callable[[], object]) -> None:
-        """One step, now; or when the step ends that this thread is in the middle of."""
+        """Run one step: now, or, if this thread is in the middle of another step, when that one has ended."""
         if self.is_inside():
             self._deferred.append(act)
         else:
             self.step(act)
 
     def notice(self, slot: Slot) -> None:
-        """A watched connection got bytes, or its end, while no request was on it; or a shared one has changed."""
+        """Handle a watched connection that received bytes or its end while it was idle, or a shared one that has
+        changed."""
         self._step_or_later(partial(self._see_to, slot))
 
     def _see_to(self, slot: Slot) -> None:
@@ -405,10 +408,10 @@ class Leases:
         for event in list(self.pausing):
             event.set()
 
-    # The end, with time for running requests.
+    # A graceful end, with time for running requests.
 
     def refuse_new(self) -> None:
-        """From now on a request that begins is refused; those in flight go on, with their retries."""
+        """Refuse requests that begin from now on; those in flight continue, with their retries."""
 
         def refuse() -> None:
             self.ledger.refuses_new = True
@@ -416,13 +419,13 @@ class Leases:
         self.step(refuse)
 
     def is_idle(self) -> bool:
-        """No request is in flight. Under the lock."""
+        """Whether no request is in flight. To be called under the lock."""
         return not (self.ledger.claims or self.draining.between)
 
     # The runtime.
 
     def enter(self) -> Backend:
-        """The runtime of a request that begins."""
+        """Return the runtime of a request that begins."""
         backend = self.backend
         # A given backend stays: it has its runtime, and is never checked.
         if backend is not None and (self._is_fixed or backend.is_current()):
@@ -430,7 +433,7 @@ class Leases:
         return self._settle_in(current_backend())
 
     def _settle_in(self, backend: Backend) -> Backend:
-        """The first request, or one from another loop: a pool can move only when its old loop is gone."""
+        """Set the runtime for the first request, or for one from another loop: the pool's old loop must have ended."""
         if self.backend is not None:
             if not self.backend.is_gone():
                 raise LocalProtocolError(
@@ -442,15 +445,15 @@ class Leases:
         return backend
 
     def _leave(self) -> None:
-        """The loop has gone, and the work of its connections with it."""
+        """Drop the connections of an event loop that has ended."""
         closed, refuses_new = self.ledger.closed, self.ledger.refuses_new
         for slot in self.ledger.slots():
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.LOOP_CLOSED
                 slot.connection.close()
         self.tell()
-        # The connections first, then the marks: after this the ledger has none. Responses of the old loop still
-        # hold tickets of it, and may release them here later, which does nothing then.
+        # Connections first, because the ledger has none after `disband`. Responses of the old loop still
+        # hold its tickets, and may release them here later, which does nothing.
         self.ledger.disband()
         self._begin_afresh()
         self.ledger.refuses_new = refuses_new
@@ -458,10 +461,10 @@ class Leases:
             self.ledger.close(0.0)
 
     def after_fork(self) -> None:
-        """In the child: the connections are the parent's. Fresh locks, an empty pool."""
+        """Begin anew in the child, with new locks and an empty pool: the connections belong to the parent."""
         for slot in self.ledger.slots():
             if slot.connection is not None:
-                # Not `close`, which shuts down a socket that is the parent's too, and over HTTP/2 sends a GOAWAY.
+                # Not `close`, which shuts down a socket that the parent shares, and over HTTP/2 sends a GOAWAY.
                 slot.connection.abandon()
         self.ledger.disband()
         self._begin_afresh()
@@ -471,7 +474,7 @@ class Leases:
 
 
 def as_closed(ticket: Ticket, error: BaseException) -> BaseException:
-    """The error of an exchange, or of a dial; if the pool has closed its connection, the error for that."""
+    """Return the error of an exchange or a dial; if the pool has closed its connection, the error for that instead."""
     if not ticket.closed or not isinstance(error, HTTPCoreError) or isinstance(error, PoolClosed):
         return error
     closed = PoolClosed("the pool was closed by close(abort=True)", phase=error.phase, peer=error.peer)
@@ -504,9 +507,9 @@ def _nothing() -> None:
 
 
 def follow(leases: Leases, slot: Slot, connection: HTTPConnection, tracer: Tracer) -> None:
-    """A traced request uses the connection: its close is to be recorded."""
+    """Record the close of a connection that a traced request uses."""
     if connection.on_close is None:
-        # No method of `leases`: nothing that the connection holds may keep the pool alive.
+        # Not a method of `leases`: nothing that the connection holds may keep the pool alive.
         connection.on_close = partial(leases.unreported.append, partial(_tell_close, slot, connection))
     connection.tracer = None if connection.is_shared else tracer
     if connection.is_closed:  # by another thread, just before
@@ -515,7 +518,7 @@ def follow(leases: Leases, slot: Slot, connection: HTTPConnection, tracer: Trace
 
 
 def _open_counts(ledger: Ledger) -> list[tuple[int, int]]:
-    """Of the connections that have not put theirs into the totals. One that is to be closed is in `todo` alone."""
+    """The counts of the connections that the totals lack. A connection that is to be closed is in `todo` alone."""
     slots = {*ledger.slots(), *[item for item in list(ledger.todo) if isinstance(item, Slot)]}
     connections: list[HTTPConnection | None] = [slot.connection for slot in slots]  # type: ignore[misc]
     return [connection.counts() for connection in connections if connection is not None]
@@ -532,7 +535,7 @@ def _tell_close(slot: Slot, connection: HTTPConnection, leases: Leases) -> None:
 
 
 class _Watch:
-    """Tells the leases that a connection has news, without keeping them alive."""
+    """Notifies the leases that a connection has changed or received input, without keeping them alive."""
 
     __slots__ = ("_leases", "_slot")
 

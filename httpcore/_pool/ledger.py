@@ -1,20 +1,21 @@
 """The assignment of connections to requests. No I/O, no clock, no lock, no await.
 
 The pool holds its lock, reads its clock, calls one step, and then carries out `todo`. A request has one `Ticket`: it
-waits, dials or holds, and `release` ends each of these. Every step costs the same with ten connections, waiters and
-origins as with ten thousand.
+waits, dials or holds, and `release` ends each of these. The cost of a step is the same with ten connections, waiters
+and origins as with ten thousand.
 
-Why this is fair. Inside an origin, first come, first served. Between origins, a freed connection serves its own origin
-first, since that is free and a new connection is not. But there is a ring of those origins whose first waiter would be
-helped by room for a connection, and when the head of the ring has been passed over 2 x `max_connections` times, the
-next freed connection is closed and the head dials in its place. Room that comes free otherwise goes to the head too.
-An origin that had a turn goes to the end, as does the head when it is served by a connection of its own. So an origin
-with p others before it has its turn after at most (p + 1) x (2 x `max_connections` + 1) connections have come free,
-whatever the others do. (An HTTP/2 connection that must go takes no more requests, and goes when its last stream ends.)
-An origin at its own limit is not in the ring: room would not help it, and it would hold up the others.
+Why this is fair. Inside an origin the first waiter is served first. Between origins, a freed connection serves its own
+origin first, since reuse costs nothing and a new connection does. But there is a ring of those origins whose first
+waiter would be helped by room for a connection, and when the head of the ring has been passed over 2 x
+`max_connections` times, the next freed connection is closed and the head dials in its place. Room that becomes free
+otherwise goes to the head too. An origin that had a turn goes to the end, as does the head when it is served by a
+connection of its own. So an origin with p others before it has its turn after at most (p + 1) x (2 x `max_connections`
++ 1) connections have become free, whatever the others do. (An HTTP/2 connection that must close accepts no more
+requests, and closes when its last stream ends.) An origin at its own limit is not in the ring: room would not help it,
+and it would hold up the others.
 
-Ctrl-C may leave a step half done. Two dicts, of claims and of slots, and the state of each claim and slot are the
-truth; everything else follows from them. Each step changes the truth in an order that makes sense wherever it stops,
+Ctrl-C may interrupt a step. Two dicts, of claims and of slots, and the state of each claim and slot are the
+truth; everything else is derived from them. Each step changes the truth in an order that is valid wherever it stops,
 and sets a mark while it runs; the next step that finds the mark derives everything else anew (`rebuild`).
 """
 
@@ -61,13 +62,13 @@ class Ledger:
         limits: how many connections there may be.
 
     Attributes:
-        todo: the pool's tasks after a step, in order, each by its `perform`: connections to close, owners to
-            wake. Each may come again after Ctrl-C. The pool takes an item out only when it is done, so that nothing is
-            lost; threads take turns at it, or one would take out what another has begun.
-        dropped: claims whose tickets died. Every step releases what they had.
-        claims: those of all tickets that wait, dial or hold; to be looked at.
-        closed: `close` was called.
-        refuses_new: a ticket that acquires is DONE and `closed`, unless it `continues` a request from before. Also set
+        todo: the pool's tasks after a step, in order: connections to close and owners to wake, each by its `perform`.
+            Each may be repeated after Ctrl-C. The pool removes an item only when it is done, so that nothing is
+            lost; threads take turns at it, or one would remove a task that another has begun.
+        dropped: claims whose tickets were collected. Every step releases the connections, dials and waits of these.
+        claims: the claims of all tickets that wait, dial or hold; read only.
+        closed: whether `close` was called.
+        refuses_new: a ticket that acquires is DONE and `closed`, unless it `continues` an earlier request. Also set
             by the pool, which then waits for `claims` to become empty.
     """
 
@@ -80,16 +81,16 @@ class Ledger:
         self._most_idle = inf if limits.max_keepalive is None else limits.max_keepalive
         self._keepalive = inf if limits.keepalive_expiry is None else limits.keepalive_expiry
 
-        # The truth, beside the states.
+        # The truth, together with the states.
         self.claims: dict[Claim, None] = {}
         self._slots: dict[Slot, None] = {}
         self.closed = self._aborted = False
         self._dirty = False  # a step runs, or was interrupted
         self._now = -inf
 
-        # Derived state. The idle: the least recently used first, which is also the order in which they expire,
-        # but for those whose server closes them earlier; these are in the heap `_early` too, and may stay there when
-        # they are idle no more.
+        # Derived state. The idle slots: the least recently used first, which is also the order in which they expire,
+        # except those that their server closes earlier; these are in the heap `_early` too, and may stay there when
+        # they are no longer idle.
         self._origins: dict[Hashable, Origin] = {}
         self._idle: OrderedDict[Slot, None] = OrderedDict()
         self._early = Early()
@@ -102,16 +103,16 @@ class Ledger:
         self._spoken = Spoken()
         self._numbers = 0  # of slots
         self._joins = 0  # to queues
-        self._front = 0  # turns before all others, downwards
+        self._front = 0  # turns before all others; counts downwards
 
-    # Steps: what happened comes in.
+    # Steps: one method for each event.
 
     def ticket(self, key: Hashable, may_share: bool = False) -> Ticket:
-        """A NEW ticket. It has no part in the ledger before it asks.
+        """Return a NEW ticket. The ledger has no record of it before `acquire`.
 
         Arguments:
             key: the key of its connection.
-            may_share: the origin may speak HTTP/2, so that while this is not known one dial is enough for all. All
+            may_share: the origin may speak HTTP/2, so that one dial is enough for all while this is not known. All
                 tickets of a key should have the same value.
         """
         return Ticket(key, may_share, self.dropped.append)
@@ -121,12 +122,12 @@ class Ledger:
         when the ledger is closed, DONE.
 
         Raises:
-            ValueError: the ticket has asked before.
+            ValueError: the ticket has acquired before.
         """
         claim = ticket.claim
         if claim.state is not _NEW:
             raise _misplaced("acquire", claim, _NEW)
-        # `_begin`, but only where it has something to do: three tests cost less than the call, once per request.
+        # `_begin`, called only where it has something to do: three tests cost less than a call for each request.
         if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
         self._now = now
@@ -134,11 +135,11 @@ class Ledger:
         if self.refuses_new and (self.closed or not ticket.continues):
             self._refuse(claim)
         else:
-            # In the dict before it has anything: after Ctrl-C a claim that is not in it could not be found again.
+            # In the dict before it holds anything: after Ctrl-C a claim outside of the dict could not be found again.
             self.claims[claim] = None
             origin = self._origins.get(claim.key) or self._origin_for(claim.key)
             if origin.ready:
-                # The most recently used, so that connections which are not needed expire.
+                # The most recently used one, so that connections which are not needed expire.
                 self._hold(claim, next(reversed(origin.ready)))
             elif not origin.shared_by(claim) and self._make_room(origin):
                 self._dial(claim, origin)
@@ -153,7 +154,7 @@ class Ledger:
 
         Arguments:
             capacity: how many may use the connection at once: 1 for HTTP/1.1, the stream limit for HTTP/2.
-            protocol: the one in use; remembered for the key.
+            protocol: the protocol of the connection; remembered for the key.
 
         Raises:
             ValueError: the ticket does not dial.
@@ -169,7 +170,7 @@ class Ledger:
             slot.capacity = capacity
             slot.since = now
             self._next_expiry = min(self._next_expiry, self._aging.begin(slot, now))
-            # The slot before the claim, as at the head of the section on claims: HOLDING needs a slot that is open.
+            # The slot before the claim, as the section on claims explains: HOLDING needs a slot that is open.
             slot.state = _DRAINING if slot.doomed else _OPEN
             claim.state = _HOLDING
             slot.used = 1
@@ -181,7 +182,7 @@ class Ledger:
         self._end()
 
     def failed(self, ticket: Ticket, now: float) -> None:
-        """The dial failed: the ticket is DONE, and those that waited on this dial dial for themselves.
+        """The dial failed: the ticket is DONE, and those that waited for this dial now dial for themselves.
 
         Raises:
             ValueError: the ticket does not dial.
@@ -191,7 +192,7 @@ class Ledger:
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
             led = slot.origin.is_followed()
-            # All that wait now joined before this: they dial for themselves, so one failure is not the failure of all.
+            # All current waiters joined before this: each dials for itself, so that one failure does not fail them all.
             slot.origin.failed_before = self._joins
             self._finish(claim)
             self._remove(slot)
@@ -200,12 +201,13 @@ class Ledger:
         self._end()
 
     def release(self, ticket: Ticket, now: float, *, reusable: bool = False, expires: float | None = None) -> None:
-        """The one way out, from every state: the ticket is DONE. A second call does nothing.
+        """End the ticket, from any state: afterwards it is DONE. A second call does nothing.
 
         Arguments:
             reusable: the connection is clean. Otherwise it serves no other ticket, and closes when its last user
                 releases it.
-            expires: when the peer will close it if it stays idle, on the clock of `now`. Default None: not known.
+            expires: when the peer closes the connection if it stays idle, on the clock of `now`. Default None: not
+                known.
         """
         if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
@@ -218,15 +220,15 @@ class Ledger:
             self._fill()
         self._dirty = False
         if holds:
-            ticket.claim = SPENT  # its own claim dies here, so that the ticket's death needs no step
+            ticket.claim = SPENT  # its own claim ends here, so that the end of the ticket needs no step
 
     def redial(self, ticket: Ticket, now: float) -> None:
         """The connection that this ticket holds was dead before anything was sent.
 
-        It serves no other ticket, and this one is DIALING again, ahead of all waiters and in the same place of the
-        count when it was the only user. When there is no room it is HOLDING another connection of its origin, or
-        WAITING as the first of its origin; so it is too while another dials for an origin that speaks HTTP/2. When the
-        ledger is closed it is DONE.
+        The connection serves no other ticket. If this one was its only user it is DIALING again, ahead of all waiters
+        and in the same place of the count. If there is no room it is HOLDING another connection of its origin, or
+        WAITING as the first of its origin; it also waits while another ticket dials for an origin that speaks HTTP/2.
+        If the ledger is closed it is DONE.
 
         Raises:
             ValueError: the ticket does not hold.
@@ -239,13 +241,14 @@ class Ledger:
         self._end()
 
     def retire(self, slot: Slot, now: float) -> None:
-        """The connection is dead or takes no more tickets. It goes now, or when its last user releases it."""
+        """Record that the connection is dead or accepts no more tickets. It closes now, or when its last user releases
+        it."""
         self._begin(now)
         self._retire(slot, CloseReason.PEER)
         self._end()
 
     def resize(self, slot: Slot, capacity: int, now: float) -> None:
-        """How many may use the connection at once, from now on; it may be 0. Tickets that hold it keep it."""
+        """Set how many tickets may use the connection at once; it may be 0. Tickets that hold it keep it."""
         self._begin(now)
         slot.capacity = capacity
         self._offer(slot)
@@ -259,8 +262,8 @@ class Ledger:
         self._end()
 
     def close(self, now: float, *, abort: bool = False) -> None:
-        """No more connections: tickets that wait or dial are DONE and `closed`, as is each that acquires later. Idle
-        connections close now, the others when they are released.
+        """Make no more connections: tickets that wait or dial are DONE and `closed`, as is each that acquires later.
+        Idle connections close now, the others when they are released.
 
         Arguments:
             abort: the others close now too, and each ticket that holds one is DONE and `closed`.
@@ -272,11 +275,12 @@ class Ledger:
         self._end()
 
     def disband(self) -> None:
-        """Every ticket is DONE and every connection GONE: their process (before a fork) or their event loop has ended.
+        """Mark every ticket DONE and every connection GONE: they belong to the parent of a fork, or to an ended event
+        loop.
 
-        The pool begins a new ledger and asks this one nothing more. But requests and responses of before may still
+        The pool begins a new ledger and uses this one no more. But earlier requests and responses may still
         hold its tickets, and release them to the new ledger, which has none of them: a ticket that is DONE is ignored.
-        Only marks are set, so a step may be half done, in this thread or in one that does not exist any more.
+        Only marks are set, so a step may be unfinished, in this thread or in one that no longer exists.
         """
         for claim in list(self.claims):
             claim.state = _DONE
@@ -299,11 +303,11 @@ class Ledger:
         self._dirty = True
         while self.dropped:
             claim = self.dropped.popleft()
-            if claim in self.claims:  # else it has released a wait or a dial
+            if claim in self.claims:  # else the ticket has released it
                 self._release(claim, now)
         if now >= self._next_expiry:
             self._expire(now)
-        if self._ring:  # room that came free just now is for those that wait, not for the ticket of this step
+        if self._ring:  # room that was just freed is for those that wait, not for the ticket of this step
             self._fill()
 
     def _end(self) -> None:
@@ -311,12 +315,12 @@ class Ledger:
             self._fill()
         self._dirty = False
 
-    # Transitions of a claim. Its state changes last, after the slot that it names is there, so that Ctrl-C leaves
-    # no claim HOLDING without one. DONE comes first and the claim leaves the dict last: a claim that is DONE and still
-    # in the dict is mended by `recovery`; one that is gone and not DONE would be lost.
+    # Transitions of a claim. Its state changes last, after its slot has been set, so that Ctrl-C leaves
+    # no claim HOLDING without one. DONE is set first and the claim leaves the dict last: a claim that is DONE and still
+    # in the dict is repaired by `recovery`; one that has left the dict and is not DONE would be lost.
 
     def _hold(self, claim: Claim, slot: Slot) -> None:
-        """From the slot that is last in `ready`, where it stays until it is full."""
+        """Hold the slot that is last in `ready`, where it stays until it is full."""
         claim.slot = slot
         claim.state = _HOLDING
         if not slot.used:
@@ -326,7 +330,7 @@ class Ledger:
             del slot.origin.ready[slot]
 
     def _dial(self, claim: Claim, origin: Origin) -> None:
-        """There is room."""
+        """Begin a dial: there is room for it."""
         self._numbers += 1
         slot = Slot(origin, self._numbers)
         self._slots[slot] = None
@@ -335,7 +339,7 @@ class Ledger:
         origin.count += 1
         origin.dialing += 1
         self._dialing += 1
-        self._origins[origin.key] = origin  # it is new, or making room has emptied it
+        self._origins[origin.key] = origin  # the origin is new, or making room has removed its last slot
         self._rank(origin)
 
     def _wait(self, claim: Claim, origin: Origin, *, first: bool = False) -> None:
@@ -356,7 +360,7 @@ class Ledger:
         self._rank(origin)
 
     def _refuse(self, claim: Claim) -> None:
-        """The ledger is closed."""
+        """Refuse a claim, since the ledger is closed."""
         claim.closed = True
         self._finish(claim)
 
@@ -369,13 +373,13 @@ class Ledger:
         state = claim.state
         slot = claim.slot
         if state is _HOLDING and slot is not None:
-            # It was retired while it was in use: it is closed, whatever its exchange reports.
+            # The slot was retired while it was in use: it is closed, whatever its exchange reports.
             if slot.state is not _OPEN:
                 reusable = False
             elif not reusable or (expires is not None and expires <= now):
                 slot.reason = slot.reason or (CloseReason.EXPIRED if reusable else CloseReason.DROPPED)
                 reusable = False
-                slot.state = _DRAINING  # before the claim is DONE: after Ctrl-C the slot must not be taken for clean
+                slot.state = _DRAINING  # set before the claim is DONE: after Ctrl-C the slot must not seem clean
             else:
                 slot.since = now
                 slot.expires = until = now + self._keepalive
@@ -394,7 +398,7 @@ class Ledger:
         elif state is _DIALING and slot is not None:
             self._finish(claim)
             self._remove(slot)
-            # A cancelled dial is a freed connection: its own origin's waiter takes it over.
+            # A cancelled dial is a freed connection: a waiter of its own origin takes it over.
             if slot.origin in self._ring and not self._ring.must_yield(slot.origin):
                 self._dial_for_first(slot.origin)
         else:
@@ -412,7 +416,7 @@ class Ledger:
         slot.state = _DRAINING
         slot.reason = slot.reason or CloseReason.STALE
         slot.used -= 1
-        # First, so that the room of the dead connection is there for the dial that replaces it.
+        # First, so that the room of the dead connection is available for the dial that replaces it.
         self._unoffer(slot)
         if self.closed:
             self._refuse(claim)
@@ -426,7 +430,7 @@ class Ledger:
     # Transitions of a slot.
 
     def _freed(self, slot: Slot, now: float) -> None:
-        """An open, clean connection was released."""
+        """Use an open, clean connection that was released."""
         origin = slot.origin
         # Fairness between origins: see the head of this file.
         if self._ring and slot.used < slot.capacity and self._ring.must_yield(origin):
@@ -441,7 +445,7 @@ class Ledger:
             self._serve(origin)
         if slot.used:
             return
-        # It stays idle, for as long as it may.
+        # It stays idle until it expires.
         if slot.expires < now + self._keepalive:
             self._early.note(slot, self._idle)
         if len(self._idle) > self._most_idle:
@@ -453,18 +457,18 @@ class Ledger:
 
     def _expire(self, now: float) -> None:
         idle = self._idle
-        # Before the idle ones in order: these expire ahead of their turn, and the loop below stops at the first that
+        # These go first, since they expire ahead of their turn, and the loop below stops at the first slot that
         # does not.
         while (slot := self._early.pop(now, idle)) is not None:
             self._remove(slot, CloseReason.EXPIRED)
         while (oldest := next(iter(idle), None)) is not None and oldest.expires <= now:
             self._remove(oldest, CloseReason.EXPIRED)
         while (slot := self._aging.pop(now)) is not None:
-            self._retire(slot, CloseReason.OLD)  # its exchanges run to their end
+            self._retire(slot, CloseReason.OLD)  # its exchanges are not interrupted
         self._next_expiry = min(oldest.expires if oldest else inf, self._early.next(inf), self._aging.next(inf))
 
     def _offer(self, slot: Slot) -> None:
-        """Its capacity or its state has changed: it is ready or not, and may serve more or none."""
+        """Update the readiness of a slot whose capacity or state has changed, and serve the waiters of its origin."""
         origin = slot.origin
         if slot.state is _OPEN and slot.used < slot.capacity:
             origin.ready.setdefault(slot, None)
@@ -481,18 +485,18 @@ class Ledger:
             self._unoffer(slot)
 
     def _unoffer(self, slot: Slot) -> None:
-        """It is DRAINING."""
+        """Stop offering a slot that is DRAINING."""
         slot.origin.ready.pop(slot, None)
         if not slot.used:
             self._remove(slot)
 
     def _remove(self, slot: Slot, reason: CloseReason | None = None) -> None:
-        """No ticket uses it. As with claims, a slot is GONE, and in `todo`, before it leaves the dict."""
+        """Remove a slot that no ticket uses. As with claims, it is GONE, and in `todo`, before it leaves the dict."""
         slot.reason = slot.reason or reason
         origin = slot.origin
         dialing = slot.state is SlotState.DIALING
         slot.state = _GONE
-        # Before it leaves the dict: after Ctrl-C in between it is GONE and still known, and is closed.
+        # Before it leaves the dict: after Ctrl-C in between it is GONE and still in the dict, and is closed.
         self.todo.append(slot)
         del self._slots[slot]
         self._idle.pop(slot, None)
@@ -503,10 +507,10 @@ class Ledger:
         self._dialing -= dialing
         self._drop_if_unused(origin)
 
-    # Whose turn it is.
+    # The order of turns.
 
     def _serve(self, origin: Origin) -> None:
-        """Its own connections for its own waiters."""
+        """Serve the waiters of an origin by its own connections."""
         while origin.ready and origin.waiters:
             claim = self._call_first(origin)
             self._hold(claim, next(reversed(origin.ready)))
@@ -514,17 +518,17 @@ class Ledger:
         self._rank(origin)
 
     def _fill(self) -> None:
-        """Room for the ring, if there is any."""
+        """Use free room for the ring, if there is any."""
         while self._ring:
             origin = self._ring.head()
-            # The head waits on: to serve another behind it, which could reuse something, would starve it.
+            # The head continues to wait: to serve one behind it, which could reuse a connection, would starve it.
             if not self._make_room(origin):
                 break
             self._ring.turn(origin)
             self._dial_for_first(origin)
 
     def _dial_for_first(self, origin: Origin) -> None:
-        """There is room, and it is for this origin's first waiter."""
+        """Use free room for the first waiter of this origin."""
         claim = self._call_first(origin)
         self._dial(claim, origin)
         self.todo.append(claim)
@@ -535,14 +539,14 @@ class Ledger:
         return claim
 
     def _make_room(self, origin: Origin) -> bool:
-        """Whether this origin may dial, if need be in the place of the connection that was idle for longest."""
+        """Whether this origin may dial; if need be the connection that was idle for longest is closed for it."""
         if origin.count >= self._most_per_origin:
             return False
         if len(self._slots) < self._most:
             return True
         if not self._idle:
             return False
-        # Any origin's: an idle connection is worth less than a request that waits.
+        # One of any origin: an idle connection is worth less than a request that waits.
         self._remove(next(iter(self._idle)), CloseReason.EVICTED)
         return True
 
@@ -550,7 +554,8 @@ class Ledger:
         self._ring.rank(origin, wants=origin.count < self._most_per_origin and origin.wants_room())
 
     def _drop_if_unused(self, origin: Origin) -> None:
-        """It has lost a slot or a waiter. Without any it is dropped, or memory would grow with each new origin."""
+        """Drop an origin that has no slots and no waiters any more: memory would grow with each new origin
+        otherwise."""
         self._rank(origin)
         if not origin.count and not origin.waiters:
             self._origins.pop(origin.key, None)
@@ -561,8 +566,8 @@ class Ledger:
         return Origin(key, self._spoken.recall(key))
 
     def _close_all(self) -> None:
-        """Waiters first, so that none takes over a dial that is cancelled here. `todo` first: a claim that is DONE and
-        out of the dict could not be woken any more after Ctrl-C."""
+        """End the waiters first, so that none takes over a dial that is cancelled here. `todo` is first: a claim that
+        is DONE and out of the dict could no longer be woken after Ctrl-C."""
         for state in (_WAITING, _DIALING, _HOLDING) if self._aborted else (_WAITING, _DIALING):
             for claim in [claim for claim in self.claims if claim.state is state]:
                 self.todo.append(claim)
@@ -574,7 +579,8 @@ class Ledger:
             self._retire(slot, CloseReason.POOL_CLOSED)
 
     def _tell_followers(self, origin: Origin) -> None:
-        """Those that still wait do not wait for a dial any more: another timeout holds from now on, see `follows`."""
+        """Wake those that no longer wait for a dial, but for a connection: another timeout applies now, see
+        `follows`."""
         if self._ring:
             self._fill()
         self.todo.extend(origin.waiters)
@@ -582,13 +588,13 @@ class Ledger:
     # After Ctrl-C.
 
     def rebuild(self) -> None:
-        """Make all that follows from claims and slots anew. May itself be interrupted: the next step begins again."""
+        """Derive everything else from claims and slots anew. If this is interrupted, the next step begins again."""
         self._dirty = True
         mend(self.claims, self._slots, self.todo, self._finish)
         derived = derive(self.claims, self._slots, self._origin_anew)
         origins = derived.origins
-        # The order of turns is kept, and so is how often the head was passed over: Ctrl-C must not cost an origin its
-        # turn.
+        # The order of turns is kept, and so is the count of times the head was passed over: Ctrl-C must not cost an
+        # origin its turn.
         ring = [origins[origin.key] for origin in self._ring if origin.key in origins]
         self._origins, self._idle, self._dialing, self._waiting = derived
         self._early.begin_anew(self._idle)
@@ -604,17 +610,17 @@ class Ledger:
         self._fill()
 
     def _origin_anew(self, key: Hashable) -> Origin:
-        """A new record of an origin that may be known."""
+        """Return a new record of an origin, with the facts that are remembered about it."""
         origin = self._origin_for(key)
         if key in self._origins:
             origin.failed_before = self._origins[key].failed_before
         return origin
 
-    # Looking at it.
+    # Queries.
 
     def follows(self, ticket: Ticket) -> bool:
-        """It waits for the end of another's dial, since its origin has no connection yet. When this changes while it
-        waits, its `wake` is called."""
+        """Whether the ticket waits for the end of another ticket's dial, since its origin has no connection yet. When
+        this changes while it waits, its `wake` is called."""
         claim = ticket.claim
         if claim.state is not _WAITING:
             return False
@@ -622,7 +628,7 @@ class Ledger:
         return origin.count == origin.dialing and claim.joined > origin.failed_before and origin.shared_by(claim)
 
     def has_room(self, ticket: Ticket) -> bool:
-        """A dial for its origin could begin now."""
+        """Whether a dial for the ticket's origin could begin now."""
         origin = self._origins.get(ticket.claim.key)
         if origin is not None and origin.count >= self._most_per_origin:
             return False
@@ -633,14 +639,15 @@ class Ledger:
         return list(self._slots)
 
     def snapshot(self) -> PoolStats:
-        """The counts now. No step, and it changes nothing: it looks at the truth alone, which holds in the middle of a
-        step too. So whatever may have interrupted one, or runs beside it, can ask. Looks once at each claim and slot.
+        """The current counts. This is no step and changes nothing: it reads the truth alone, which is valid in the
+        middle of a step too. So a handler that has interrupted one, or another thread, can call it. Each claim and slot
+        is read once.
         """
         return counted(list(self.claims), self.slots())
 
     def crowd(self) -> tuple[int, int, int]:
         """How many connections are busy, how many are being dialed, and how many tickets wait: as in `snapshot`, but
-        counted already: many may wait, and each that gives up reports this. Call it under the pool's lock."""
+        not counted anew: many may wait, and each that times out reports these. Call it under the pool's lock."""
         if self._dirty:  # by Ctrl-C: the counts may be wrong until the next step
             stats = self.snapshot()
             return stats.busy, stats.dialing, stats.waiting
@@ -648,7 +655,7 @@ class Ledger:
 
 
 def _demand(step: str, claim: Claim, state: TicketState) -> None:
-    """DONE is expected too: the ledger may have been closed while the caller dialed."""
+    """Raise ValueError for any state but this one and DONE: the ledger may have been closed while the caller dialed."""
     if claim.state is not state and claim.state is not _DONE:
         raise _misplaced(step, claim, state)
 

@@ -87,9 +87,9 @@ class ConnectionPool:
         timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each.
         limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive.
         http1, http2: the protocols that may be used. Both (the default): whatever the server chooses by ALPN, and
-            HTTP/1.1 over plain http. `http1=False` is prior knowledge: HTTP/2 it is, over plain http too. An
+            HTTP/1.1 over plain http. `http1=False` is prior knowledge: HTTP/2 is used, over plain http too. An
             `SSLContext` means HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it.
-        proxy: the way to all origins: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
+        proxy: how all origins are reached: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
             `proxies_from_environment()`. Default None: none, also if the environment has one.
         uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
@@ -98,18 +98,18 @@ class ConnectionPool:
             every socket. Default none.
         resolver: finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. A name
             has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
-        resolve: addresses that need no asking, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
-        network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: asked of each resolved
-            address, of proxies too. Under one an HTTP proxy tunnels all requests, and gets addresses that were checked
-            instead of names, so that names must resolve here. It means nothing to `uds`. Default None: all.
+        resolve: addresses that need no resolver, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
+        network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: it checks each resolved
+            address, of proxies too. Under a policy an HTTP proxy tunnels all requests, and gets addresses that were
+            checked instead of names, so that names must resolve here. It means nothing to `uds`. Default None: all.
         retries: how often a connection that cannot be made is tried again, after pauses that begin at half a second and
             double; or a `RetryPolicy`, which also retries responses. A paused request holds no
             connection. Default 0.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
-        ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
-            by a request that waits on it or is about to use it; without an answer in as many seconds more it is dead.
-            Default None: only when a request has given up after a second of silence.
+        ping_interval: seconds after which an HTTP/2 connection that has been quiet is sent a PING,
+            by a request that waits on it or is about to use it; without an answer in as many seconds more it is taken
+            to be dead. Default None: only when a request has given up after a second of silence.
         strict: refuse every response with something unusual about it, whatever `ResponseInfo.lenient` has a name for,
             with RemoteProtocolError or DecodingError: for gateways, which must not pass such things on. Default False.
         max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as
@@ -251,7 +251,7 @@ class ConnectionPool:
             asked = Request.of(method, url, headers, body, target, trailers, duplex)
             backend = leases.enter()
             asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
-        except HTTPCoreError as error:  # about an argument: no call is there that could say so
+        except HTTPCoreError as error:  # about an argument: there is no call yet that could add this
             error.safe_to_retry = True
             raise
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
@@ -271,7 +271,7 @@ class ConnectionPool:
         return response
 
     async def _forward(self, asked: Request, timeout: TimeoutConfig) -> Response:
-        """As `request` with `stream=True`, of one that is made already: internal, for `httpcore.gateway`."""
+        """Like `request` with `stream=True`, for a `Request` that exists already: internal, for `httpcore.gateway`."""
         leases = self._leases
         try:
             if leases.is_inside():
@@ -298,18 +298,18 @@ class ConnectionPool:
         timeout: TimeoutTypes | Unset = UNSET,
         trace: Trace | None = None,
     ) -> StreamInfo:
-        """See that a connection for requests to `url` is open and idle, and return its facts: both ends, and TLS.
-        So the first request need not wait for it, and a deployment can check names and certificates.
+        """Make sure that a connection for requests to `url` is open and idle, and return its facts: both ends, and TLS.
+        Thus the first request need not wait for the connection, and a deployment can check names and certificates.
 
-        A connection that is idle is as good as a new one. It is in no way reserved: `keepalive_expiry` and the limits
-        hold for it. Retries do not apply here.
+        A connection that is idle is as good as a new one. The connection is not reserved: `keepalive_expiry` and the
+        limits apply to it. Retries do not apply here.
 
         Arguments:
             url: of any resource of the origin; only scheme, host and port count.
             ssl, timeout, trace: as for `request`, whose `ssl` distinguishes connections. The trace
                 gets the records of the dial and of the connection, and none of a request.
 
-        Raises: as `request`, as far as it comes to a connection.
+        Raises: as `request`, for the part up to the connection.
         """
         leases = self._leases
         try:
@@ -373,7 +373,7 @@ class ConnectionPool:
 
         Arguments:
             abort: those that were sent end with PoolClosed too, at once, whatever they wait for; so do reads of
-                responses and raw streams. Code of the caller that does not return does not end: the
+                responses and raw streams. Code of the caller is not interrupted: the
                 iterator of a request's body, a trace, and in threads a resolver. Default False.
 
         Raises:
@@ -385,9 +385,9 @@ class ConnectionPool:
         self._leases.close(abort=abort)
 
     async def drain(self, timeout: float | None = None) -> bool:
-        """Take no new requests, which end with PoolClosed, and wait until those in flight have ended: until their
+        """Accept no new requests, which end with PoolClosed, and wait until those in flight have ended: until their
         bodies were received or their responses and raw streams closed. Requests that wait for a connection get one,
-        and retries are made. Nothing is closed by this: `close()` comes after it, with `abort=True` if need be.
+        and retries are made. This closes nothing: `close()` comes after it, with `abort=True` if need be.
 
         Arguments:
             timeout: seconds to wait; 0 looks once. Default None: no limit.

@@ -1,8 +1,8 @@
 """The ledger after Ctrl-C: unfinished steps are repaired, and the derived state is computed anew.
 
 Claims, slots and their states are the truth. Each step of the ledger changes them in an order that makes sense
-wherever it stops, so here nothing is guessed: where claim and slot do not agree, the owner of the claim was interrupted
-and will release it. All of this may itself be interrupted, and is then done again.
+wherever it stops, so nothing is guessed here: where claim and slot do not agree, the owner of the claim was interrupted
+and will release it. If this is itself interrupted, it is done again.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = ["Derived", "derive", "mend"]
 def mend(
     claims: dict[Claim, None], slots: dict[Slot, None], todo: deque[Slot | Claim], finish: Callable[[Claim], None]
 ) -> None:
-    """See that the state of each claim and slot agree with the other, and wake (again) the owners that need not wait.
+    """Make the states of claims and slots agree with each other, and wake (again) the owners that need not wait.
 
     Arguments:
-        finish: makes a claim DONE, and takes it out of `claims`.
+        finish: makes a claim DONE, and removes it from `claims`.
     """
     for claim in list(claims):
         _mend_claim(claim, todo, finish)
     holders = Counter(claim.slot for claim in claims if claim.state is _HOLDING)
     dialed = {claim.slot for claim in claims if claim.state is _DIALING}
     for slot in list(slots):
-        # Counted from the claims: of the two, only their state is changed in a safe order.
+        # The users are counted from the claims: only the state of these is changed in a safe order.
         slot.used = holders[slot]
         ownerless = slot.state is SlotState.DIALING and slot not in dialed
         if ownerless or (slot.state is _DRAINING and not slot.used):
@@ -47,12 +47,12 @@ def _mend_claim(claim: Claim, todo: deque[Slot | Claim], finish: Callable[[Claim
     if claim.state is _WAITING:
         claim.slot = None
     if claim() is None:  # dropped
-        # Its exchange did not end: bytes on the connection belong to a request that is gone.
+        # Its exchange did not end: bytes on the connection belong to a request that was dropped.
         if claim.state is _HOLDING and slot is not None and slot.state is _OPEN:
             slot.state = _DRAINING
         finish(claim)
     elif not _agrees(claim):
-        finish(claim)  # its owner was interrupted and releases it
+        finish(claim)  # the owner was interrupted, and will release the claim
     if claim.state is not _WAITING and claim.wake is not None:
         todo.append(claim)
 
@@ -67,7 +67,7 @@ def _agrees(claim: Claim) -> bool:
 
 
 class Derived(NamedTuple):
-    """All that follows from claims and slots. See `Ledger`."""
+    """Everything that is derived from claims and slots. See `Ledger`."""
 
     origins: dict[Hashable, Origin]
     idle: OrderedDict[Slot, None]
@@ -76,7 +76,7 @@ class Derived(NamedTuple):
 
 
 def derive(claims: Iterable[Claim], slots: Iterable[Slot], origin_of: Callable[[Hashable], Origin]) -> Derived:
-    """Make it anew.
+    """Derive it anew.
 
     Arguments:
         origin_of: a new record for an origin, with its remembered facts.

@@ -12,10 +12,10 @@ from .._message.request import Request
 __all__ = ["Again", "Attempt", "again", "again_after", "may_have_acted", "may_resend"]
 
 RESENDS: Final = 3
-"""How often one request is sent again at most, whatever the reasons."""
+"""The most often that one request is sent again, for whatever reasons."""
 
 RETURNS: Final = 100
-"""How often it may find, before anything was sent, that the connection it was given is full by now."""
+"""How often a request may find, before anything was sent, that its connection has become full."""
 
 
 class Attempt(Protocol):
@@ -28,21 +28,21 @@ class Attempt(Protocol):
 
 
 def may_have_acted(attempt: MultiplexedAttempt | None) -> bool:
-    """Whether the peer may have acted on the request in an attempt that failed before its response. None: there was no
-    connection for it, since it waited for one, or none could be made.
+    """Whether the peer may have acted on the request in an attempt that failed before its response. `attempt` is None
+    if there was no connection: the request waited for one, or none could be made.
 
-    This is what `error.safe_to_retry` is derived from, here alone: something of it was handed to the stream, and the
-    peer has not refused it (REFUSED_STREAM, or a stream above the last one of GOAWAY; RFC 9113, section 8.7).
+    Only this decides `error.safe_to_retry`. The peer may have acted if a part of the request was handed to the stream,
+    and the peer has not refused it (REFUSED_STREAM, or a stream above the last one of GOAWAY; RFC 9113, section 8.7).
     """
     return attempt is not None and attempt.sent > 0 and not attempt.refused
 
 
 def may_resend(request: Request, error: BaseException, attempt: Attempt) -> bool:
-    """The rule for a *reused* connection that died before a byte of the response came (RFC 9112 9.3.1).
+    """The rule for a *reused* connection that died before a byte of the response was received (RFC 9112 9.3.1).
 
-    The server may have closed it while it was idle, so the failure says nothing about this request. It is sent once
-    more on a fresh connection if its body can be sent again and the peer cannot have acted on it, or may act twice:
-    nothing was handed to the socket, or the method is idempotent.
+    The server may have closed it while it was idle, so this request need not be the cause of the failure. It is sent
+    once more on a fresh connection if its body can be sent again and the peer cannot have acted on it, or may act
+    twice: nothing was handed to the socket, or the method is idempotent.
     """
     if attempt.started or not isinstance(error, (NetworkError, RemoteProtocolError)):
         return False
@@ -60,7 +60,7 @@ class Again(Enum):
 
 
 class MultiplexedAttempt(Attempt, Protocol):
-    """The same for a protocol in which a peer may refuse one request of many."""
+    """An attempt of a protocol in which a peer may refuse one request of many."""
 
     @property
     def refused(self) -> bool: ...
@@ -71,16 +71,16 @@ class MultiplexedAttempt(Attempt, Protocol):
 def again(
     request: Request, error: BaseException, attempt: MultiplexedAttempt, *, reused: bool, resends: int, returns: int
 ) -> Again | None:
-    """The route on which to send a request again whose attempt failed; None if it is not sent again.
+    """The route on which a request whose attempt failed is sent again; None if it is not sent again.
 
     The peer has not acted on a request that it refused (REFUSED_STREAM, or a stream above the last one of GOAWAY;
-    RFC 9113, 8.7), so that any method may be sent again. HTTP_1_1_REQUIRED names the protocol. For the rest see
-    `may_resend`.
+    RFC 9113, 8.7), so that any method may be sent again. HTTP_1_1_REQUIRED means that HTTP/1.1 must be used. For all
+    other errors see `may_resend`.
 
     Arguments:
-        reused: the connection had served others before; whether that counts is the caller's choice.
+        reused: the connection had served other requests; the caller chooses whether that counts.
         resends: how often the request was sent again before.
-        returns: how often it went back before.
+        returns: how often the request has found its connection full before.
     """
     if not request.body.replayable or not isinstance(error, (NetworkError, RemoteProtocolError)):
         return None
@@ -98,16 +98,16 @@ def again(
 
 
 def again_after(request: Request, head: Head, *, stale: bool, resends: int, duplex: bool) -> Again | None:
-    """Where to send a request again that was answered so; None: the answer is the caller's.
+    """Where to send a request again after such a response; None: the response is for the caller.
 
     417 to an expectation means that the request is worth another try without it (RFC 9110, 10.1.1: SHOULD). 408 on a
-    connection that was kept, and that ends, was sent before our request came (15.5.9: MAY): that is safe to repeat if
-    acting twice is harmless.
+    reused connection that the server then closes was sent before our request arrived (15.5.9: MAY): a repetition is
+    safe if it is harmless to act twice.
 
     Arguments:
-        stale: the connection had served others before, and ends with this answer.
+        stale: the connection had served other requests, and ends with this response.
         resends: as for `again`.
-        duplex: more of the request comes from the caller, which cannot be sent again.
+        duplex: the caller sends more of the request later, which cannot be sent again.
     """
     if not request.body.replayable or duplex or resends >= RESENDS:
         return None

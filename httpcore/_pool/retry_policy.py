@@ -20,7 +20,7 @@ from .._values import dataclass
 
 __all__ = ["Budget", "RetryPolicy", "pause_after", "retry_after"]
 
-_MOST: Final = 10**9  # of a count, so that it can be reckoned with
+_MOST: Final = 10**9  # the largest count, so that it can be calculated with
 
 
 @public
@@ -28,32 +28,32 @@ _MOST: Final = 10**9  # of a count, so that it can be reckoned with
 class RetryPolicy:
     """When a request is sent again, and after which pause. Values, compared by value.
 
-    Two things are reasons: a connection could not be made (any method, since nothing was sent), and an answer whose
-    status is in `statuses`. None is a TLS handshake that failed, an address that the network policy denies, nor a proxy
-    that refuses a tunnel or sends no valid answer (to CONNECT, by SOCKS), unless it answers our CONNECT with one of
-    `statuses`; under a number, as `retries=3`, there are no `statuses`. A body that cannot be sent again is a reason
-    against both. A pause that the total timeout does not leave time for is not begun: the last error is raised, or the
-    last response returned, at once. The same when the budget is spent.
+    There are two reasons to send again: a connection could not be made (any method, since nothing was sent), and an
+    answer whose status is in `statuses`. No reason is a TLS handshake that failed, an address that the network policy
+    denies, or a proxy that refuses a tunnel or sends no valid answer (to CONNECT, by SOCKS), unless it answers our
+    CONNECT with one of `statuses`; for a number, as `retries=3`, there are no `statuses`. A body that cannot be sent
+    again is a reason against both. A pause that would exceed the total timeout is not begun: the last error is raised,
+    or the last response returned, at once. The same happens when the budget is spent.
 
     Attributes:
         attempts: how often a request is sent at most, the first time included. Silent resends (a reused connection
             was dead, see `retry_stale`; an HTTP/2 server did not process it) are not counted. Default 4.
         backoff: seconds of the first pause; each further one is twice as long as the one before. Default 0.5.
-        max_backoff: where that ends, in seconds. Default 30.0.
-        jitter: the share of each such pause that chance may take off, from 0 to 1, so that clients that failed together
-            do not come back together. Default 0.5: half of the pause to all of it.
-        statuses: answers that are asked for again. Default 429 and 503, which mean "later", and 502 and 504, with
-            which a gateway reports that it did not reach the server; not 500, which the server would most likely send
-            again.
-        methods: the methods (case matters) for which a status counts; None is those that are idempotent (RFC 9110,
-            section 9.2.2), and requests with an `Idempotency-Key`. CONNECT and `duplex=True` never. Default None.
+        max_backoff: the longest such pause, in seconds. Default 30.0.
+        jitter: the part of each such pause that may be removed at random, from 0 to 1, so that clients that failed
+            together do not retry together. Default 0.5: half of the pause to all of it.
+        statuses: statuses after which the request is sent again. Default 429 and 503, which mean "later", and 502 and
+            504, with which a gateway reports that it did not reach the server; not 500, which the server would most
+            likely send again.
+        methods: the methods (case matters) for which a status counts; None means those that are idempotent (RFC 9110,
+            section 9.2.2), and requests with an `Idempotency-Key`. CONNECT and `duplex=True` never count. Default None.
         max_retry_after: the longest `Retry-After` that is waited for, in seconds. A longer one means that the response
-            is returned at once, since to come sooner than the server asks is to storm it. A value that is not a
+            is returned at once, since a retry sooner than the server allows adds to its load. A value that is not a
             number or a date, or is negative, is ignored; a date is measured against the answer's own `Date`. The pause
             is never shorter than the backoff. Default 60.0.
-        budget: how many retries all requests of the pool have in reserve; None is no limit. Default 100.
-        budget_refill: the part of a retry that each success adds to it. Default 0.1: when a server fails for long, the
-            reserve goes and then at most one request in eleven is a retry.
+        budget: how many retries all requests of the pool have in reserve; None means no limit. Default 100.
+        budget_refill: the part of a retry that each success adds to it. Default 0.1: when a server fails for a long
+            time, the reserve is used up, and then at most one request in eleven is a retry.
 
     Raises:
         TypeError, ValueError: a value has another type, or is out of range.
@@ -106,7 +106,7 @@ class RetryPolicy:
         None where nothing is ever sent again.
 
         Raises:
-            TypeError, ValueError: it is neither.
+            TypeError, ValueError: the value is neither.
         """
         if isinstance(value, cls):
             return value if value.attempts > 1 else None
@@ -140,7 +140,7 @@ def pause_after(
         outcome: the error because of which nothing was sent, or status and header fields of the response.
         retries: how often this policy has sent the request again already.
         draw: a random number from 0 up to 1.
-        left: seconds until the total timeout, if there is one.
+        left: the seconds until the total timeout, if there is one.
     """
     if retries + 1 >= policy.attempts or not request.body.replayable:
         return None
@@ -156,20 +156,21 @@ def pause_after(
         if asked is not None:
             if asked > policy.max_retry_after:
                 return None
-            # Never shorter than the backoff: a `Retry-After: 0` from a server in trouble would be a storm.
+            # Never shorter than the backoff: otherwise `Retry-After: 0` from an overloaded server would cause a flood
+            # of retries.
             pause = max(pause, asked)
     return pause if left is None or pause < left else None
 
 
 def _is_passing(policy: RetryPolicy, request: Request, error: BaseException) -> bool:
-    """Whether the reason why there is no connection may be gone a moment later."""
+    """Whether the reason why there is no connection may have ended a moment later."""
     if isinstance(error, ProxyError):  # about our CONNECT, or over SOCKS: the origin has not seen the request
         if request.method == b"CONNECT":
             return False
-        if error.status_code is None:  # the connection to it broke; what it refuses by SOCKS it would refuse again
+        if error.status_code is None:  # the connection to the proxy broke; a refusal by SOCKS would be repeated
             return isinstance(error.__cause__, NetworkError)
         return error.status_code in policy.statuses
-    # A TLS failure is no accident of the moment: certificates and versions are the same a second later.
+    # A TLS failure is not temporary: certificates and versions are the same a second later.
     return isinstance(error, (ConnectError, ConnectTimeout)) and not isinstance(error, TLSError)
 
 
@@ -190,15 +191,15 @@ class Budget:
         self.left = self._most
 
     def spend(self) -> bool:
-        """One retry; False if there is none left."""
-        # Ten tenths are a little less than one.
+        """Pay for one retry; False if none is left."""
+        # As floats, ten tenths add up to a little less than one.
         if self.left < 1.0 - 1e-9:
             return False
         self.left = max(0.0, self.left - 1.0)
         return True
 
     def earn(self) -> None:
-        """A success."""
+        """Record a success."""
         self.left = min(self._most, self.left + self._refill)
 
 
@@ -208,7 +209,7 @@ _MONTHS: Final = {
     name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)
 }
 _TIME: Final = rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
-_DATES: Final = (  # of RFC 9110, section 5.6.7: today's form, RFC 850's, and that of asctime
+_DATES: Final = (  # RFC 9110, section 5.6.7: the current format, that of RFC 850, and that of asctime
     re.compile(rb"[A-Z][a-z]{2}, (?P<day>[0-9]{2}) (?P<month>[A-Z][a-z]{2}) (?P<year>[0-9]{4}) " + _TIME + rb" GMT"),
     re.compile(rb"[A-Z][a-z]{5,8}, (?P<day>[0-9]{2})-(?P<month>[A-Z][a-z]{2})-(?P<year>[0-9]{2}) " + _TIME + rb" GMT"),
     re.compile(rb"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) (?P<day>[0-9 ][0-9]) " + _TIME + rb" (?P<year>[0-9]{4})"),
@@ -219,7 +220,7 @@ _MOST_DIGITS: Final = 9
 def retry_after(headers: Headers) -> float | None:
     """The seconds that a response asks to wait, by the longest of its Retry-After fields; None where none is valid.
 
-    A date is measured against the response's own Date: a clock that is wrong, here or there, changes nothing.
+    A date is measured against the response's own Date: a wrong clock, of ours or of the server, changes nothing.
     """
     asked = [value for name, value in headers if name == b"retry-after"]
     if not asked:

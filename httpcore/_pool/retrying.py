@@ -1,4 +1,4 @@
-"""Attempts by a retry policy: a failed one is followed by a pause and another, as long as the policy puts up with it.
+"""Attempts by a retry policy: a failed one is followed by a pause and another attempt, as long as the policy allows it.
 
 A paused request holds no connection. Only pools that have a policy import this.
 """
@@ -25,7 +25,7 @@ __all__ = ["Retrying", "retrying"]
 
 
 class Retrying:
-    """Sends the requests of one pool, by the policy that it was given.
+    """Sends the requests of one pool, by the pool's retry policy.
 
     Arguments:
         retry_stale: as for the pool.
@@ -38,11 +38,11 @@ class Retrying:
         self._attempts = Attempts(leases, retry_stale, are_last=False)
         self._policy = policy
         self._budget = Budget(policy)
-        self._ledger: Ledger = leases.ledger  # which the budget goes with: after a fork it is full again
+        self._ledger: Ledger = leases.ledger  # tied to the budget: after a fork that is full again
         self._draw = draw
 
     async def send(self, call: Call) -> Delivery:
-        """As `Attempts.send`, but the request is sent again, after a pause, for outcomes that the policy names."""
+        """Like `Attempts.send`, but the request is sent again, after a pause, for outcomes that the policy names."""
         try:
             return await self._send(call)
         finally:
@@ -54,11 +54,11 @@ class Retrying:
             reason: BaseException | str
             try:
                 if call.tracer is not None:
-                    # Anew for each attempt: an error is the end of the request only once the policy has declined it.
+                    # Set for each attempt: an error ends the request only if the policy does not retry it.
                     call.tracer.awaits_policy = True
                 delivery = await self._attempts.send(call)
             except BaseException as error:
-                # A failure behind the first byte is not the policy's: what the server did with the request is not
+                # The policy does not apply to a failure after the first byte: how the server handled the request is not
                 # known.
                 pause = None if call.is_connected else self._pause(call, error)
                 if pause is None:
@@ -81,7 +81,7 @@ class Retrying:
             await self._sleep_before_retry(call, pause)
 
     def _pause(self, call: Call, outcome: BaseException | Head) -> float | None:
-        """How long to wait before the request is sent again; None if it is not. It is taken from the budget."""
+        """How long to wait before the request is sent again; None if it is not. A retry is charged to the budget."""
         if not isinstance(outcome, BaseException) and outcome.status not in self._policy.statuses:
             self._leases.step(self._earn)
             return None
@@ -94,7 +94,7 @@ class Retrying:
             left=None if call.ends is None else call.ends - call.now(),
             duplex=call.duplex,
         )
-        # Spent last: a retry that does not happen for another reason must not cost the budget.
+        # Spent last: a retry that is not made for another reason must not be charged to the budget.
         if pause is None or not self._leases.step(self._spend):
             return None
         call.pauses += 1
@@ -109,14 +109,14 @@ class Retrying:
         return not self._leases.ledger.closed and self._current_budget().spend()
 
     def _current_budget(self) -> Budget:
-        # A new ledger means another process, or another loop: their failures are not ours.
+        # A new ledger means another process or another loop, whose budget is independent.
         if self._ledger is not self._leases.ledger:
             self._ledger = self._leases.ledger
             self._budget = Budget(self._policy)
         return self._budget
 
     async def _sleep_before_retry(self, call: Call, seconds: float) -> None:
-        """Wait, holding nothing, until it is time for another attempt. The pool's close ends it."""
+        """Wait without a connection until it is time for another attempt. The pool's close ends it."""
         event = call.backend.event()
         pausing = self._leases.pausing
         try:
@@ -136,8 +136,8 @@ class Retrying:
 
 
 def draw() -> float:
-    """A random number from 0 up to 1, to spread the pauses of those that failed together."""
-    # From the system, as all random numbers here (docs/security.md, A8).
+    """A random number from 0 up to 1, to spread the pauses of requests that failed together."""
+    # From the operating system, like all random numbers of the library (docs/security.md, A8).
     return int.from_bytes(os.urandom(4)) / 2**32
 
 

@@ -20,10 +20,10 @@ class Ring(OrderedDict[Origin, None]):
     def __init__(self, limit: float) -> None:
         OrderedDict.__init__(self)
         self._limit = limit
-        self._passed = 0  # freed connections that did not go to the head since it is the head
+        self._passed = 0  # freed connections that the head did not get since it became the head
 
     def of(self, origins: Iterable[Origin]) -> Ring:
-        """A new ring with these, for which as many have passed."""
+        """A new ring with these origins, and the same count of freed connections."""
         ring = Ring(self._limit)
         ring._passed = self._passed
         for origin in origins:
@@ -31,21 +31,21 @@ class Ring(OrderedDict[Origin, None]):
         return ring
 
     def head(self) -> Origin:
-        """It is not empty."""
+        """The first origin. The ring must not be empty."""
         return next(iter(self))
 
     def rank(self, origin: Origin, *, wants: bool) -> None:
-        """In the ring or not."""
+        """Put the origin into the ring if it wants room, else remove it."""
         if wants:
             self.setdefault(origin, None)
         elif origin in self:
-            # The count belongs to the head: the next one begins its own.
+            # The count belongs to the head: the next head begins a new one.
             if self.head() is origin:
                 self._passed = 0
             del self[origin]
 
     def turn(self, origin: Origin) -> None:
-        """It had its turn."""
+        """Move the origin to the end: it has had its turn."""
         self._passed = 0
         self.move_to_end(origin)
 
@@ -58,5 +58,5 @@ class Ring(OrderedDict[Origin, None]):
         return self._passed > self._limit
 
     def yields(self) -> None:
-        """A connection goes so that the head has room, which takes time: no further one is to go meanwhile."""
+        """Begin a new count: a connection closes to make room for the head, and no other need close in the meantime."""
         self._passed = 0

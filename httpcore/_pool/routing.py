@@ -24,12 +24,12 @@ class Routing:
     """The routes of the requests of one pool.
 
     Arguments:
-        ssl: the TLS settings for https origins, unless a request has its own. protocols: those that may be used, best
+        ssl: the TLS settings for https origins, unless a request has its own. protocols: the allowed ones, best
             first.
-        proxy: through which all origins are reached, or
-        choose: returns the proxy for each.
-        uds: the socket that is connected to instead.
-        tunnels: proxies tunnel all requests.
+        proxy: the proxy through which all origins are reached, or
+        choose: a function that returns the proxy for each request.
+        uds: the path of the unix socket that replaces host and port.
+        tunnels: whether proxies tunnel all requests.
     """
 
     __slots__ = ("_choose", "_known", "_protocols", "_proxy", "_ssl", "_tunnels", "_uds")
@@ -50,7 +50,7 @@ class Routing:
         self._choose = choose
         self._uds = uds
         self._tunnels = tunnels
-        # Routes by scheme, host and port, where nothing else decides: no proxy, no context that may change, no
+        # Routes by scheme, host and port, used where nothing else matters: no proxy, no context that may change, no
         # Upgrade. The keys are parts of a URL that cannot be credentials.
         self._known: Bounded[str, Route] | None = None
         if proxy is None and choose is None and isinstance(ssl, SSLConfig):
@@ -80,7 +80,7 @@ class Routing:
             if self._choose is not None:
                 request.refuse_proxy_authorization("no proxy was chosen for this request")
             return request, route_to(request.url, tls, offers, None, self._uds)
-        # The first two make a connection into something for one origin alone; a policy must see where it leads.
+        # The first two make a connection usable for one origin alone; a policy must see the address of the origin.
         tunnel = request.upgrade or request.method == b"CONNECT" or self._tunnels
         route = route_to(request.url, tls, offers, proxy, tunnel=tunnel)
         if route.forwards:

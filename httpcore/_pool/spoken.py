@@ -15,7 +15,7 @@ REMEMBERED: Final = 1000
 
 
 class Spoken:
-    """By key; the one that was longest without use is forgotten first."""
+    """The protocol of each key; the key that was unused for longest is forgotten first."""
 
     __slots__ = ("_known",)
 

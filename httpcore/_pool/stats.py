@@ -16,7 +16,7 @@ __all__ = ["OriginStats", "PoolStats", "PoolTotals", "RequestInFlight", "Timeout
 @public
 @dataclass(frozen=True, slots=True)
 class TimeoutTotals:
-    """How often a time ran out, by the setting of `TimeoutConfig` that gave it. Each attempt of a request counts.
+    """How often a timeout expired, by the setting of `TimeoutConfig` for it. Each attempt of a request counts.
 
     Attributes:
         pool, connect, read, write, total: as `PoolTimeout`, `ConnectTimeout`, and so on.
@@ -35,21 +35,21 @@ class TimeoutTotals:
 class PoolTotals:
     """The counts of a pool since it was made; in the child of a fork, since the fork. None ever falls.
 
-    Each counts when it happens, so one that is read beside another may be a step ahead. A Ctrl-C in the middle of a
+    Each event is counted when it happens, so that of two counts one may be a step ahead. A Ctrl-C in the middle of a
     system call may leave the bytes of this one call uncounted.
 
     Attributes:
         requests: calls of `request()` and `stream()` whose arguments were valid.
-        dials: connections that were begun to be made; `failed_dials` of them were not made, for an error or a
+        dials: attempts to make a connection; `failed_dials` of them failed, because of an error or a
             cancellation.
         reuses: attempts on an open connection.
-        resends: times that a request was sent again without being asked to: because its connection had died in the
-            pool, or the server had refused it unprocessed, or wanted it otherwise.
-        retries: how often one was sent again by `retries`.
+        resends: times that a request was silently sent again: because its connection had died in the
+            pool, or the server had refused it unprocessed, or required another form of it.
+        retries: how often a request was sent again because of `retries`.
         streams: HTTP/2 streams that were opened.
         timeouts: timeouts that expired.
-        bytes_sent, bytes_received: on all connections, of HTTP: heads, framing, bodies as sent, all frames of HTTP/2,
-            and what raw streams carry; without TLS, and without the bytes that open a tunnel through a proxy.
+        bytes_sent, bytes_received: the bytes of HTTP on all connections: heads, framing, bodies as sent, all frames of
+            HTTP/2, and what raw streams carry; without TLS, and without the bytes that open a tunnel through a proxy.
     """
 
     requests: int = 0
@@ -65,7 +65,7 @@ class PoolTotals:
 
 
 def totals_of(totals: Totals, open_counts: Sequence[tuple[int, int]]) -> PoolTotals:
-    """The numbers as they are now. `open_counts`: reuses and streams of each connection that is open."""
+    """The current numbers. `open_counts`: reuses and streams of each connection that is open."""
     return PoolTotals(
         totals.requests,
         totals.dials,
@@ -117,7 +117,7 @@ class PoolStats:
         dialing: being established.
         leased: requests that hold a connection, raw streams included. Over HTTP/2 several hold one.
         waiting: requests that wait for a connection or for another request's dial.
-        origins: the same for each origin that has anything, by name.
+        origins: the same counts for each origin with a connection or a request, by name.
         limits: the limits of the pool.
         totals: its counts since it was made. Two snapshots that differ in nothing else are equal.
     """
@@ -133,7 +133,7 @@ class PoolStats:
     totals: PoolTotals = field(default=PoolTotals(), compare=False)
 
     def of_pool(self, totals: PoolTotals, limits: PoolLimits) -> PoolStats:
-        """The same, of a pool that has these."""
+        """The same counts, with the totals and limits of the pool."""
         counts = self.connections, self.idle, self.busy, self.dialing, self.leased, self.waiting
         return PoolStats(*counts, self.origins, limits, totals)
 
@@ -154,7 +154,7 @@ class RequestInFlight:
         tag: the value of `request(..., tag=)`.
         method, url: of the request; `url` has no credentials.
         phase: its current step; see `RequestPhase`, whose values are text.
-        peer: its peer ("127.0.0.1:8080", a path), None before it is connected.
+        peer: the address of its peer ("127.0.0.1:8080", a path), None before it is connected.
         age: seconds since it began.
     """
 

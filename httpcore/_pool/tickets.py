@@ -15,19 +15,19 @@ Speaks = Literal["HTTP/1.1", "HTTP/2"]
 
 
 class Connection(Protocol):
-    """The methods of a connection that the pool calls. The ledger decides only, and calls none of them."""
+    """The methods of a connection that the pool calls. The ledger only decides, and calls none of them."""
 
     def close(self) -> None:
-        """Close it now. May be called again."""
+        """Close the connection now. May be called again."""
         ...
 
     def abandon(self) -> None:
-        """As `close`, in the child of a fork."""
+        """Like `close`, in the child of a fork."""
         ...
 
 
 class TicketState(Enum):
-    """The state of a ticket: it has nothing yet, a place in a queue, a dial, a connection, or nothing any more."""
+    """The state of a ticket: it is new, waits in a queue, dials, holds a connection, or has ended."""
 
     NEW = "new"
     WAITING = "waiting"
@@ -37,7 +37,8 @@ class TicketState(Enum):
 
 
 class SlotState(Enum):
-    """A connection in its life. DRAINING: in use, takes no further tickets, closes when its last user releases it."""
+    """The state of a connection. DRAINING: it is in use, accepts no more tickets, and closes when its last user
+    releases it."""
 
     DIALING = "dialing"
     OPEN = "open"
@@ -61,12 +62,12 @@ class Slot:
 
     Attributes:
         key: the key of the connection.
-        connection: the pool's own; the ledger never looks at it.
+        connection: the pool's object for it; the ledger never reads it.
         state: see `SlotState`.
         protocol: "HTTP/1.1" or "HTTP/2" once it is open.
         capacity: how many may hold it at once.
-        reason: why it leaves, once that is known.
-        used: how many do. More than `capacity` only after `resize` has lowered that.
+        reason: why it closes, once that is known.
+        used: how many tickets hold it. It exceeds `capacity` only after `resize` has lowered that.
     """
 
     __slots__ = (
@@ -96,9 +97,9 @@ class Slot:
         self.used = 0
         self.reason: CloseReason | None = None
         self.doomed = False  # retired before it was open
-        self.dies = inf  # from when on it takes no more tickets; known once it is open
+        self.dies = inf  # the time from which it accepts no more tickets; known once it is open
         self.since = 0.0  # when it was last released
-        self.expires = 0.0  # until when it may be idle; means something only while it is idle
+        self.expires = 0.0  # the time until which it may be idle; valid only while it is idle
 
     def perform(self) -> None:
         """Close the connection, as the pool's task for a slot in `todo`."""
@@ -109,8 +110,8 @@ class Slot:
 class Claim(weakref.ref["Ticket"]):
     """The ledger's record of a ticket, which does not keep it alive.
 
-    When a ticket dies its claim is put into `Ledger.dropped`. That a weak reference does this, not a `__del__`, is
-    what makes it sure: no Python code runs, so nothing can interrupt it, and it cannot lock or raise.
+    When a ticket is collected its claim is put into `Ledger.dropped`. That a weak reference does this, not a `__del__`,
+    is what makes it sure: no Python code runs, so nothing can interrupt it, and it cannot lock or raise.
     """
 
     __slots__ = ("closed", "joined", "key", "may_share", "slot", "state", "turn", "wake")
@@ -120,10 +121,10 @@ class Claim(weakref.ref["Ticket"]):
     slot: Slot | None
     wake: Callable[[], None] | None
     closed: bool
-    turn: int  # the place in its origin's queue; there once it has waited
-    joined: int  # when it began to wait, counted in waits; as `turn`
+    turn: int  # the place in its origin's queue; set once it has waited
+    joined: int  # when it began to wait, counted in waits; set like `turn`
 
-    # A weak reference is hashed and compared by what it refers to; a claim is itself.
+    # A weak reference is hashed and compared by its referent; a claim, by identity.
     __hash__ = object.__hash__
     __eq__ = object.__eq__
 
@@ -136,7 +137,7 @@ class Claim(weakref.ref["Ticket"]):
 class Ticket:
     """The hold of one request: a wait, a dial or a share of a connection. Made by `Ledger.ticket`.
 
-    A ticket that dies without `release` is released all the same, as not reusable, at the next step. One that
+    A ticket that is collected without `release` is released all the same, as not reusable, at the next step. One that
     has released a connection has the claim `SPENT` in place of its own, which ends then without a callback: so
     `Ledger.dropped` gets only tickets that still have something to release.
     """
@@ -144,7 +145,7 @@ class Ticket:
     __slots__ = ("__weakref__", "claim")
 
     continues = False
-    """It is another attempt of a request that has begun: a ledger that drains takes it."""
+    """Whether it is another attempt of a request that has begun: a ledger that drains accepts it."""
 
     def __init__(self, key: Hashable, may_share: bool, dropped: Callable[[Claim], None]) -> None:
         self.claim = claim = Claim(self, dropped)
@@ -172,7 +173,7 @@ class Ticket:
 
     @property
     def closed(self) -> bool:
-        """It is DONE because the ledger was closed."""
+        """Whether it is DONE because the ledger was closed."""
         return self.claim.closed
 
     @property
@@ -193,7 +194,7 @@ def _spent() -> Claim:
 
 
 def _ignore(claim: Claim) -> None:
-    """There is nothing to release."""
+    """Do nothing: there is nothing to release."""
 
 
 SPENT: Final = _spent()
@@ -201,7 +202,7 @@ SPENT: Final = _spent()
 
 
 class Origin:
-    """All that is derived for one key. Forgotten when it has neither slots nor waiters."""
+    """All derived state of one key. It is dropped when it has neither slots nor waiters."""
 
     __slots__ = ("count", "dialing", "failed_before", "key", "protocol", "ready", "waiters")
 
@@ -221,7 +222,7 @@ class Origin:
         return self.protocol == "HTTP/2" or (self.protocol is None and claim.may_share)
 
     def is_followed(self) -> bool:
-        """Its last waiter, at least, waits on a dial of another. Nothing is open yet."""
+        """Whether at least its last waiter waits for another ticket's dial, while no connection is open yet."""
         if self.count > self.dialing or not self.waiters:
             return False
         last = next(reversed(self.waiters))

@@ -14,18 +14,18 @@ __all__ = ["timing_of"]
 def timing_of(
     call: Call, exchange: Exchange | None, head: float | None = None, complete: float | None = None
 ) -> RequestTiming:
-    """The times that are known by now of the call's last attempt.
+    """The times of the call's last attempt that are known so far.
 
     Arguments:
-        exchange: of that attempt, if it has come so far.
-        head, complete: when the head of the response was there, and when the response was complete.
+        exchange: the exchange of that attempt, if one has begun.
+        head, complete: when the head of the response was received, and when the response was complete.
     """
     began, steps = call.began, call.steps
     sent = first = None
     if exchange is not None:
         sent, first = exchange.sent_at, exchange.first_at
     if first is None:
-        first = head  # it came with the first bytes
+        first = head  # the head was received with the first bytes
 
     def since(at: float | None) -> float | None:
         return None if at is None else at - began

@@ -63,7 +63,7 @@ def both(first: Trace | None, second: Trace | None) -> Trace | None:
 
 
 class _Both:
-    """One trace of two."""
+    """One trace that calls two."""
 
     __slots__ = ("_traces",)
 
@@ -84,8 +84,8 @@ class _Both:
 
 
 def clock_offset(backend: Backend) -> float:
-    """Added to a reading of the runtime's clock it gives one of `time.monotonic`, which all records have; or of a
-    simulation's own clock."""
+    """The difference that turns a reading of the runtime's clock into one of `time.monotonic`, as in all records, or
+    into one of a simulation's own clock."""
     offset: float = getattr(backend, "clock_offset", 0.0)
     return offset
 
@@ -104,13 +104,13 @@ _HTTP11_ALONE: Final = (
 
 
 class Tracer:
-    """The records of one request, by its number (0: of a connection alone), with its tag and on its clock.
+    """Makes the records of one request, with its number (0: a connection without a request), its tag and its clock.
 
-    Where `at` is given the time was read already, and is that which `RequestTiming` has.
+    The argument `at` is a time that was already read, and is the same one that `RequestTiming` has.
 
     Attributes:
-        awaits_policy: a retry policy decides before the request has ended.
-        awaits_reading: a received body may still be too long, or fail to be decoded.
+        awaits_policy: whether a retry policy decides before the request has ended.
+        awaits_reading: whether a received body may still be too long, or fail to be decoded.
     """
 
     __slots__ = (
@@ -153,7 +153,7 @@ class Tracer:
         at = (self._now() if at is None else at) + self._offset
         return kind(at, self._number, *facts, tag=self._tag, **more)
 
-    # On the way to a connection.
+    # Before there is a connection.
 
     def started(self, request: Request, began: float) -> None:
         """The first record; its time is that from which the request's timeouts count."""
@@ -199,15 +199,15 @@ class Tracer:
     def closed(self, peer: str, reason: CloseReason) -> None:
         self._trace(self._made(ConnectionClosed, peer, reason))
 
-    # On it.
+    # On the connection.
 
     def using(self, peer: str, reused: bool, protocol: str) -> None:
-        """An attempt begins."""
+        """Record that an attempt begins."""
         self._peer, self._reused, self._protocol = peer, reused, protocol
         self._head_sent = self._request_sent = False
 
     def with_fields(self, request: Request) -> Request:
-        """The request as it goes out in this attempt: with the fields that the trace has for it."""
+        """The request as this attempt sends it: with the fields that the trace adds."""
         return request if self._fields is None else request.with_fields(self._fields(self._number))
 
     def head_sent(self, at: float | None = None) -> None:
@@ -217,7 +217,7 @@ class Tracer:
 
     def request_sent(self, at: float | None, *, complete: bool = True) -> None:
         if not self._request_sent:
-            # A small request leaves in one write: its head was sent then, too, and comes first in the records.
+            # A small request is sent in one write: its head was sent by it too, and is recorded first.
             self.head_sent(at)
             self._request_sent = True
             self._tell(RequestSent, self._peer, self._reused, at=at, complete=complete)
@@ -226,7 +226,8 @@ class Tracer:
         self._tell(InterimResponse, head.status, head.headers)
 
     def answered(self, head: Head, at: float, *, goes_on: bool) -> None:
-        """`goes_on`: more of the request may follow, since a two-way stream follows the head."""
+        """Record the head of the response. `goes_on`: more of the request may follow, on the two-way stream after the
+        head."""
         if not goes_on:
             self.request_sent(at, complete=False)
         self._tell(ResponseStarted, head.status, head.headers, at=at, version=head.version.decode("latin-1"))
@@ -247,7 +248,7 @@ class Tracer:
         error = reason if isinstance(reason, BaseException) else None
         self._tell(RequestRetried, str(reason), attempt, pause, exception=error)
 
-    # How it ended: the first of these counts.
+    # The end of the request: only the first of these is recorded.
 
     def complete(self, received: int, at: float) -> None:
         self._end(ResponseComplete, received, at=at)
@@ -259,7 +260,7 @@ class Tracer:
         self._end(RequestDropped, received)
 
     def failed(self, error: BaseException) -> None:
-        self._last = None  # a body that was complete could not be decoded
+        self._last = None  # a complete body could not be decoded
         self.awaits_policy = self.awaits_reading = False
         self._end(RequestFailed if isinstance(error, Exception) else RequestCancelled, _text(error), exception=error)
 
@@ -270,7 +271,7 @@ class Tracer:
         at: float | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        # The first end counts: a response that is complete and then closed has ended once.
+        # Only the first end is recorded: a response that is complete and then closed has ended once.
         if self._ended or self._last is not None:
             return
         record = self._made(kind, *facts, at=at, exception=exception)
@@ -279,18 +280,18 @@ class Tracer:
         self._tell_last()
 
     def accepted(self) -> None:
-        """No retry policy sends the request again."""
+        """Record that no retry policy sends the request again."""
         self.awaits_policy = False
         self._tell_last()
 
     def was_read(self) -> None:
-        """Nothing can go wrong with the body any more."""
+        """Record that the body can no longer fail."""
         self.awaits_reading = False
         self._tell_last()
 
     def _tell_last(self) -> None:
         last = self._last
-        # Held back while a retry, or the decoding of the body, may still make it another end.
+        # Delayed while a retry, or the decoding of the body, may still change the end.
         if last is not None and not (self.awaits_policy or self.awaits_reading):
             self._last = None
             self._ended = True

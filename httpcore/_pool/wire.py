@@ -1,7 +1,7 @@
 """The interface of a protocol for the pool: a connection, and one exchange on it.
 
-HTTP/1.1 and HTTP/2 have the same face here, so that nothing in the pool asks which of them it is; a third protocol is a
-third pair of classes. How far an exchange got, `_pool/resend` asks of the same object.
+HTTP/1.1 and HTTP/2 have the same methods here, so that the pool need not distinguish them; a third protocol is a
+third pair of classes. `_pool/resend` reads from the same object how far an exchange got.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .tickets import Speaks
 __all__ = ["Begin", "Exchange", "OnInterim", "Wire"]
 
 OnInterim = Callable[[Head], None]
-"""Called with each 1xx head as it comes."""
+"""Called with each 1xx head when it is received."""
 
 
 class Wire(Protocol):
-    """A connection once its protocol is known. All but `is_alive` is plain and quick."""
+    """A connection once its protocol is known. All methods except `is_alive` are plain and quick."""
 
     @property
     def protocol(self) -> Speaks: ...
@@ -35,7 +35,7 @@ class Wire(Protocol):
 
     @property
     def is_shared(self) -> bool:
-        """It carries many exchanges at once. The three below are asked of such connections alone."""
+        """Whether it carries many exchanges at once. Only then are `is_open`, `needs_check` and `is_alive` used."""
         ...
 
     @property
@@ -50,32 +50,33 @@ class Wire(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """It takes further exchanges."""
+        """Whether it accepts further exchanges."""
         ...
 
     @property
     def needs_check(self) -> bool:
-        """The peer is to show that it is there before another exchange begins: see `is_alive`."""
+        """Whether the peer must answer a PING before another exchange begins: see `is_alive`."""
         ...
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """Of one that `needs_check`: wait for the answer to a PING."""
+        """For a connection that `needs_check`: wait for the answer to a PING."""
         ...
 
     @property
     def is_quiet(self) -> Callable[[], bool]:
-        """Whether it is fit for another exchange: the peer has neither left nor sent anything against it."""
+        """Whether it is fit for another exchange: the peer has neither closed it nor sent anything that forbids
+        this."""
         ...
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when input arrives without a reader, if the runtime supports it; of a shared
+        """Call `callback` when input arrives without a reader, if the runtime supports it; for a shared
         connection, when `capacity` or `is_open` may have changed.
         """
         ...
 
     def close(self) -> None: ...
     def abandon(self) -> None:
-        """As `close`, in the child of a fork: the parent's connection does not notice."""
+        """Like `close`, in the child of a fork: it does not affect the parent's connection."""
         ...
 
 
@@ -89,7 +90,7 @@ class Exchange(Protocol):
 
     @property
     def started(self) -> bool:
-        """Something of the response has come."""
+        """Whether a part of the response has been received."""
         ...
 
     @property
@@ -99,12 +100,12 @@ class Exchange(Protocol):
 
     @property
     def crowded(self) -> bool:
-        """If it was refused: there were too many, so the same connection may take it later."""
+        """Whether it was refused because there were too many exchanges: the same connection may accept it later."""
         ...
 
     @property
     def closes(self) -> bool:
-        """The head of the response says that the connection ends with it."""
+        """Whether the connection ends with this response, according to its head."""
         ...
 
     @property
@@ -119,12 +120,12 @@ class Exchange(Protocol):
 
     @property
     def ended(self) -> bool:
-        """The response is complete; parts of its body may still wait in `next`."""
+        """Whether the response is complete; `next` may still return parts of its body."""
         ...
 
     @property
     def clean(self) -> bool:
-        """The connection may carry other exchanges."""
+        """Whether the connection may carry other exchanges."""
         ...
 
     @property
@@ -134,7 +135,7 @@ class Exchange(Protocol):
 
     @property
     def received(self) -> int:
-        """Bytes of the response's body that came so far."""
+        """Bytes of the response's body that were received so far."""
         ...
 
     @property
@@ -144,7 +145,7 @@ class Exchange(Protocol):
 
     @property
     def bytes_received(self) -> int:
-        """All that came for it so far, likewise."""
+        """All bytes received for it so far, likewise."""
         ...
 
     @property
@@ -154,7 +155,7 @@ class Exchange(Protocol):
 
     @property
     def first_at(self) -> float | None:
-        """When the first bytes of a response came; None: together with its head, or not at all."""
+        """When the first bytes of a response were received; None: together with its head, or not at all."""
         ...
 
     @property
@@ -164,12 +165,12 @@ class Exchange(Protocol):
 
     @property
     def interim(self) -> Sequence[Head]:
-        """The 1xx heads that came so far."""
+        """The 1xx heads that were received so far."""
         ...
 
     @property
     def trailers(self) -> Headers:
-        """Of the response, once its end has come."""
+        """The trailers of the response, once it has ended."""
         ...
 
     async def run(self) -> Head:
@@ -181,19 +182,19 @@ class Exchange(Protocol):
         ...
 
     def buffered_body(self) -> bytes | None:
-        """The rest of the body if it has all arrived, else None."""
+        """The rest of the body if all of it has been received, else None."""
         ...
 
     def drain(self) -> None:
-        """The rest is not wanted: throw away the received bytes; never wait."""
+        """Discard the received bytes, since the rest is not needed; never wait."""
         ...
 
     def give_up(self) -> bool:
-        """End it here, whatever its state. Tells whether the connection may carry others all the same."""
+        """End the exchange in any state. Returns whether the connection may still carry others."""
         ...
 
     def raw(self, release: Callable[[], None]) -> RawStream:
-        """The two-way stream behind a response that `switched`; `release` is called when it is closed."""
+        """The two-way stream after a response that `switched`; `release` is called when it is closed."""
         ...
 
 
