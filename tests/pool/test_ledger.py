@@ -862,7 +862,7 @@ def test_stats_name_each_origin_in_use_and_sum_those_of_one_name() -> None:
     one, other = Key("a"), Key("a")
     pool.release(pool.open(one))
     tickets = [pool.open(other, capacity=2, protocol="HTTP/2"), *(pool.acquire(key) for key in (other, "b", "c", "b"))]
-    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one made room
+    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one was closed
     pool.opened(tickets[3])
     pool.release(tickets[3])
     tickets += [pool.acquire(one), pool.acquire("b")]
