@@ -38,7 +38,7 @@ class Asked:
 
 @dataclass
 class End:
-    """The message is complete."""
+    """The end of the message: it is complete."""
 
     trailers: list[tuple[bytes, bytes]]
 
@@ -372,7 +372,7 @@ ACCEPTED: dict[str, Accepted] = {
     ),
 }
 
-# Each is refused although what follows would be a fine message: nothing here depends on the end of the stream.
+# Each is refused although a valid message follows: nothing here depends on the end of the stream.
 REFUSED: dict[str, tuple[bytes, Asked]] = {
     **{
         f"status line {line!r}": (with_head(b"Content-Length: 0", status=line), GET)
@@ -844,7 +844,7 @@ def test_errors_show_the_peers_bytes_escaped_and_cut() -> None:
         assert len(str(caught.value)) < 550
 
 
-# Any message, any cut.
+# Random messages, cut at random places.
 
 TOKENS = st.text("abcXYZ019-_.!~", min_size=1, max_size=8).map(str.encode)
 VALUES = st.text('ab \t:,;="\\\x80\xff', max_size=12).map(lambda text: text.encode("latin-1").strip(b" \t"))
@@ -1021,7 +1021,7 @@ def test_known_lines_are_counted_as_new_ones_are() -> None:
 
 @pytest.mark.parametrize("field", [b"X-Twice : 1", b"X Twice: 1", b": 1", b"X-Twice", b" X-Twice: 1"])
 def test_a_field_that_was_refused_is_refused_again(field: bytes) -> None:
-    play([with_head(b"X-Twice: 1", b"Content-Length: 0")])  # a name much like it is remembered
+    play([with_head(b"X-Twice: 1", b"Content-Length: 0")])  # a similar name is remembered
     for _ in range(2):
         with pytest.raises(RemoteProtocolError, match="not a header field"):
             play([with_head(field, b"Content-Length: 0")])
