@@ -1,4 +1,4 @@
-"""Requests whose fields the gateway has gone through already: the same on the wire as checked ones."""
+"""Requests whose fields the gateway has already processed: they are the same on the wire as checked ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from httpcore._message.url import URL
 from httpcore.gateway.forwarding import networks_of
 from httpcore.gateway.passing import Heads
 
-# _usual: that a memory has bounds is seen in the memory alone.
+# _usual: the bounds of a cache are visible only in the cache itself.
 from httpcore.gateway.plan import Forward, Trust, _usual, plan, planned
 
 PLACE = URL.parse("http://upstream.test:8000/")
@@ -42,7 +42,7 @@ def forwarded(*fields: tuple[bytes, bytes], trust: Trust = TRUST, **others: Any)
 def test_a_planned_request_is_the_one_that_a_check_gives(
     fields: list[tuple[bytes, bytes]], trust: Trust, method: str
 ) -> None:
-    for _ in range(2):  # what is remembered of the first serves the second
+    for _ in range(2):  # the second request uses the cached values of the first
         request = forwarded(*fields, trust=trust, method=method)
         found = planned(request, PLACE, request.target)
         checked = Request.of(method, PLACE, request.headers, b"", request.target)
