@@ -188,7 +188,7 @@ def test_another_thread_does_not_find_the_simulation() -> None:
 
 
 class CountingBackend:
-    """Counts connects, and leaves all else to the backend that it wraps."""
+    """Counts connects, and passes all other calls to the backend that it wraps."""
 
     def __init__(self, backend: httpcore.Backend) -> None:
         self.wrapped = backend
