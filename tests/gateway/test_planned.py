@@ -110,7 +110,7 @@ def test_no_head_with_what_may_be_a_secret_is_kept() -> None:
     heads = Heads(frozenset(), b"gw")
     given = [(b"set-cookie", b"not-to-be-kept")]
     assert heads.passed(given, "HTTP/1.1")[0][0] == given[0]
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     assert heads._last[0] == []
 
 
@@ -118,6 +118,6 @@ def test_where_requests_come_from_is_remembered_within_bounds() -> None:
     for number in range(1100):
         forwarded(client=(f"192.0.2.{number}", 1))
     forwarded(headers=[(b"host", b"h" * 100)])
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     assert len(_usual) <= 1024
     assert not any(len(host or b"") > 64 for *_, host in _usual)

@@ -945,7 +945,7 @@ def test_names_and_status_lines_are_remembered_within_bounds() -> None:
         parts, _ = play([line + b"\r\n" + b"\r\n".join([field, long]) + b"\r\nContent-Length: 0\r\n\r\n"])
         assert isinstance(parts[0], Head)
         assert (parts[0].reason, parts[0].headers[0]) == (b"number %d" % number, (b"x-number-%d" % number, b"1"))
-    # Memories between responses cost memory and time, and change no result.
+    # Caches between responses cost memory and time, and change no result.
     for kept in (grammar._names, grammar.statuses):
         assert len(kept) <= Remembered.MOST
         assert max(map(len, kept)) <= Remembered.LONGEST
@@ -959,7 +959,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
             assert isinstance(parts[0], Head)
             assert parts[0].raw_headers[0] == (b"X-Always", b"%d" % number)
             assert len(parts[0].raw_headers) == 4
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     kept = grammar._lines
     assert len(kept) <= Remembered.MOST
     for number in range(100):
@@ -974,7 +974,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
 def test_lines_that_may_hold_credentials_are_not_remembered(name: bytes) -> None:
     for _ in range(2):
         play([with_head(name + b": not-to-be-kept", b"Content-Length: 0")])
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     assert not any(b"not-to-be-kept" in line for line in grammar._lines)
 
 
@@ -992,11 +992,11 @@ def test_heads_are_remembered_when_all_their_lines_are() -> None:
     for _ in range(3):
         for raw in (common, private):
             assert play([raw])[0][0].raw_headers[0] == (b"X-Common", b"1")  # type: ignore[union-attr]
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     kept = [raw for raw, _, _ in grammar._heads]
     assert common in kept
     assert not any(b"not-to-be-kept" in raw for raw in kept)
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     assert len(grammar._heads) <= Remembered.MOST
 
 
