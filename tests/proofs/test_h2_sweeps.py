@@ -82,8 +82,8 @@ class Visit:
     def __init__(self, host: Host, peer: H2Peer) -> None:
         self.host = host
         self.peer = peer
-        self.left: dict[int, int] = {}  # of the big answers
-        self.last: int | None = None  # the stream behind which we left
+        self.left: dict[int, int] = {}  # those of the large answers
+        self.last: int | None = None  # the last stream before our GOAWAY
         self.mirrored: set[int] = set()
         self.refused: set[int] = set()
 
