@@ -675,7 +675,7 @@ def test_a_reader_whose_bytes_another_took_waits_on(run: Any, listener: Any) -> 
             await turns(3)
             pair.peer.sendall(b"read")
             assert await reader == b"read"
-            # The callback itself is called: a loop calls it late only by chance.
+            # The callback itself is called, since a loop rarely calls it late.
             pair.stream._on_input()  # as a loop does that reports an event too late
 
             reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))

@@ -97,7 +97,7 @@ def test_a_stream_closed_as_a_write_begins_to_wait_is_closed() -> None:
                 await trio.lowlevel.checkpoint()
                 stream.close()
 
-    for _ in range(20):  # trio runs the tasks of a turn in an order by chance
+    for _ in range(20):  # trio runs the tasks of a turn in a random order
         trio.run(main)
 
 

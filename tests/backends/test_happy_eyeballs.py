@@ -82,7 +82,7 @@ def paced(addresses: str, timeout: float | None, events: str = "") -> tuple[str,
         ("abc", None, "a300", "a0 b250 c300"),
         ("abcd", None, "a300 b310", "a0 b250 c300 d310"),
         ("abc", None, "b260 a270", "a0 b250 c260"),
-        ("abcd", 0.4, "", "a0 b100 c200 d300"),  # less than 250 ms for each: all the same all have their turn
+        ("abcd", 0.4, "", "a0 b100 c200 d300"),  # less than 250 ms for each: still, all are tried
     ],
 )
 def test_the_next_address_begins_after_250_ms_or_a_failure(

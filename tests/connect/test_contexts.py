@@ -229,7 +229,7 @@ def test_a_context_made_for_the_user_is_not_shared() -> None:
 def test_threads_that_start_at_once_wait_for_one_context(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Barrier(8)
     made: list[ssl.SSLContext] = []
-    # The making is slowed down and counted, which nothing public does.
+    # The making of contexts is slowed down and counted, for which no public name exists.
     make = _contexts._make
     makes: list[int] = []
 

@@ -150,7 +150,7 @@ def test_a_weak_server_is_refused_unless_weakness_is_allowed(runtime: Runtime, k
             with pytest.raises(httpcore.TLSError) as caught:
                 await pool.request("GET", url)
             assert words in str(caught.value)
-            assert (server.connections, pool.stats().connections) == (1, 0)  # nothing is tried again with less
+            assert (server.connections, pool.stats().connections) == (1, 0)  # no retry with weaker settings
             assert (await pool.request("GET", url, ssl=lenient())).body == b"hello"
 
     with server_of(kind, files) as server:

@@ -152,7 +152,7 @@ def test_the_upstreams_close_reaches_the_client(code: int, reason: str, front: i
     ("uvicorn-httptools", "/shut", 403),
     ("uvicorn-httptools", "/none", 403),
     ("hypercorn", "/refuse", 401),
-    ("granian", "/refuse", 403),  # it can do nothing else
+    ("granian", "/refuse", 403),  # its only status
 ])  # fmt: skip
 def test_a_refusal_of_the_upstream_reaches_the_client(
     server: str, path: str, status: int, front: int, upstream: int

@@ -901,7 +901,7 @@ def test_data_that_came_beside_a_busy_loop_is_no_timeout(runtime: Runtime) -> No
 
 
 class Recording(ScriptedServer):
-    """Records the bytes of its first connection until the client leaves; later connections are served."""
+    """Records the bytes of its first connection until the client disconnects; later connections are served."""
 
     def __init__(self) -> None:
         self.came: list[bytes] = []

@@ -863,7 +863,7 @@ def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
         await peer.end.scheduler.sleep(1)
         while sum(len(event.data) for event in peer.seen if isinstance(event, h2.events.DataReceived)) < 65535:
             await peer.more()
-        for increment in (65535, 1, 34464):  # back to nothing, then the rest
+        for increment in (65535, 1, 34464):  # back to zero, then the rest
             peer.h2.increment_flow_control_window(increment, stream)
             peer.h2.increment_flow_control_window(increment)
             await peer.flush()

@@ -83,7 +83,7 @@ class Visit:
         self.host = host
         self.peer = peer
         self.left: dict[int, int] = {}  # those of the large answers
-        self.last: int | None = None  # the last stream before our GOAWAY
+        self.last: int | None = None  # the last stream of the GOAWAY
         self.mirrored: set[int] = set()
         self.refused: set[int] = set()
 

@@ -21,11 +21,11 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """/echo returns the body; /digest its length and SHA-256; /bytes?n=N gives N bytes; /gzip returns compressed text;
-    /status?n=N returns that status; /slow answers after a second; /size-N as in `real_servers`; /trailers ends with a
-    trailer, and /hints begins with a 103, if the server supports these; /version names the protocol, /field?name=N
-    gives a field of the request; any other path returns hello and the request. A WebSocket to /refused is refused; any
-    other receives its own messages, until it closes, or sends "bye".
+    """/echo returns the body; /digest its length and SHA-256; /bytes?n=N returns N bytes; /gzip returns compressed
+    text; /status?n=N returns that status; /slow answers after a second; /size-N as in `real_servers`; /trailers ends
+    with a trailer, and /hints begins with a 103, if the server supports these; /version names the protocol,
+    /field?name=N gives a field of the request; any other path returns hello and the request. A WebSocket to /refused is
+    refused; any other receives its own messages, until it closes, or sends "bye".
     """
     if scope["type"] == "lifespan":
         while True:

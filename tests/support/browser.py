@@ -1,4 +1,4 @@
-"""Chromium without a window, for the tests that need a browser: it opens one page, whose script does the rest."""
+"""Chromium without a window, for the tests that need a browser: it opens one page, whose script runs the test."""
 
 from __future__ import annotations
 

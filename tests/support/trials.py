@@ -1,6 +1,6 @@
 """A pool against a peer that misbehaves, and the checks afterwards.
 
-`HostileServer` misbehaves for every request except those for /clean. `trial` gives a pool, and when its block ends, it
+`HostileServer` misbehaves for every request except those for /clean. `trial` yields a pool, and when its block ends, it
 checks the state that must hold after every fault: no request holds a connection or waits, no socket is open that the
 pool does not count, a clean request to the same server works at once, and a closed pool has no socket left.
 """

@@ -969,7 +969,7 @@ def test_after_a_cut_bytes_vanish_in_both_directions() -> None:
         with pytest.raises(ReadTimeout):
             await stream.read(10, 5.0)
         await write_all(stream, b"x" * PIECE)
-        with pytest.raises(WriteTimeout):  # no acknowledgement comes, so the window stays full
+        with pytest.raises(WriteTimeout):  # no acknowledgement arrives, so the window stays full
             await stream.write_some(b"y", 5.0)
         with pytest.raises(ConnectTimeout):
             await runtime.backend().connect_tcp(["a.test"], 80, 5.0)
