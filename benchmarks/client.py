@@ -47,7 +47,7 @@ FIELDS = {
 }
 PAIRS = [(name.encode(), value.encode()) for name, value in FIELDS.items()]
 FEWEST = 11
-"""Response fields of the varied work at least: HTTP/2 has no `Connection`."""
+"""The smallest number of response fields of the varied work: HTTP/2 has no `Connection`."""
 
 numbers = itertools.count()
 

@@ -1,8 +1,8 @@
 """Measures the cost of pools and idle connections, as JSON: `idle.py CLIENT WORK URL COUNT`.
 
 Works: `make` makes COUNT pools (or sessions), `hold` opens COUNT connections and leaves them idle; URL is one of
-`holding.py`. Memory is this process's resident set, including the part that OpenSSL uses; kernel buffers are in no
-figure.
+`holding.py`. Memory is this process's resident set, including the parts that the kernel and OpenSSL use; kernel buffers
+are in no figure.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import httpcore
 
 
 def pool(allowed: list[str]) -> httpcore.SyncConnectionPool:
-    """One pool for all webhooks of a program; `allowed` are private networks that they may reach."""
+    """One pool for all webhooks of a program; `allowed` are the program's own networks that they may reach."""
     return httpcore.SyncConnectionPool(
         timeout=httpcore.TimeoutConfig(5, total=10),
         limits=httpcore.PoolLimits(max_connections=20, max_connections_per_origin=2),
