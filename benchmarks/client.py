@@ -1,13 +1,14 @@
-"""One client, one job, one process; prints what an operation cost, as JSON. `run.py` calls it, on one core.
+"""Runs one job with one client in one process, and prints the cost of an operation as JSON. `run.py` calls it, on one
+core.
 
     client.py CLIENT JOB TRANSPORT URL OPERATIONS CONCURRENCY CONNECTIONS
 
 Jobs: `get` (a few bytes), `vary` (the same, but nothing repeats: each URL is new, with five request fields, twelve
 response fields of which three always differ, and the list of them read), `post` (10 KB), `down` and `up` (200 MB,
 streamed). Ways: `plain`, `tls` (HTTP/1.1 both) and
-`h2`. Costs are CPU seconds (user and system) of this process over the operations, after a warm-up, so that what else
-runs on the machine disturbs them little. Peers may bring PyPI's `httpcore`, whose import name is ours, so each side has
-a virtual environment of its own. `LOOP=uvloop` runs asyncio clients on uvloop.
+`h2`. Costs are CPU seconds (user and system) of this process over the operations, after a warm-up, so that other work
+on the machine affects them little. Peers may bring PyPI's `httpcore`, whose import name is ours, so each side has a
+virtual environment of its own. `LOOP=uvloop` runs asyncio clients on uvloop.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ FIELDS = {
 }
 PAIRS = [(name.encode(), value.encode()) for name, value in FIELDS.items()]
 FEWEST = 11
-"""Response fields of the varied work at least: HTTP/2 has no `Connection`."""
+"""The smallest number of response fields of the varied work: HTTP/2 has no `Connection`."""
 
 numbers = itertools.count()
 
 uploads = 0
-"""How many were taken to their end, as a client may stop when it sees an answer."""
+"""How many bodies were read to their end, since a client may stop when it receives an answer."""
 
 Once = Callable[[], object]
 OnceAsync = Callable[[], Awaitable[object]]
@@ -93,7 +94,7 @@ def pieces() -> Iterator[bytes]:
 
 
 def varied() -> tuple[str, dict[str, str]]:
-    """A URL and header fields that were not sent before."""
+    """A URL and header fields that were never sent before."""
     number = next(numbers)
     return f"{URL}{number}?page={number}", {**FIELDS, "X-Number": str(number)}
 
@@ -110,7 +111,7 @@ async def async_pieces() -> Any:
 
 
 def run_sync(once: Once) -> None:
-    """By one thread, or by `CONCURRENCY` of them."""
+    """Run the job in one thread, or in `CONCURRENCY` threads."""
 
     def work(operations: int) -> None:
         for _ in range(operations):
@@ -165,7 +166,7 @@ def run_async(make: Callable[[], Awaitable[OnceAsync]]) -> None:
 
 
 def count_selects() -> Callable[[], int]:
-    """How often asyncio asked its selector; 0 on uvloop, which does not say."""
+    """How often asyncio called its selector; 0 on uvloop, which does not report this."""
     loop = asyncio.get_running_loop()
     selector = getattr(loop, "_selector", None)
     if selector is None:
@@ -185,7 +186,7 @@ def count_selects() -> Callable[[], int]:
 
 
 def bare_socket() -> None:
-    """A blocking socket and nothing else; with TLS Python's own around it."""
+    """Only a blocking socket, with Python's own TLS around it if needed."""
     where = urlsplit(URL)
     sock = socket.create_connection((where.hostname or "", where.port or 80))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -210,7 +211,7 @@ def bare_socket() -> None:
 
 
 def bare_protocol() -> None:
-    """An `asyncio.Protocol` and nothing else."""
+    """Only an `asyncio.Protocol`."""
     where = urlsplit(URL)
     request = f"GET {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
     if JOB == "post":
@@ -249,7 +250,7 @@ def bare_protocol() -> None:
 
 
 def h2_alone() -> None:
-    """What the h2 library's client side costs for a small GET, with no network: the server's frames are ready."""
+    """The cost of the h2 library's client side for a small GET without a network: the server's frames are prepared."""
     import h2.config
     import h2.connection
 
@@ -388,7 +389,7 @@ def ours_trio() -> None:
 
 
 def stacked(middlewares: int) -> Any:
-    """A transport under so many middlewares that only pass on."""
+    """A transport under a number of middlewares that only forward requests."""
     import httpcore
 
     transport: Any = httpcore.HTTPTransport(**settings())

@@ -1,8 +1,9 @@
-"""What a new interpreter pays, net of itself, as JSON: `fresh.py CLIENT WORK URL`.
+"""Measures the cost of work in a new interpreter, without the interpreter's own start, as JSON: `fresh.py CLIENT WORK
+URL`.
 
 Works: `import`; `pool`: the import, and a pool or session made; `get`: a whole script of one request. Bytecode is
-compiled before anything is measured. Costs are milliseconds of CPU, the median of three processes, less the median of
-as many that do nothing.
+compiled before anything is measured. Costs are milliseconds of CPU, the median of three processes, minus the median of
+as many processes that do nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ HEAVY = (
     "idna",
     "certifi",
 )
-"""Named in the table when an import brings them."""
+"""Modules that the table names if an import loads them."""
 
 
 def code(client: str, work: str, url: str) -> str:
@@ -66,7 +67,7 @@ def code(client: str, work: str, url: str) -> str:
 
 
 def cpu(text: str) -> float:
-    """Milliseconds that a new interpreter takes for it."""
+    """Milliseconds that a new interpreter needs for the program."""
     process = subprocess.Popen([sys.executable, "-c", text], stderr=subprocess.PIPE, text=True)
     assert process.stderr
     complaint = process.stderr.read()
@@ -79,7 +80,7 @@ def cpu(text: str) -> float:
 
 
 def brought(module: str) -> list[str]:
-    """The modules that an import brings in."""
+    """The modules that an import loads."""
     text = f"import sys\nbefore = set(sys.modules)\nimport {module}\nprint(*sorted(set(sys.modules) - before))"
     return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout.split()
 

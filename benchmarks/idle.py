@@ -1,7 +1,7 @@
-"""What pools and idle connections cost, as JSON: `idle.py CLIENT WORK URL COUNT`.
+"""Measures the cost of pools and idle connections, as JSON: `idle.py CLIENT WORK URL COUNT`.
 
 Works: `make` makes COUNT pools (or sessions), `hold` opens COUNT connections and leaves them idle; URL is one of
-`holding.py`. Memory is this process's resident set, what the kernel and OpenSSL take of it included; kernel buffers
+`holding.py`. Memory is this process's resident set, including the parts that the kernel and OpenSSL use; kernel buffers
 are in no figure.
 """
 
@@ -19,11 +19,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 FEW = 10
-"""Connections that are open before the memory is taken: so all modules and caches are there."""
+"""Connections that are opened before the memory is measured, so that all modules and caches are loaded."""
 
 
 class Blocking(NamedTuple):
-    """`made` without settings, `open` for the given number of connections. `start` brings a response's head."""
+    """`made` without settings, `open` for the given number of connections. `start` returns when a response's head is
+    received.
+    """
 
     made: Callable[[], Any]
     open: Callable[[int], Any]
@@ -226,7 +228,7 @@ CLIENTS: dict[str, Callable[[], Blocking | Waiting]] = {
 
 
 def memory() -> int:
-    """Bytes of this process that are in memory."""
+    """Bytes of this process in memory."""
     gc.collect()
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
@@ -243,7 +245,7 @@ def end(**found: float) -> None:
 
 
 async def make(made: Callable[[], Any], count: int) -> None:
-    """In a loop, where some clients insist on one."""
+    """Runs in a loop, since some clients require one."""
     kept = [made() for _ in range(FEW)]
     before, start = memory(), time.process_time()
     kept += [made() for _ in range(count)]

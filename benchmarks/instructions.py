@@ -2,14 +2,14 @@
 
     instructions.py [--only WORD] [--most RATIO] [--requests FEW MANY] [CHECKOUT ...]
 
-A time depends on what else the machine does, an instruction count hardly does: the same code gives the same figure
+A time depends on other work of the machine, an instruction count hardly does: the same code gives the same figure
 within 0.5 %. Only instructions in user space are counted, not those of the kernel. The figure of one GET is the
 difference of two runs, of 300 and of 1,300 requests, so that the start of the interpreter and the warming of caches
 do not count. The server, nginx, runs outside.
 
 With several checkouts the first one is the base: each other one is written as a ratio to it, and with `--most` the exit
 code is 1 if a ratio is above it. Other versions of Python, and other builds of one version, need other numbers of
-instructions: only figures of one Python compare.
+instructions: compare only figures of the same Python.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ async def main():
     os._exit(0)
 uvloop.run(main())
 """
-"""The app of a gateway alone, called as a server calls it, on uvloop: what a server in front takes is not counted."""
+"""The app of a gateway alone, called as a server calls it, on uvloop: the cost of a server in front is not counted."""
 
 
 def asynchronous(which: str, tasks: int, connections: int) -> str:
@@ -167,7 +167,7 @@ WORKS: dict[str, tuple[str, str, str]] = {
 
 TRANSPORTS = "httpcore/_transports"
 WITHOUT_TRANSPORTS = {code for name, (_, _, code) in WORKS.items() if not name.startswith("transport")}
-"""What older checkouts can do too."""
+"""Work that older checkouts support too."""
 
 
 def python_build() -> str:
@@ -189,7 +189,7 @@ def run(checkout: Path, *command: str) -> str:
 
 
 def instructions(checkout: Path, code: str, url: str, count: int) -> int:
-    """Those of a whole process that makes `count` requests."""
+    """The instructions of a whole process that makes `count` requests."""
     with tempfile.NamedTemporaryFile() as out:
         counter = (
             program("valgrind", "valgrind"),

@@ -1,8 +1,10 @@
-"""How long it takes until the upstream knows that a client has left: `leaving.py [TRIES [SERVER]]` prints a table.
+"""Measures the time until the upstream is notified that a client has disconnected: `leaving.py [TRIES [SERVER]]` prints
+a table.
 
 For each server and each phase of a request, from the client's close to the end of the upstream's connection, in ms: the
-median, and the 99th percentile. What passes until the server tells the app (`http.disconnect`) is the server's part,
-the rest the gateway's; but where a client leaves at once, the gateway does not ask the server before its second round.
+median, and the 99th percentile. The time until the server notifies the app (`http.disconnect`) is the server's part,
+the rest is the gateway's; but if a client disconnects at once, the gateway does not query the server before its second
+round.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from server import ended, free_ports, wait_for
 
 HERE = Path(__file__).resolve().parent
 NAP = 0.05
-"""Seconds in a phase before the client leaves: each request is watched by then. Before that it would be too dear to
-watch it, since most requests are over."""
+"""Seconds in a phase before the client disconnects: each request is watched by then. Watching it earlier would be too
+expensive, since most requests end before.
+"""
 AT_ONCE = "waiting, leaves at once"
 
 SERVERS = {
@@ -44,7 +47,7 @@ BEGIN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata\n\r\n"
 
 
 def noting() -> Any:
-    """The gateway, and around it what notes when the server tells that the client has left."""
+    """The gateway, in a wrapper that records when the server reports that the client has disconnected."""
     from httpcore.gateway import Gateway
 
     gateway = Gateway([os.environ["UPSTREAM"]])
@@ -73,7 +76,7 @@ def first() -> None:
 
 
 class Upstream:
-    """What the gateway asks, in this process, and what the app notes."""
+    """The upstream of the gateway, in this process, and the times that the app records."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=100)
@@ -101,7 +104,7 @@ class Upstream:
             yield port
 
     def left(self, port: int, request: bytes, nap: float) -> tuple[float, float]:
-        """One client that leaves: ms until the app was notified, and until the upstream saw it."""
+        """One client that disconnects: ms until the app was notified, and until the upstream noticed it."""
         with socket.create_connection(("127.0.0.1", port), 10) as client:
             client.sendall(request)
             connection, _ = self.listener.accept()
@@ -122,7 +125,7 @@ class Upstream:
 
 
 def shown(values: list[float]) -> str:
-    """Median, and the worst but one percent (of fewer than 100, the worst)."""
+    """The median, and the 99th percentile (of fewer than 100 values, the largest)."""
     values = sorted(values)
     return f"{median(values):.1f} / {values[min(len(values) - 1, int(len(values) * 0.99))]:.1f}"
 

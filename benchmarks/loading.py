@@ -1,9 +1,9 @@
 """A gateway under wrk, as JSON: `loading.py CLIENT LOOP UPSTREAM SECONDS CONNECTIONS [JOB]`.
 
 JOB is "get" (13 bytes), "down" or "up" (50 MB), or "echo": messages of 1 KB over WebSockets, which this process sends
-itself, to an upstream of its own; CLIENT one of `fronts.py`, or what is in the app of `gateways.py`.
+itself, to an upstream of its own; CLIENT is one of `fronts.py`, or the client in the app of `gateways.py`.
 
-The gateway has the first core, wrk the last one, as the upstream has.
+The gateway runs on the first core, wrk and the upstream on the last one.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ UP = f'wrk.method = "POST"; wrk.body = string.rep("x", {SIZE})'
 
 
 def cost(url: str) -> dict[str, float]:
-    """What the app says that its process has used."""
+    """The resources that the process has used, as the app reports."""
     with urllib.request.urlopen(f"{url}/-/cost", timeout=10) as response:
         found: dict[str, float] = json.loads(response.read())
     return found
 
 
 def cost_of(process: int) -> dict[str, float]:
-    """The same of a process that cannot be asked, by Linux: all its threads."""
+    """The same for a process that cannot report it, from Linux, over all its threads."""
     tasks = Path(f"/proc/{process}/task").glob("*/schedstat")
     used = sum(int(task.read_text().split()[0]) for task in tasks)
     peak = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{process}/status").read_text())
@@ -51,7 +51,7 @@ def cost_of(process: int) -> dict[str, float]:
 
 
 def wrk(url: str, seconds: str, connections: str, *options: str) -> dict[str, float]:
-    """Loads `url`; what wrk says. Slow clients may answer nothing in a short time."""
+    """Loads `url`; returns the output of wrk. Slow gateways may answer no request in a short time."""
     command = [program("wrk", "wrk"), "-t", "1", "-c", connections, "-d", f"{seconds}s", "--timeout", "30s", *options]
     done = subprocess.run(
         [*command, url], capture_output=True, text=True, check=False, timeout=60, preexec_fn=pinned(-1)
@@ -66,7 +66,7 @@ def wrk(url: str, seconds: str, connections: str, *options: str) -> dict[str, fl
 
 
 def echo(port: int, seconds: float, connections: int) -> dict[str, float]:
-    """Sends a message on each WebSocket, and the next one on each that has it back."""
+    """Sends a message on each WebSocket, and the next one when a message was received back."""
     asked = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     asked += b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
     message = b"\x82\xfe" + struct.pack("!H", 1024) + b"mask" + b"x" * 1024  # masked, as those of clients are

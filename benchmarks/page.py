@@ -57,7 +57,7 @@ def row(cells: Iterable[str]) -> str:
 def page(
     works: Sequence[Work], results: Results, rounds: int, facts: Sequence[str], left_out: Sequence[str] = ()
 ) -> str:
-    """The whole page; `facts` are lines of their own, `left_out` says what failed."""
+    """The whole page; `facts` are lines of their own, `left_out` lists the failures."""
     lines = [INTRODUCTION.format(rounds=rounds)]
     lines += [f"- {fact}" for fact in (f"{date.today().isoformat()}, {machine()}", *facts)]
     for work in works:

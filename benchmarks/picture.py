@@ -1,4 +1,4 @@
-"""The results as a picture: a row for each work, a bar for each client, from the line where ours stands.
+"""The results as a picture: a row for each work, a bar for each client, which begins at the line of ours.
 
 An SVG that stands alone, for light and dark pages. The axis is logarithmic: twice as much is as far to the right as
 half is to the left.
@@ -33,7 +33,7 @@ line { stroke: #d0d7de; } .one { stroke: #0a7d6c; stroke-width: 2; }
 
 
 def place(ratio: float) -> float:
-    """Where on the axis."""
+    """The position on the axis."""
     power = min(max(log2(max(ratio, 1e-9)), LOWEST), HIGHEST)
     return LEFT + (power - LOWEST) / (HIGHEST - LOWEST) * (RIGHT - LEFT)
 
@@ -54,8 +54,8 @@ def bar(client: str, ratio: float, y: float) -> list[str]:
 
 
 def group(work: Work, found: Mapping[str, Found], y: float) -> tuple[list[str], float]:
-    """One work's bars, and where the next begins. Ours is the line, so it has no bar; its cost is written in its
-    place.
+    """The bars of one work, and the position of the next. Ours is the line, so it has no bar; its cost is written
+    instead.
     """
     first = work.clients[0]
     lines = [text(8, y + 9, work.name, "work")]

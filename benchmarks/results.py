@@ -1,4 +1,4 @@
-"""What was found of one client's work, and how it is written."""
+"""The results of one client's work, and their text."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""What TLS 1.3 sessions save, in CPU: `python benchmarks/resumption.py [CONNECTIONS]`, from the project's directory.
+"""Measures the CPU time that TLS 1.3 sessions save: `python benchmarks/resumption.py [CONNECTIONS]`, from the project's
+directory.
 
 CONNECTIONS (100) connections to one origin, one after the other, each closed by the server after a small GET: once in
 a pool of their own each, so that nothing can be resumed, and once in one pool. The server (Python's ssl, with keys for
 an elliptic curve and for RSA, and an authority between, as is usual) runs in another process, counts what was resumed,
-and tells its own CPU. Three rounds of each by turns; printed are the medians of milliseconds per connection, and what
-resuming saves.
+and reports its own CPU time. Three rounds of each by turns; printed are the medians of milliseconds per connection, and
+the saving by resumption.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""What requests cost, beside our peers: interleaved rounds, medians, ratios. `scripts/bench` runs it.
+"""Measures the cost of requests, compared with other clients: interleaved rounds, medians, ratios. `scripts/bench` runs
+it.
 
     run.py PYTHON PEERS_PYTHON [ROUNDS [WORD]]
 
-Absolute figures are this machine's; what counts is the ratio within one run. Every client runs in a process of its own,
-pinned to the first core, against servers on the last one. A client that fails is reported and left out. A run of
+Absolute figures depend on the machine; the ratio within one run is the result. Every client runs in a process of its
+own, pinned to the first core, against servers on the last one. A client that fails is reported and left out. A run of
 everything writes `docs/benchmarks.md` and `docs/benchmarks.svg`; `PAGES=folder` has any run write them there. With
 `CLIENTS="a, b"` only those are run, with `SHARE=0.1` a tenth of the requests, to see whether all runs.
 """
@@ -31,11 +32,11 @@ LONGEST = 120
 """Seconds that one client may take for one cell."""
 
 STRANGE = ("_proxy", "_ca_bundle", "ssl_cert_file", "ssl_cert_dir", "pythondontwritebytecode")
-"""Ends of environment variables that would change what is measured."""
+"""Endings of environment variables that would change the measurement."""
 
 
 class Bench:
-    """Runs cells, with each client's Python; `left_out` says which could not be and why."""
+    """Runs cells, with each client's Python; `left_out` lists those that could not run, and the reasons."""
 
     def __init__(self, ours: str, peers: str, urls: Mapping[str, str]) -> None:
         self.ours = ours
@@ -52,7 +53,7 @@ class Bench:
         return [python, str(HERE / work.script), client, *arguments]
 
     def cell(self, work: Work, client: str) -> dict[str, Any] | None:
-        """The result of one client's process in one round; None when it cannot do it, now and later."""
+        """The result of one client's process in one round; None if it cannot do the work, now and later."""
         if (work.name, client) in self.left_out:
             return None
         environment = {**self.environment, "LOOP": work.loop}
@@ -81,7 +82,7 @@ class Bench:
         return None
 
     def measured(self, work: Work, rounds: int) -> dict[str, Found]:
-        """Of each client the medians of its rounds. The ratio is the median of the rounds' ratios."""
+        """For each client the medians of its rounds. The ratio is the median of the rounds' ratios."""
         clients = [client for client in work.clients if not self.only or client in self.only]
         key = work.measure.key
         all_rounds = []
@@ -118,7 +119,7 @@ def show(work: Work, found: Mapping[str, Found]) -> None:
 
 
 def growth(results: Results) -> list[str]:
-    """How the cost of ours grows with the number that wait."""
+    """How our cost grows with the number of waiting requests."""
     lines = []
     for more, fewer in PAIRS:
         for client in results.get(more, {}):
@@ -183,7 +184,7 @@ def main(ours: str, peers: str, rounds_text: str = "5", word: str = "") -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))  # and so the servers end too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))  # so that the servers end too
     try:
         main(*sys.argv[1:])
     except KeyboardInterrupt:

@@ -49,7 +49,7 @@ http {{
 
 
 def program(name: str, package: str) -> str:
-    """Where a program is; ends the run with what to do when it is nowhere."""
+    """The path of a program; if it is not found, the run ends with an instruction to install it."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if found is None:
         raise SystemExit(
@@ -59,7 +59,7 @@ def program(name: str, package: str) -> str:
 
 
 def cores() -> list[int]:
-    """Those that we may use; empty where the system does not say."""
+    """The cores that we may use; empty if the system does not report them."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
@@ -80,7 +80,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_for(port: int, process: subprocess.Popen[Any], complaint: Callable[[], str], seconds: float = 20) -> None:
-    """Until the port is listened on; `complaint` is what the process left behind when it did not."""
+    """Wait until a process listens on the port; `complaint` is the error output of a process that does not."""
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         try:
@@ -140,7 +140,7 @@ def servers() -> Iterator[dict[str, str]]:
 
 
 def result_in(text: str) -> dict[str, Any] | None:
-    """What a measuring process has printed: JSON in its last line."""
+    """The output of a measuring process: JSON in its last line."""
     lines = text.strip().splitlines()
     try:
         found: dict[str, Any] = json.loads(lines[-1])

@@ -1,8 +1,9 @@
 """An upstream of event streams that sends nothing without a command: `streaming.py PORT [h2]`.
 
 Each request is answered with a head and one event at once, and is never ended. Each line on standard input, `RATE
-COUNT`, has it send COUNT events, RATE in a second, on streams that it draws; "done" on standard output is the answer.
-An event is the time at which it was written, by the monotonic clock, which all processes of a machine share.
+COUNT`, has it send COUNT events, RATE in a second, on streams that are chosen at random; "done" on standard output is
+the answer. An event is the time at which it was written, by the monotonic clock, which all processes of a machine
+share.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def event() -> bytes:
 
 
 class Plain:
-    """A connection of HTTP/1.1, with one request. That is small, and comes in one piece."""
+    """A connection of HTTP/1.1, with one request. The request is small, and is received in one piece."""
 
     def __init__(self, sock: socket.socket, streams: list[Sending]) -> None:
         self.sock = sock
@@ -71,7 +72,7 @@ class Multiplexed:
 
 
 def send(streams: list[Sending], rate: int, count: int) -> None:
-    """In a rhythm of its own, whatever an event takes. Sleeping is exact to some 0.1 ms, which select is not."""
+    """Sends at a fixed rate, however long an event takes. Sleeping is exact to some 0.1 ms, which select is not."""
     began = time.monotonic()
     for number, stream in enumerate(random.choices(streams, k=count)):
         time.sleep(max(0, began + number / rate - time.monotonic()))
@@ -79,7 +80,7 @@ def send(streams: list[Sending], rate: int, count: int) -> None:
 
 
 def serve(port: int, kind: type[Plain] | type[Multiplexed]) -> None:
-    """Until standard input ends."""
+    """Serve until standard input ends."""
     streams: list[Sending] = []
     listener = socket.create_server(("127.0.0.1", port), backlog=4096)
     listener.setblocking(False)

@@ -1,7 +1,8 @@
 """Event streams that are open through a gateway and idle, as JSON: `streams.py CLIENT LOOP COUNT [h2]`.
 
-What one takes of the gateway's process is its private memory with COUNT streams less that with a few. Then events are
-sent on streams that are drawn, and each is timed from the upstream's write to the client's read. All is on loopback.
+The memory of one stream is computed from the private memory of the gateway's process with COUNT streams, minus that
+with a few. Then events are sent on streams that are chosen at random, and each is timed from the upstream's write to
+the client's read. All connections are on loopback.
 
 The gateway has the first core; the upstream and the client share the last one, of which they need little.
 """
@@ -30,9 +31,9 @@ from server import ended, free_ports, wait_for
 HERE = Path(__file__).resolve().parent
 
 FEW = 10
-"""Streams that are open before the memory is taken: so all modules and caches are there."""
+"""Streams that are opened before the memory is measured, so that all modules and caches are loaded."""
 SPARE = 60
-"""File descriptors that a gateway needs for other things than streams."""
+"""File descriptors that a gateway needs for other purposes than streams."""
 RATES = ((100, 200), (1000, 1000))
 """Events in a second, and how many of them are one round."""
 ROUNDS = 4
@@ -40,7 +41,7 @@ QUERY = b"GET /events HTTP/1.1\r\nHost: gw.test\r\nAccept: text/event-stream\r\n
 
 
 async def alone(scope: Any, receive: Any, send: Any) -> None:
-    """The floor: a stream of the server's own, which it never hears of again."""
+    """The floor: a stream of the server's own app, which never writes to it again."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
     await send({"type": "http.response.body", "body": b"data: %020d\n\n" % time.monotonic_ns(), "more_body": True})
     await receive()  # the request
@@ -48,14 +49,14 @@ async def alone(scope: Any, receive: Any, send: Any) -> None:
 
 
 def spread() -> None:
-    """Use all cores, also where this process was put on one, and as many file descriptors as we may."""
+    """Use all cores, even if this process was restricted to one, and as many file descriptors as allowed."""
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def at_most(count: int, upstream_too: bool) -> int:
-    """How many streams there are file descriptors for; says so where these are fewer."""
+    """How many streams there are file descriptors for; prints a message if there are too few."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE
     found = min(count, descriptors // 2 if upstream_too else descriptors)
     if found < count:
@@ -93,7 +94,7 @@ def private(process: int) -> int:
 
 
 class Clients:
-    """The clients of all streams: sockets, and the times of the events that came on them."""
+    """The clients of all streams: sockets, and the times of the events received on them."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -101,7 +102,7 @@ class Clients:
         self.poll = select.epoll()
 
     def open(self, count: int) -> None:
-        """Until there are so many, each with its first event."""
+        """Open streams until `count` are open, each with its first event."""
         while len(self.sockets) < count:
             many = min(50, count - len(self.sockets))
             for _ in range(many):
@@ -139,8 +140,8 @@ def upstream(port: int, http2: bool) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def first(*processes: int) -> Iterator[None]:
-    """These get the CPU before all others do, where we may say so (as root): what is timed is the gateway, and not the
-    scheduler's choice between it and strangers. Without this, only a machine with nothing else to do gives figures.
+    """If we may set it (as root), these processes get the CPU before all others, so that the gateway is timed, and not
+    the scheduler's choice between it and other processes. Without this, only an idle machine gives usable figures.
     """
     with suppress(PermissionError):
         for process in processes:
@@ -158,7 +159,7 @@ def part(sorted_values: list[float], share: float) -> float:
 
 
 def timed(clients: Clients, source: subprocess.Popen[str], worker: int) -> dict[str, float]:
-    """Of the rounds of each rate the best, since other processes use the machine too."""
+    """The best of the rounds of each rate, since other processes use the machine too."""
     assert source.stdin is not None
     assert source.stdout is not None
     found: dict[str, float] = {}

@@ -1,4 +1,6 @@
-"""What is measured: which work, by whom, against which server. Values only; `run.py` runs them."""
+"""The measurements: which work, by which client, against which server. This module has only values; `run.py` runs
+them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ PATHS = {"get": "/hello", "vary": "/varied/", "post": "/drain", "down": "/200m",
 
 
 class Measure(NamedTuple):
-    """A figure of a cell, and how it is written. The first of a work is compared; less is better. What is under `least`
-    cannot be distinguished from nothing: it is written so, and nothing is compared with it."""
+    """A figure of a cell, and its format. The first figure of a work is compared; less is better. A value below `least`
+    cannot be distinguished from zero: it is written as such, and is not compared.
+    """
 
     key: str
     unit: str
@@ -26,7 +29,7 @@ MEMORY = Measure("memory_kb", "KB")
 
 class Work(NamedTuple):
     """`clients`: ours first; the ratios are to it. `script` gets the client and `arguments`, with {plain} and the like
-    replaced by the URLs of the servers. `pictured`: in the picture too, which has not the room for all."""
+    replaced by the URLs of the servers. `pictured`: shown in the picture too, which does not have room for all."""
 
     name: str
     clients: tuple[str, ...]
@@ -248,14 +251,14 @@ PAIRS = [
     ("HTTP/2 GET, 3,000 at once", "HTTP/2 GET, 100 at once"),
     ("10,000 idle event streams", "1,000 idle event streams"),
 ]
-"""Work that must cost about the same: nothing scans."""
+"""Works that must cost about the same, since no code scans the waiting requests."""
 
 
 def chosen(word: str) -> list[Work]:
-    """The one of that name, or else all that have the word in theirs.
+    """The work of that name, or else all works with the word in their names.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no work matches.
     """
     found = [work for work in WORKS if work.name == word] or [work for work in WORKS if word in work.name]
     if not found:

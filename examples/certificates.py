@@ -9,7 +9,7 @@ import httpcore
 
 
 def described(info: httpcore.StreamInfo) -> str:
-    """Names, issuer and remaining days of the certificate, and what TLS has agreed on."""
+    """Names, issuer and remaining days of the certificate, and the negotiated TLS parameters."""
     tls = info.tls
     certificate = None if tls is None else tls.peer_certificate
     if tls is None or certificate is None:

@@ -17,7 +17,9 @@ Tell = Callable[[dict[str, object]], object]
 
 
 def client(workers: int, per_origin: int, rate: float) -> httpcore.AsyncClient:
-    """Redirects are followed; each URL has 30 seconds and 10 MB; so many requests a second go to one origin at most."""
+    """Redirects are followed; each URL has 30 seconds and 10 MB; `rate` limits the requests per second to one
+    origin.
+    """
     limits = httpcore.PoolLimits(max_connections=workers, max_connections_per_origin=per_origin, keepalive_expiry=10)
     network = httpcore.HTTPTransport(limits=limits, retries=httpcore.RetryPolicy(attempts=3))
     return httpcore.AsyncClient(
@@ -37,7 +39,7 @@ async def fetch(http: httpcore.AsyncClient, url: str) -> dict[str, object]:
 
 
 async def crawl(http: httpcore.AsyncClient, urls: Iterable[str], workers: int, tell: Tell) -> None:
-    """Each worker takes the next URL when it has finished one, so a long list takes no memory."""
+    """Each worker takes the next URL when it has finished one, so a long list needs no memory."""
     todo = iter(urls)
 
     async def work() -> None:

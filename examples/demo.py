@@ -1,4 +1,4 @@
-"""The main job, shown: real servers on loopback, real requests, and what happened. Run it with `scripts/demo`."""
+"""Shows the main functions: real servers on loopback, real requests, and their results. Run it with `scripts/demo`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 async def server(scope: Any, receive: Any, send: Any) -> None:
-    """The app that uvicorn serves: /hello says hello, /download streams SIZE bytes, /upload counts what it gets."""
+    """The app that uvicorn serves: /hello says hello, /download streams SIZE bytes, /upload counts the received
+    bytes.
+    """
     if scope["type"] != "http":
         return
     start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
@@ -55,7 +57,7 @@ def free_port() -> int:
 
 @contextmanager
 def uvicorn(app: str, *options: str, **environment: str) -> Iterator[int]:
-    """A uvicorn process that serves `app`; gives its port when it listens."""
+    """A uvicorn process that serves `app`; yields its port when it listens."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "error", *options]
     process = subprocess.Popen(command, cwd=PROJECT, env={**os.environ, **environment})
@@ -158,7 +160,7 @@ async def transfer_up(url: str, path: str) -> str:
 
 
 async def cut_off(url: str) -> str:
-    """A response that is not read to its end, and a timeout: the pool is as good as new after both."""
+    """A response that is not read to its end, and a timeout: the pool works normally after both."""
     async with httpcore.ConnectionPool() as http:
         async with await http.request("GET", url + "/download", stream=True) as response:
             async for _ in response.raw():

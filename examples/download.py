@@ -1,4 +1,4 @@
-"""A download to a file that shows how far it is: `python -m examples.download URL FILE`."""
+"""A download to a file, with a display of its progress: `python -m examples.download URL FILE`."""
 
 from __future__ import annotations
 

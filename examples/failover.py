@@ -1,4 +1,6 @@
-"""One POST to the first of several servers that takes it, never to two: `python -m examples.failover URL URL ...`."""
+"""One POST to the first of several servers that can be reached, never to two: `python -m examples.failover URL URL
+...`.
+"""
 
 from __future__ import annotations
 

@@ -9,13 +9,13 @@ import httpcore
 
 
 def child(http: httpcore.SyncConnectionPool, url: str) -> int:
-    """What a worker of a pre-forking server does: use the pool that was made before. Returns an exit code."""
+    """Acts like a worker of a pre-forking server: uses the pool that was made before the fork. Returns an exit code."""
     statuses = [http.request("GET", url).status_code for _ in range(20)]
     return 0 if statuses == [200] * 20 and http.stats().connections == 1 else 1
 
 
 def main(url: str, children: int = 4) -> int:
-    """How many children failed, or 1 if the parent's own connection is not as it was."""
+    """How many children failed, or 1 if the parent's own connection has changed."""
     with httpcore.SyncConnectionPool() as http:
         before = http.request("GET", url).info.local
         started = []

@@ -1,6 +1,6 @@
 """A library over HTTP, written once for tasks and threads: a store of notes, by name.
 
-`AsyncNotes` is awaited in asyncio and trio, `Notes` blocks. What they share has the requests, the errors and the
+`AsyncNotes` is awaited in asyncio and trio, `Notes` blocks. Their common part has the requests, the errors and the
 settings. `backend=` lets a test put a simulated network below them.
 """
 
@@ -21,7 +21,7 @@ class NotesError(Exception):
 
 
 class NoteMissing(NotesError, KeyError):
-    """There is no note of that name."""
+    """The store has no note of that name."""
 
 
 class AsyncNotes:

@@ -1,4 +1,4 @@
-"""A middleware of your own: it numbers requests, and tells how long each took to its head."""
+"""A middleware of your own: it numbers requests, and reports the time until the head of each response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpcore
 
 
 class Numbered(httpcore.Middleware):
-    """Sends `X-Request-Id` and calls `tell(number, status, seconds)`; under `request` and `arequest` alike."""
+    """Sends `X-Request-Id` and calls `tell(number, status, seconds)`; works with `request` and `arequest` alike."""
 
     def __init__(self, tell: Callable[[int, int, float], object], transport: httpcore.Transport | None = None) -> None:
         super().__init__(transport)

@@ -6,7 +6,7 @@ import sys
 
 
 class Progress:
-    """Shows how many of `size` bytes have gone; `size` None is not known."""
+    """Shows how many of `size` bytes were transferred; None means that the size is not known."""
 
     def __init__(self, what: str, size: int | None) -> None:
         self._what = what

@@ -10,7 +10,7 @@ import httpcore
 
 
 def download(url: str, path: str) -> int:
-    """Fetch `url` into `path`; returns how many bytes came this time."""
+    """Fetch `url` into `path`; returns how many bytes were received this time."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with httpcore.Client() as client, Progress(*columns) as bar:
         task = bar.add_task("download", total=None)

@@ -9,7 +9,9 @@ import httpcore
 
 
 def fetch_all(http: httpcore.SyncConnectionPool, urls: list[str], threads: int = 16) -> list[int]:
-    """The status codes of all, in order. Any number of threads may share a pool; its limits hold for all of them."""
+    """The status codes of all responses, in order. Any number of threads may share a pool; its limits apply to all of
+    them together.
+    """
 
     def fetch(url: str) -> int:
         return http.request("GET", url).status_code

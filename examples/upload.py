@@ -1,4 +1,4 @@
-"""An upload from a file that shows how far it is: `python -m examples.upload URL FILE`."""
+"""An upload from a file, with a display of its progress: `python -m examples.upload URL FILE`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from examples.progress import Progress
 
 
 def pieces(path: str) -> Iterator[bytes]:
-    """The file in pieces, telling how much has gone. It is read no faster than it is sent."""
+    """The file in pieces, with a report of the transferred bytes. The file is read no faster than it is sent."""
     progress = Progress("upload", os.path.getsize(path))
     with open(path, "rb") as file:
         while piece := file.read(65536):

@@ -15,7 +15,7 @@ import httpcore
 
 
 def pool(allowed: list[str]) -> httpcore.SyncConnectionPool:
-    """One for all webhooks of a program; `allowed` are networks of its own that they may reach."""
+    """One pool for all webhooks of a program; `allowed` are the program's own networks that they may reach."""
     return httpcore.SyncConnectionPool(
         timeout=httpcore.TimeoutConfig(5, total=10),
         limits=httpcore.PoolLimits(max_connections=20, max_connections_per_origin=2),
@@ -26,7 +26,7 @@ def pool(allowed: list[str]) -> httpcore.SyncConnectionPool:
 
 
 def deliver(http: httpcore.SyncConnectionPool, url: str, payload: bytes, key: bytes) -> bool:
-    """Whether the receiver has taken it (2xx). Raises: `HTTPCoreError`, where there was no response."""
+    """Whether the receiver has accepted the webhook (2xx). Raises: `HTTPCoreError`, where there was no response."""
     signature = hmac.new(key, payload, hashlib.sha256).hexdigest()
     headers = {"Content-Type": "application/json", "X-Signature-256": f"sha256={signature}"}
     return http.request("POST", url, headers, payload).status_code // 100 == 2

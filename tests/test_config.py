@@ -331,7 +331,7 @@ def test_a_value_cannot_be_changed_and_survives_a_pickle(value: Any) -> None:
     assert hash(copy) == hash(value)
 
 
-# Their use by a pool.
+# The use of these values by a pool.
 
 
 POOLS: list[Any] = [httpcore.ConnectionPool, httpcore.SyncConnectionPool]

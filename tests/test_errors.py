@@ -103,7 +103,7 @@ def test_a_limit_in_bytes_is_shown_to_the_last_digit(limit: float, shown: str) -
 
 
 def test_without_a_method_the_text_has_the_url_alone() -> None:
-    """As that of `connect`, where no request is."""
+    """An error like one of `connect`, which has no request."""
     text = str(httpcore.ConnectError("refused", phase="connect", url="http://example.com/"))
     assert text == "refused [phase: connect; url: http://example.com/]"
 
@@ -198,7 +198,7 @@ def broken(coding: str, body: bytes) -> httpcore.Response:
 
 
 class Strict(_Given):  # as above
-    """A body as a strict pool has it: unusual content is an error."""
+    """A body of a strict pool: unusual content is an error."""
 
     def note(self, name: httpcore.Leniency) -> bool:
         return False
@@ -229,7 +229,7 @@ def closed() -> httpcore.Response:
 
 @cache
 def too_large() -> bytes:
-    """For `read`, which refuses more than 64 MiB."""
+    """A response for `read`, which refuses more than 64 MiB."""
     return gzip.compress(bytes(80 << 20), 1)
 
 

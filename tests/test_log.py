@@ -149,7 +149,7 @@ def test_each_request_has_one_line(
     assert "outcome=failed" in info[1]
     assert "error=ConnectError phase=connect" in info[1]
     debug = [record.getMessage().split(" ")[0] for record in caplog.records if record.levelno == logging.DEBUG]
-    # The connection had served an unlogged request before; its close is logged all the same.
+    # The connection had served an unlogged request before; its close is logged nevertheless.
     assert debug == [
         "RequestStarted",
         "HeadSent",
@@ -164,7 +164,7 @@ def test_each_request_has_one_line(
 
 @each_runtime
 def test_lines_of_one_call_are_joined_by_its_first(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
-    """Also where another task's calls come in between, and where a hop is sent again."""
+    """This holds also if another task makes calls in between, and if a hop is sent again."""
     caplog.set_level(logging.DEBUG, "httpcore")
 
     async def main() -> None:

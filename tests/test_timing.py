@@ -28,7 +28,7 @@ CODED = gzip.compress(TEXT, mtime=0)
 
 
 async def serve(peer: ServerEnd) -> None:
-    """Answers by path: /hint behind a 103, /parts in pieces, /coded, /slow after 2 s, /switch, /never."""
+    """Answers by path: /hint after a 103, /parts in pieces, /coded, /slow after 2 s, /switch, /never."""
     while head := await peer.recv_until(b"\r\n\r\n"):
         path = head.split()[1]
         if b"chunked" in head:
@@ -333,7 +333,7 @@ def test_each_time_is_that_of_its_record(runtime: Runtime, case: Case, protocol:
 
 
 def redirect_and_code(peer: Peer) -> None:
-    """/first leads to /second, which is coded, and comes in two pieces."""
+    """/first redirects to /second, whose body is coded and received in two pieces."""
     while head := peer.head():
         if b" /first " in head:
             peer.send(b"HTTP/1.1 302 Found\r\nLocation: /second\r\nContent-Length: 0\r\n\r\n")

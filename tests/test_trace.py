@@ -67,7 +67,9 @@ class Listener:
 
 
 async def serve(peer: ServerEnd) -> None:
-    """Answers by path: /slow after 2 s, /hint behind a 103, /half and then nothing, /switch, /last and then leaves."""
+    """Answers by path: /slow after 2 s, /hint after a 103, /half and then nothing, /switch, /last and then
+    disconnects.
+    """
     while True:
         path = (await peer.recv_until(b"\r\n\r\n")).split()[1]
         if path == b"/slow":
@@ -92,7 +94,7 @@ async def serve(peer: ServerEnd) -> None:
 
 
 async def stay_stuck(peer: ServerEnd) -> None:
-    """Reads nothing more and answers nothing."""
+    """Reads no further bytes and sends no answer."""
     await peer.recv(10)
     await peer.scheduler.sleep(1000)
 

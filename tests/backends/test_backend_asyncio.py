@@ -1,6 +1,6 @@
 """The details of asyncio, on its own loop and on uvloop: the loop, its timers, and its end.
 
-What every runtime promises is tested in `test_streams.py`.
+The promises of every runtime are tested in `test_streams.py`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Pair:
         return self.stream._descriptor.sock
 
     def reset(self) -> None:
-        """The peer leaves with RST, and we wait until the system has received it, not the loop."""
+        """The peer disconnects with RST, and we wait until the system, not the loop, has received it."""
         self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.peer.close()
         poll = select.poll()
@@ -114,8 +114,8 @@ class Pair:
                 self.sock.send(bytes(PIECE))
                 refused = 0
             except BlockingIOError:
-                # Bytes that are on their way may still find room at the peer and make room here. That `select` finds no
-                # room is not enough: it wants a third of the buffer, and a write one byte.
+                # Bytes in flight may still find room at the peer and make room here. It is not enough that `select`
+                # reports no room: it requires a third of the buffer, and a write requires one byte.
                 select.select([], [self.sock], [], SHORT)
                 refused += not self._segments_under_way()
 
@@ -145,7 +145,7 @@ def open_descriptors() -> set[str]:
 
 @contextmanager
 def thread(target: Callable[[], object]) -> Iterator[None]:
-    """Another thread, joined at the end; what it raised fails the test."""
+    """Another thread, joined at the end; an exception in it fails the test."""
     failures: list[BaseException] = []
 
     def guarded() -> None:
@@ -170,7 +170,7 @@ async def turns(count: int) -> None:
 
 
 async def waiting(task: asyncio.Task[Any]) -> None:
-    """Until the task has come to its wait."""
+    """Run the loop until the task has reached its wait."""
     await turns(3)
     assert not task.done()
 
@@ -186,7 +186,7 @@ def test_bytes_that_come_as_the_reader_is_cancelled_are_not_lost(run: Any, liste
                 await waiting(reader)
                 pair.peer.sendall(b"kept")
                 pair.wait_until_here()
-                # The loop receives the bytes, and before the reader gets its turn it is cancelled.
+                # The loop receives the bytes, and the reader is cancelled before it runs.
                 asyncio.get_running_loop().call_soon(reader.cancel)
                 with pytest.raises(asyncio.CancelledError):
                     await reader
@@ -219,7 +219,7 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class Deaf(asyncio.SelectorEventLoop):
-    """A loop that is always too busy to look at its sockets: only its timers ring."""
+    """A loop that is always too busy to check its sockets: only its timers fire."""
 
     def add_reader(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
         pass
@@ -300,7 +300,7 @@ def test_a_thousand_reads_and_writes_with_timeouts_set_one_timer(listener: Any) 
 
 
 class OwnClock(asyncio.SelectorEventLoop):
-    """A loop whose time the test sets: `pass_time` moves it, and nothing else does."""
+    """A loop whose time the test sets: `pass_time` moves it, and no other event does."""
 
     def __init__(self) -> None:
         self._now = 1000.0
@@ -314,7 +314,7 @@ class OwnClock(asyncio.SelectorEventLoop):
         await turns(5)
 
     def timers(self) -> list[asyncio.TimerHandle]:
-        """Those that the loop holds, also those that were cancelled."""
+        """The timers that the loop holds, including cancelled ones."""
         base: Any = self
         timers: list[asyncio.TimerHandle] = base._scheduled  # asyncio has no public name for them
         return timers
@@ -403,7 +403,7 @@ def test_a_timer_of_an_earlier_read_does_not_change_a_later_one(listener: Any) -
 
             later = asyncio.ensure_future(pair.stream.read(PIECE, 5.0))
             await waiting(later)
-            await loop.pass_time(2.5)  # the timer of the one before has rung
+            await loop.pass_time(2.5)  # the timer of the previous read has fired
             await loop.pass_time(2.4)
             assert not later.done()
             await loop.pass_time(0.2)
@@ -480,7 +480,7 @@ def test_a_peer_that_sends_single_bytes_cannot_make_many_pieces(run: Any, listen
             for _ in range(2000):
                 pair.peer.send(b"x")
                 await asyncio.sleep(0)
-            # The number of pieces costs memory and nothing else, so no public name has it.
+            # The number of pieces affects only memory, so no public name shows it.
             assert len(pair.stream._pieces) == 256
             got = b""
             while len(got) < 2000:
@@ -675,7 +675,7 @@ def test_a_reader_whose_bytes_another_took_waits_on(run: Any, listener: Any) -> 
             await turns(3)
             pair.peer.sendall(b"read")
             assert await reader == b"read"
-            # The callback itself is called: a loop calls it late only by chance.
+            # The callback itself is called, since a loop rarely calls it late.
             pair.stream._on_input()  # as a loop does that reports an event too late
 
             reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
@@ -1283,7 +1283,7 @@ def test_loop_that_cannot_watch_sockets_is_a_clear_connect_error(listener: Any) 
         runner.run(main())
 
 
-# The rest of the runtime.
+# Other parts of the runtime.
 
 
 def test_a_backend_belongs_to_one_loop(run: Any, new_loop: NewLoop) -> None:

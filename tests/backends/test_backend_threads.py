@@ -42,13 +42,17 @@ def connected() -> Iterator[tuple[BlockingStream, socket.socket]]:
 
 
 async def write_for_ever(stream: BlockingStream, timeout: float | None, *, duplex: bool = False) -> None:
-    """Until input comes, or an error. One write may still find room after another has found none for a while."""
+    """Write until input arrives, or an error. One write may still find room after another has found none for a
+    while.
+    """
     while await stream.write_some(bytes(PIECE), timeout, duplex=duplex):
         pass
 
 
 def in_thread(coroutine: Any) -> Callable[[], BaseException | None]:
-    """Start driving it in a thread; the function returned joins the thread and gives the error that ended it."""
+    """Start driving the coroutine in a thread; the returned function joins the thread and returns the error that ended
+    it.
+    """
     failures: list[BaseException] = []
 
     def target() -> None:
@@ -81,12 +85,12 @@ class Counted:
 
 
 def socket_of(stream: BlockingStream) -> socket.socket:
-    # The life of the descriptor, and whether it has room, are seen on the socket only.
+    # The life of the descriptor, and whether it has room, are visible only on the socket.
     return stream._descriptor.sock
 
 
 def replace_poll(stream: BlockingStream, poll: Callable[[float | None], list[tuple[int, int]]]) -> None:
-    # In place of the system, which cannot be made to wake a thread without reason or at a given moment.
+    # Replaces the system, which cannot be made to wake a thread without reason or at a given moment.
     stream._input = poll
 
 
@@ -164,7 +168,7 @@ def test_read_woken_for_nothing_waits_only_for_remaining_time() -> None:
 
 
 def wait_until_inside(stream: BlockingStream) -> None:
-    # A thread that is in `poll` shows nowhere else, and to sleep instead would be a guess.
+    # Only this shows that a thread is in `poll`; a sleep instead would be a guess.
     while not stream._inside:
         pass
 

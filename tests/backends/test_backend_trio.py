@@ -1,6 +1,4 @@
-"""The details of trio: cancellation loses nothing, other tasks get their turns, a run that has ended reports
-nothing.
-"""
+"""The details of trio: cancellation loses no byte, other tasks get turns, and a run that has ended reports nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ async def connected() -> AsyncIterator[tuple[TrioStream, socket.socket]]:
 
 
 async def fill(stream: TrioStream) -> int:
-    """Write until there is no room, and return how much went."""
+    """Write until the buffers are full, and return the number of written bytes."""
     written = 0
     while True:
         try:
@@ -99,7 +97,7 @@ def test_a_stream_closed_as_a_write_begins_to_wait_is_closed() -> None:
                 await trio.lowlevel.checkpoint()
                 stream.close()
 
-    for _ in range(20):  # trio runs the tasks of a turn in an order by chance
+    for _ in range(20):  # trio runs the tasks of a turn in a random order
         trio.run(main)
 
 
@@ -377,7 +375,7 @@ def test_a_silent_name_server_is_a_connect_timeout(
 
     trio.run(main)
     assert asked.wait(LONG)
-    # The answer arrives after the end of the run: no task gets it, and nothing is raised in the thread.
+    # The answer arrives after the end of the run: no task gets it, and the thread raises no exception.
     release.set()
 
 

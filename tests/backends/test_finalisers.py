@@ -1,5 +1,5 @@
-"""Finalisers of objects that were never finished: Ctrl-C may come at any line of a constructor, and the dropped
-object must be finalised without an error, which no code could catch.
+"""Finalisers of objects that were never finished: Ctrl-C may happen at any line of a constructor, and the dropped
+object must be finalised without an error, since no code could catch it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def interrupted(act: Callable[[], object], line: int) -> bool:
-    """Run `act` with KeyboardInterrupt at the n-th line of httpcore that it comes to. False when it has fewer."""
+    """Run `act` with KeyboardInterrupt at the n-th line of httpcore that it reaches. Returns False if it has fewer."""
     return interrupted_and_kept(act, line)[0]
 
 
@@ -137,7 +137,7 @@ def an_exchange() -> Iterator[Make]:
 
 @contextmanager
 def a_delivery() -> Iterator[Make]:
-    """Of a response without a body, so that it is done when it is made."""
+    """The exchange of a response without a body, which is complete when it is made."""
     with blocking_stream() as stream:
         backend = BlockingBackend()
         request = Request.of(b"GET", "http://a.test/")

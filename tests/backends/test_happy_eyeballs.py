@@ -46,7 +46,9 @@ class Clock:
 
 
 def paced(addresses: str, timeout: float | None, events: str = "") -> tuple[str, Clock]:
-    """Play a race of addresses named a, b, ...: what begins when, in milliseconds. Events: "b400" is a failure then."""
+    """Play a race of addresses named a, b, ...: returns which attempt begins when, in milliseconds. Events: "b400" is a
+    failure of b at 400.
+    """
     clock = Clock()
     race = Race("host:80", list(addresses), timeout, clock)
     failures = [(100.0 + int(event[1:]) / 1000, event[0]) for event in events.split()]
@@ -80,7 +82,7 @@ def paced(addresses: str, timeout: float | None, events: str = "") -> tuple[str,
         ("abc", None, "a300", "a0 b250 c300"),
         ("abcd", None, "a300 b310", "a0 b250 c300 d310"),
         ("abc", None, "b260 a270", "a0 b250 c260"),
-        ("abcd", 0.4, "", "a0 b100 c200 d300"),  # less than 250 ms for each: all the same all have their turn
+        ("abcd", 0.4, "", "a0 b100 c200 d300"),  # less than 250 ms for each: still, all are tried
     ],
 )
 def test_the_next_address_begins_after_250_ms_or_a_failure(
@@ -262,7 +264,7 @@ def test_order_of_the_addresses_may_change_between_two_connects() -> None:
 
 
 def strike_everywhere(act: Callable[[MemoryRuntime, Task[Any]], object]) -> int:
-    """Strike a connect that races three addresses at each await, and count what it leaves."""
+    """Strike a connect that races three addresses at each await, and count the sockets that remain."""
 
     async def scenario(runtime: MemoryRuntime) -> None:
         runtime.blackhole("2001:db8::1", 80)
@@ -356,7 +358,7 @@ def test_blackholed_first_addresses_cost_about_250_ms_each(
         return taken
 
     with holes(server.port, *before):
-        # One takes 251 to 255 ms on a machine that has nothing else to do.
+        # One attempt takes 251 to 255 ms on an idle machine.
         assert 0.25 * len(before) <= runtime.run(body) < 0.25 * len(before) + 2.0
 
 
@@ -517,7 +519,7 @@ def test_many_races_at_once_do_not_disturb_each_other(runtime: Runtime, server: 
 def test_a_connected_socket_has_nodelay_and_keepalive_by_default(runtime: Runtime, server: ScriptedServer) -> None:
     async def options(*given: tuple[int, int, int]) -> tuple[bool, bool, int]:
         stream: Any = await backend_of(runtime).connect_tcp(["127.0.0.1"], server.port, LONG, socket_options=given)
-        # The winning socket is recognised by its own address; nothing public has the socket.
+        # The winning socket is recognised by its own address; no public name has the socket.
         sock = stream._descriptor.sock
         found = (
             bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)),

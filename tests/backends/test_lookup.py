@@ -1,4 +1,4 @@
-"""How names become addresses: in few threads, which are not waited for, and with errors that name the host."""
+"""How names are resolved: in few threads, without waiting for these at the end, and with errors that name the host."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def stuck(answer: Any, threads: Threads) -> Iterator[Stuck]:
 
 
 class Answers:
-    """Collects what `look_up` calls back with."""
+    """Collects the results that `look_up` passes to its callback."""
 
     def __init__(self) -> None:
         self._all: list[Answer] = []

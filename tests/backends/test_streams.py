@@ -71,7 +71,7 @@ MODULES = {"uvloop": "asyncio"}
 
 @pytest.fixture(params=RUNTIMES)
 def run(request: pytest.FixtureRequest) -> Callable[[Main], Any]:
-    """Runs `main(backend)` to its end in one runtime."""
+    """A function that runs `main(backend)` to its end in one runtime."""
     module = MODULES.get(request.param, request.param)
     if importlib.util.find_spec(f"httpcore._backends.{module}") is None:
         pytest.skip(f"there is no runtime of {request.param} yet")
@@ -119,7 +119,9 @@ async def read_all(stream: Any) -> bytes:
 
 
 async def write_for_ever(stream: Any, timeout: float, *, duplex: bool = False) -> None:
-    """Until that raises. 0 is for a writer that listens for input, which a duplex one does not."""
+    """Write until an error is raised. 0 is returned only to a writer that listens for input, which a duplex one does
+    not.
+    """
     while await stream.write_some(bytes(PIECE), timeout, duplex=duplex):
         pass
     raise AssertionError("write_some returned 0")
@@ -132,7 +134,7 @@ def send_all_and_close(sock: socket.socket, data: bytes) -> None:
 
 @contextmanager
 def thread(target: Callable[[], object]) -> Iterator[None]:
-    """A peer that acts on its own, joined at the end; what it raised fails the test."""
+    """A peer that acts in its own thread, joined at the end; an exception in it fails the test."""
     failures: list[BaseException] = []
 
     def guarded() -> None:
@@ -544,7 +546,7 @@ def test_child_of_a_fork_abandons_and_the_parent_is_unaffected(run: Any, listene
 
 
 def _end_the_child(stream: Any) -> None:
-    """Abandon, and exit with a code for whether a descriptor was closed."""
+    """Abandon the stream, and exit with a code that shows whether a descriptor was closed."""
     try:
         before = len(os.listdir("/proc/self/fd"))
         stream.abandon()
@@ -703,7 +705,7 @@ def test_neither_success_nor_failure_leaves_a_descriptor(run: Any, listener: Any
     run(main)
 
 
-# The rest of a runtime.
+# Other parts of a runtime.
 
 
 def test_an_event_is_seen_before_and_after_or_times_out(run: Any) -> None:
@@ -778,8 +780,8 @@ def test_give_on_a_broken_stream_takes_nothing_and_write_raises(run: Any, listen
 
 
 async def at_once(backend: Any, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """Run the calls in tasks or threads, each a moment after the one before: what each returned
-    or raised, in a list.
+    """Run the calls in tasks or threads, each a moment after the one before; returns the result or error of each, in a
+    list.
     """
     results: list[Any] = [None] * len(calls)
 
@@ -872,7 +874,7 @@ def test_take_and_give_are_quiet_while_another_waits(run: Any, listener: Any) ->
 
 
 async def fill(backend: Any, stream: Any) -> None:
-    """Send until there is no room, and the system makes none by moving bytes to the peer."""
+    """Send until there is no room, and the system makes no more room by moving bytes to the peer."""
     empty = 0
     while empty < 5:
         if stream.give(bytes(PIECE)):

@@ -1,4 +1,4 @@
-"""The command beside curl itself: the server receives the same request, the output has the same bytes, the status is
+"""The command compared with curl: the server receives the same request, the output has the same bytes, the status is
 the same number.
 """
 
@@ -41,7 +41,7 @@ CLOSING = {"/empty", "/cut", "/cut-chunks", "/broken-chunks", "/until-close"}
 
 
 class Origin:
-    """Answers by path, and notes each request: head and body."""
+    """Answers by path, and records each request: head and body."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[bytes, bytes]] = []

@@ -112,7 +112,7 @@ FIELDS = b"HTTP/1.1 200 " + b"\xc2\x9b2J" + b"\r\nX-A: \xc2\x9b2J \xe2\x80\xae \
 
 
 def steering(text: str) -> str:
-    """The characters in it that steer a terminal."""
+    """The characters of the output that control a terminal."""
     return re.sub("[^\0-\x09\x0b-\x1f\x7f-\x9f\u202e]", "", text)
 
 
@@ -215,7 +215,9 @@ def test_a_request_that_fails_leaves_an_output_file_as_it_was(tmp_path: Path) ->
 
 
 def test_a_file_whose_reading_fails_has_the_same_status() -> None:
-    """It opens, and its first page is not there. Of a body that is streamed the error comes with the request."""
+    """The file opens, but its first page cannot be read. If the body is streamed, the error is raised by the
+    request.
+    """
     for option in ("-d@", "--data-file="):
         ran = answered(ok(), f"{option}/proc/self/mem")
         assert ran.status == Exit.READ_FILE
@@ -264,7 +266,7 @@ def test_without_a_terminal_a_password_is_not_asked_for(stdin: str) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are of POSIX")
 def test_a_password_is_typed_on_the_terminal_beside_stdin(tmp_path: Path) -> None:
-    """stdin is the body; the terminal is asked, and does not show what is typed."""
+    """stdin is the body; the password is read from the terminal, which does not show the typed characters."""
     ours, theirs = os.openpty()
     take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
     command = 'exec "$0" -m httpcore -vv -u me -d @- "$1" </dev/null 2>"$2" >/dev/null'
@@ -388,7 +390,9 @@ def test_a_broken_pipe_ends_the_process_with_23() -> None:
     ],
 )
 def test_a_standard_stream_that_is_closed_is_no_socket(closed: int, status: int, out: bytes, err: bytes) -> None:
-    """Otherwise the socket of the request would get its number, and the server would receive the output."""
+    """Otherwise the socket of the request would get the number of the closed descriptor, and the server would receive
+    the output.
+    """
     seen: list[bytes] = []
 
     def script(peer: Peer) -> None:

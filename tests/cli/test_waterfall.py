@@ -31,7 +31,7 @@ def _plain(no_proxies: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def the_records() -> list[httpcore.TraceEvent]:
-    """Of a request that waits, is tunnelled, tried again, and answered."""
+    """The records of a request that waits, is tunnelled, retried, and answered."""
     refused = ConnectionRefusedError("no")
     return [
         httpcore.RequestStarted(100.0, 7, "GET", "https://a.test/"),

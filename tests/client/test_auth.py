@@ -1,4 +1,4 @@
-"""Authentication flows: their requests, to which origin, how often; and that no text shows a secret."""
+"""Authentication flows: their requests, the origins and the number of these; and that no text shows a secret."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ REFUSED: dict[str, Callable[[], object]] = {
 
 
 async def never(request: Request) -> None:
-    """No flow: it would have to be awaited."""
+    """This function is no flow: it would have to be awaited."""
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -306,7 +306,7 @@ def test_digest_for_a_proxy_uses_the_proxys_fields() -> None:
 
 
 def proving(word: str, **changes: str) -> Callable[[Request], ClientResponse]:
-    """A server that proves, rightly or not, that it has the password."""
+    """A server that proves, correctly or not, that it has the password."""
 
     def serve(request: Request) -> ClientResponse:
         output = text_in(request.headers.get("authorization"))

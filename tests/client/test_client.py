@@ -1,4 +1,4 @@
-"""The client: its calls, defaults, models and life, in each runtime, against real sockets."""
+"""The client: its calls, defaults, models and lifetime, in each runtime, against real sockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from httpcore._message.decoders import supported_codings
 
 
 class Site:
-    """A server that answers 200 with "ok", or what `answers` has for the path."""
+    """A server that answers 200 with "ok", or with the entry of `answers` for the path."""
 
     def __init__(self) -> None:
         self.log: list[Seen] = []
@@ -379,7 +379,7 @@ def test_a_stream_left_early_frees_its_connection(runtime: Runtime) -> None:
 
 @each_runtime
 def test_a_raw_stream_of_a_client_is_used_as_its_calls_are(runtime: Runtime) -> None:
-    """Of a `Client` it blocks, of an `AsyncClient` it is awaited; as behind the two entries of a transport."""
+    """With a `Client` the call blocks, with an `AsyncClient` it is awaited, as with the two entries of a transport."""
 
     def script(peer: Peer) -> None:
         peer.head()
@@ -473,7 +473,7 @@ def test_dispatch_is_transports_older_name_and_accepts_a_pool(site: Site) -> Non
         with httpcore.Client(dispatch=pool) as http:
             assert http.get(site.url).content == b"ok"
             assert pool.stats().connections == 1
-        assert pool.request("GET", site.url).body == b"ok"  # it stays its owner's
+        assert pool.request("GET", site.url).body == b"ok"  # the pool stays open for its owner
     mock = httpcore.MockTransport({"/": httpcore.Response(204)})
     with httpcore.Client(dispatch=mock) as http:
         assert http.get("http://a.test/").status_code == 204
@@ -554,7 +554,7 @@ def test_a_client_that_is_dropped_open_warns() -> None:
         use()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        httpcore.Client()  # it holds nothing yet
+        httpcore.Client()  # it holds no resource yet
         gc.collect()
 
 

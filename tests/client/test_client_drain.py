@@ -1,4 +1,4 @@
-"""`drain` of a client: what it waits for, what it refuses, and that what is not its own goes on."""
+"""`drain` of a client: which calls it waits for, which calls it refuses, and that calls of others continue."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ async def hooked(http: Client, path: Path) -> None:
     ],
 )
 def test_drain_ends_with_the_call_to_the_instant(what: Any, answers: list[bytes], tmp_path: Path) -> None:
-    """Whenever it begins: the call goes on through its hops, also where none of its requests is in flight."""
+    """At any time when the drain begins, the call continues through its hops, even if none of its requests is in
+    flight.
+    """
 
     async def serve(peer: Any) -> None:
         while await peer.recv_until(b"\r\n\r\n"):
@@ -275,7 +277,7 @@ class Slow(httpcore.Transport):
 
 
 class TwoEntries(Slow):
-    """The same, with entries of its own."""
+    """The same, with its own `request` and `arequest`."""
 
     def request(self, *arguments: Any, **named: Any) -> Any:
         @contextmanager
@@ -367,7 +369,9 @@ def test_drain_over_a_transport_that_is_no_pool(make: Callable[[Runtime], tuple[
 
 
 def test_no_call_passes_a_drain_that_has_ended() -> None:
-    """Threads call while another drains: when it is over none is in flight, and none gets through any more."""
+    """Threads make calls while another thread drains: when the drain ends, no call is in flight, and no further call is
+    accepted.
+    """
 
     async def answer(request: httpcore.TransportRequest) -> httpcore.TransportResponse:
         inside.append(True)

@@ -1,4 +1,6 @@
-"""Cookies beside tough-cookie and http.cookiejar: the same conversations, and a standard explains why they differ."""
+"""Cookies compared with tough-cookie and http.cookiejar: the same conversations, and the standard that explains each
+difference.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def one(url: str, field: str, *asked: str) -> list[Step]:
 
 
 CONVERSATIONS: dict[str, tuple[list[Step], list[str | None]]] = {
-    # Section 5.6: the pair.
+    # Section 5.6: the name and the value.
     "a pair": (one(A, "a=b", A), ["a=b"]),
     "white space": (one(A, " \t a \t = \t b c \t ; path=/", A), ["a=b c"]),
     "no value": (one(A, "a=", A), ["a="]),
@@ -319,7 +321,7 @@ ATTRIBUTES = st.lists(
     ),
     max_size=3,
 )
-# Names of their own for cookies with a domain, which tough-cookie treats like those without.
+# Cookies with a domain have different names here, since tough-cookie treats them like cookies without one.
 PAIRS = st.sampled_from(["a=1", "a=2", "b=1", "b", "c = d e"]) | st.sampled_from(
     ["d=1; Domain=example.com", "e=2; Domain=www.example.com", "d=3; domain=.EXAMPLE.com", "e=4; Domain=com"]
 )

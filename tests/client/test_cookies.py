@@ -294,7 +294,7 @@ def test_three_thousand_cookies_are_kept() -> None:
     assert cookies.header("http://d10.example/") == b"a=b"
     assert len(cookies.select()) == 3000
     cookies.set("c", "d", domain="new.example")
-    assert cookies.header("http://d10.example/") == b"a=b"  # it was used lately
+    assert cookies.header("http://d10.example/") == b"a=b"  # it was used recently
     assert cookies.header("http://d11.example/") is None
 
 
@@ -323,7 +323,7 @@ def test_no_cookie_lives_longer_than_400_days() -> None:
 
 
 def calls_of(function: Callable[[], object]) -> int:
-    """How many functions it calls, itself and those written in C."""
+    """How many functions a call executes, including itself and those written in C."""
     calls = 0
 
     def count(frame: FrameType, event: str, argument: object) -> None:
@@ -341,13 +341,13 @@ def calls_of(function: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("domain", ["d{}.example", "d{}.example.com"])
 def test_a_header_full_of_cookies_costs_no_more_than_it_must(domain: str) -> None:
-    """Many fields into a full store, over http: the store is gone through once, and not for each of them."""
+    """Many fields are added to a full store, over http: the store is searched once, and not for each field."""
     cookies = Cookies()
     for number in range(3000):
         cookies.set("b", "b", domain=domain.format(number), secure=True)
     fields = received(*[f"a=b; Domain=example.com; Path=/{number}" for number in range(256)])
     calls = calls_of(lambda: cookies.extract("http://www.example.com/", fields))
-    assert calls < 200_000  # were each of the fields compared with all that is stored: 3,100,000
+    assert calls < 200_000  # 3,100,000 if each field were compared with all stored cookies
 
 
 # Dates (section 5.1.1).
@@ -424,7 +424,7 @@ def test_public_suffixes_are_those_of_the_library() -> None:
 
 
 def registrable(domain: str) -> str | None:
-    """The registrable domain: the public suffix and one label more."""
+    """The registrable domain: the public suffix and one more label."""
     labels = domain.split(".")
     found = [".".join(labels[at:]) for at in range(len(labels))]
     return next((name for name in reversed(found) if not is_public_suffix(name)), None)
@@ -437,7 +437,7 @@ def test_the_vectors_of_public_suffixes_hold() -> None:
     assert len(vectors) > 70
     for name, expected in vectors:
         domain = URL(f"http://{name.removeprefix('.')}/").host
-        if not name.startswith("."):  # with a dot it is no name: a cookie's domain has it taken off before
+        if not name.startswith("."):  # with a dot it is no name: the dot of a cookie's domain is removed before
             assert registrable(domain) == (URL(f"http://{expected}/").host if expected else None), name
 
 
@@ -599,7 +599,7 @@ def test_threads_share_cookies() -> None:
     assert {cookie.name for cookie in cookies.select()} >= {f"t{number}" for number in range(6)}
 
 
-# Whatever a server sends.
+# Arbitrary fields of a server.
 
 
 @given(
@@ -614,4 +614,4 @@ def test_any_cookie_of_a_server_makes_a_sendable_header(fields: list[str], url: 
     sent = cookies.header(url)
     if sent is not None:
         assert Headers([("Cookie", sent)]).get_raw("cookie") == [sent]
-    assert Cookies(cookies).select() == cookies.select()  # so each would pass as one of the caller's, or from a file
+    assert Cookies(cookies).select() == cookies.select()  # so each would be accepted from the caller, or from a file

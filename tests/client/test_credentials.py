@@ -1,7 +1,7 @@
-"""The matrix of credentials: whichever way they were given and wherever a redirect leads, they stay with their origin.
+"""The matrix of credentials: however they were passed and wherever a redirect leads, they stay with their origin.
 
 Kinds of target times kinds of credentials times HTTP/1.1 and HTTP/2 times one to three hops, over sockets; the servers
-note every request, and a canary in each credential is looked for in all of them.
+record every request, and all of these are searched for the canary in each credential.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def test_credentials_stay_with_their_origin(
         text.format(plain=sites.plain, plain2=sites.plain2, tls=sites.tls, tls2=sites.tls2) for text in target[:2]
     )
     for hops in (1, 2, 3):
-        # First to the target, then within it, then back to where it began.
+        # The redirects lead first to the target, then to another URL of the target, then back to the first origin.
         base = f"/{'digest' if case == 'digest' else 'jar' if case == 'jar' else 'path'}/{len(sites.log)}"
         end = f"{base}/end"
         sites.moves[base] = f"{there}{base}/1" if hops > 1 else f"{there}{end}"

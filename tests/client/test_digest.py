@@ -1,4 +1,4 @@
-"""Challenges, and the answers of Digest: the vectors of RFC 7616, and what curl, httpx2 and CherryPy compute."""
+"""Challenges, and the answers of Digest: the vectors of RFC 7616, and the results of curl, httpx2 and CherryPy."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def challenge_of(text: str) -> Challenge:
 
 
 def parameters_of(value: bytes | str) -> dict[str, str]:
-    """Of an Authorization field, by the standard library's reader."""
+    """The parameters of an Authorization field, by the standard library's parser."""
     text = value.decode("latin-1") if isinstance(value, bytes) else value
     assert text.startswith("Digest ")
     pairs = [item.split("=", 1) for item in parse_http_list(text.removeprefix("Digest "))]
@@ -187,7 +187,7 @@ def test_the_second_examples_names_are_hashed_or_encoded() -> None:
     assert (plain["opaque"], plain["algorithm"], plain["nc"], plain["qop"]) == ("o", "SHA-512-256", "00000001", "auth")
 
 
-# What others compute for the same challenge.
+# The results of other implementations for the same challenge.
 
 USER, PASSWORD = "Mufasa", "Circle of Life"
 SERVED = {
@@ -207,7 +207,7 @@ TARGET = "/a/b?c=d%20e"
 
 
 def check(served: str, sent: dict[str, str], username: str = USER, body: bytes = b"") -> None:
-    """For another client's client nonce we send the same credentials."""
+    """With another client's client nonce we send the same credentials."""
     challenge = challenge_of(served)
     algorithm = challenge.parameters.get("algorithm", "MD5")
     realm, nonce = (challenge.parameters[name].encode() for name in ("realm", "nonce"))

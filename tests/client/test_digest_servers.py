@@ -1,4 +1,4 @@
-"""Digest authentication with servers that people run, Apache, lighttpd and squid; and curl with the same ones."""
+"""Digest authentication with the servers Apache, lighttpd and squid; and curl with the same servers."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_lighttpd_lets_each_user_in_by_each_algorithm(runtime: Runtime, lighttpd
                 assert (response.status_code, response.body) == (200, b"Hello, world")
 
     runtime.run(body)
-    if "512" not in place:  # curl's is another hash before 8.10
+    if "512" not in place:  # before 8.10 curl used another hash
         assert by_curl(f"{lighttpd}/{place}/hello", *digest_of(user)) == 200
 
 
@@ -182,7 +182,7 @@ def test_squid_forwards_for_each_user_as_it_does_for_curl(runtime: Runtime, squi
     async def body() -> None:
         auth = DigestAuth(user, PEOPLE[user], proxy=True)
         async with runtime.pool(proxy=Proxy(squid)) as pool:
-            for _ in range(12):  # more than a nonce is good for
+            for _ in range(12):  # more requests than one nonce is valid for
                 response = await over_pool(auth, pool, "POST", f"{origin}/echo?a=b", b"content")
                 assert (response.status_code, response.body) == (200, b"content")
             refused = DigestAuth(user, "wrong", proxy=True)

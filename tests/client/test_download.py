@@ -1,4 +1,4 @@
-"""Downloads: the file is complete or absent, and a download continues only if the resource is surely unchanged."""
+"""Downloads: the file is complete or absent, and a download continues only if the resource is known to be unchanged."""
 
 from __future__ import annotations
 

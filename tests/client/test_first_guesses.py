@@ -1,4 +1,4 @@
-"""What users of other libraries type first is refused at once, with a message that names what to type here."""
+"""Calls in the style of other libraries are refused at once, with a message that names the right call."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_content_of_another_type_is_refused(content: Any) -> None:
         encode_content(content)
 
 
-# Url-encoded, as the URL standard has it.
+# Url-encoded forms, as the URL standard defines them.
 
 
 def test_each_octet_is_encoded_as_browsers_do() -> None:
@@ -123,7 +123,7 @@ def test_each_octet_is_encoded_as_browsers_do() -> None:
 @given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"])), st.binary()), max_size=5))
 def test_any_form_is_read_back_by_the_standard_library(pairs: list[tuple[str, bytes]]) -> None:
     sent = urlencoded(form_pairs(pairs)).decode()
-    # The standard library goes by RFC 3986, which has other characters that need no encoding than the URL standard.
+    # The standard library follows RFC 3986, in which other characters need no encoding than in the URL standard.
     assert sent == urlencode(pairs).replace("~", "%7E").replace("%2A", "*")
     read = parse_qsl(sent, keep_blank_values=True, errors="surrogateescape")
     assert [(name, value.encode(errors="surrogateescape")) for name, value in read] == pairs
@@ -233,7 +233,7 @@ def test_an_async_body_is_refused_in_threads_and_not_used_up() -> None:
     assert encoded.replayable
 
 
-# Its cost where it is not used.
+# The cost for requests without forms.
 
 
 @pytest.mark.parametrize("arguments", ["", "b'x'", "'x'"])

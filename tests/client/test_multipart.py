@@ -1,4 +1,4 @@
-"""multipart/form-data: what four servers' readers make of it, how long it is, and when it can be sent again."""
+"""multipart/form-data: the results of four servers' readers, the length, and when a form can be sent again."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def test_readers_get_each_field_and_file_as_given(read: Reader, tmp_path: Path) 
     ]
 
 
-# What browsers write, and so what readers give: see the HTML standard, "multipart/form-data encoding algorithm".
+# The names as browsers write them, and so as readers return them: see the HTML standard, "multipart/form-data encoding
+# algorithm".
 HOSTILE = {
     "quote": ('a"b', 'a"b'),
     "parameter": ('x"; filename="evil.exe', 'x"; filename="evil.exe'),

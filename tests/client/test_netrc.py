@@ -1,4 +1,4 @@
-"""`.netrc`: the same entries as the standard library and curl find, for the host that is meant and no other."""
+"""`.netrc`: the same entries as the standard library and curl find, for the intended host and no other."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ FILES: dict[str, str] = {
 }
 
 
-# Python 3.11 reads a comment's second word as a keyword, and a backslash outside of quotes for an escape, unlike curl.
+# Python 3.11 reads a comment's second word as a keyword, and a backslash outside of quotes as an escape, unlike curl.
 STANDARD = sorted(set(FILES) - {"a comment without a space", "a backslash"})
 
 
@@ -72,7 +72,7 @@ def test_each_file_is_read_as_the_standard_library_does(case: str, tmp_path: Pat
     assert Netrc.read(path).lookup("a.test") == (None if found is None else (found[0], found[2]))
 
 
-# A comment begins anywhere for curl, in a password too, unlike the standard library.
+# In curl a comment begins at any place, even in a password, unlike in the standard library.
 CURL = sorted(set(FILES) - {"a password that begins with #"})
 
 
@@ -170,7 +170,8 @@ def test_the_entry_is_that_of_host_and_login(host: str, login: str | None) -> No
     assert SEVERAL.lookup(host, login) == LOOKUPS[host, login]
 
 
-# A URL that shows one host and names another must have the entry of the one that is connected to (CVE-2024-47081).
+# A URL that shows one host and names another must use the entry of the host that the client connects to
+# (CVE-2024-47081).
 TRICKY = {
     "http://a.test:@evil.test/": "evil.test",
     "http://a.test@evil.test/": "evil.test",

@@ -416,7 +416,7 @@ class Case(NamedTuple):
     status: int
     location: str
     differs: dict[str, str] = {}  # noqa: RUF012 - never changed
-    """By the reference that does otherwise: why."""
+    """For each reference that behaves differently: the reason."""
 
 
 BODY = "requests drops the body of all but 307 and 308, and keeps the method; fetch keeps both"

@@ -171,7 +171,7 @@ def test_a_text_is_the_same_however_it_is_cut(content: bytes, encoding: str | No
 def test_the_encoding_is_known_once_it_is_not_a_mark() -> None:
     decoder = TextDecoder()
     assert (decoder.feed(b"\xff"), decoder.encoding) == ("", None)
-    assert (decoder.feed(b"\xfe"), decoder.encoding) == ("", None)  # that of UTF-32 begins so too
+    assert (decoder.feed(b"\xfe"), decoder.encoding) == ("", None)  # the mark of UTF-32 begins with these bytes too
     assert (decoder.feed(b"a\0"), decoder.encoding) == ("a", "utf-16-le")
     assert TextDecoder().feed(b"a") == "a"
 

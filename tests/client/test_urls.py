@@ -110,10 +110,10 @@ NORMAL = [
     ("http://h:80/", "http://h/"),
     ("https://h:443/", "https://h/"),
     ("http://h:443/", "http://h:443/"),
-    # An empty query or fragment is none that is absent.
+    # An empty query or fragment differs from an absent one.
     ("http://h/?", "http://h/?"),
     ("http://h/#", "http://h/#"),
-    # Characters that no URL has.
+    # Characters that no URL may have.
     ("http://h/\xfc\U0001f600", "http://h/%C3%BC%F0%9F%98%80"),
     ('http://h/"<>^`{|}', "http://h/%22%3C%3E%5E%60%7B%7C%7D"),
     ("http://h/#%#[]\xfc", "http://h/#%25%23%5B%5D%C3%BC"),
@@ -141,7 +141,7 @@ def test_a_url_is_normalised(text: str, normal: str) -> None:
     assert str(URL(str(url))) == normal
 
 
-# Section 5.4 of RFC 3986, whole. Where it has another scheme, that is refused here.
+# All of section 5.4 of RFC 3986. References with another scheme are refused here.
 BASE = "http://a/b/c/d;p?q"
 RESOLVED = [
     ("g", "http://a/b/c/g"),
@@ -721,10 +721,10 @@ REST = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=8)
 @example("http://h/", "%2e%2e//..")
 @example("http://h", "?#")
 def test_urls_that_both_accept_mean_the_same(start: str, rest: str) -> None:
-    """Ada's text of it, normalised as RFC 3986 has it, is ours: user info, host, port, path, query and fragment."""
+    """Ada's text of a URL, normalised by RFC 3986, equals ours: user info, host, port, path, query and fragment."""
     ours, theirs = by_us(start + rest), by_ada(start + rest)
     if ours is not None and theirs is not None:
-        # Browsers encode a ' in a query, and what RFC 3986 calls sub-delimiters in user info.
+        # Browsers encode a ' in a query, and the sub-delimiters of RFC 3986 in user info.
         assert str(URL(theirs)).replace("%27", "'") == ours.replace("%27", "'")
 
 
@@ -839,7 +839,7 @@ def test_parameters_are_written_as_browsers_write_them(pairs: list[tuple[str, st
     for name, value in pairs:
         theirs.append(name, value)
     ours = QueryParams(pairs)
-    # ada leaves a backslash as it is, though the WHATWG's set ("all code points, except ...") has it.
+    # ada leaves a backslash as it is, although the WHATWG's set ("all code points, except ...") includes it.
     assert str(ours) == str(theirs).replace("\\", "%5C")
     assert QueryParams(str(ours)).multi_items() == pairs
     assert urllib.parse.parse_qsl(str(ours), keep_blank_values=True) == pairs

@@ -30,7 +30,7 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
 
 
 def saying(data: bytes) -> Callable[[Peer], None]:
-    """Whatever comes, it says that."""
+    """Sends these bytes after any input."""
 
     def script(peer: Peer) -> None:
         if peer.socket.recv(65536):
@@ -54,7 +54,7 @@ async def error_of(pool: Any, url: str, kind: type[httpcore.HTTPCoreError], **se
 
 @each_runtime
 def test_an_unknown_protocol_is_an_error_before_a_request(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
-    """However it came to be offered: by `SSLConfig.alpn`, or by a context of one's own."""
+    """This holds however the protocol was offered: by `SSLConfig.alpn`, or by a context of the caller's."""
     own = ssl.create_default_context(cafile=str(trusting.verify))
     own.set_alpn_protocols(["h2"])  # which a context of one's own does not mean, unless `ssl_context` made it
     other = httpcore.SSLConfig(verify=trusting.verify, trust_env=False, alpn=("x-other", "http/1.1"))
@@ -139,7 +139,7 @@ def test_http_2_to_a_server_of_http_1_1_is_an_error(
     runtime.run(body)
 
 
-# A context of the caller's.
+# Tests with a context of the caller's.
 
 
 def facts(context: ssl.SSLContext) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def facts(context: ssl.SSLContext) -> dict[str, Any]:
 
 
 class Watched(ssl.SSLContext):
-    """Records each call and assignment that could change it, also those that cannot be read back."""
+    """Records each call and assignment that could change the context, also those that cannot be read back."""
 
     done: list[str]
 
@@ -190,7 +190,7 @@ def test_context_of_caller_is_used_as_it_is_and_never_changed(
                         continue
                     for _ in range(2):
                         assert (await pool.request("GET", url)).status_code == 200
-                assert {shown.alpn for shown in server.shown} == {None}  # nothing is offered in its name
+                assert {shown.alpn for shown in server.shown} == {None}  # nothing is offered on the caller's behalf
 
     runtime.run(body)
     assert own.__dict__["done"] == []
@@ -201,7 +201,7 @@ def test_context_of_caller_is_used_as_it_is_and_never_changed(
 
 @each_runtime
 def test_a_response_has_the_facts_of_tls_and_the_peer(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
-    """Also when the connection is reused, and of each version; and nothing where there is no TLS."""
+    """This holds also when the connection is reused, and for each version; without TLS there is no value."""
     der = ssl.PEM_cert_to_DER_cert(CERTIFICATE.cert_chain_pems[0].bytes().decode())
 
     async def body() -> None:

@@ -39,7 +39,7 @@ KEY_PEM = CERTIFICATE.private_key_pem.bytes()
 def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
-    # Contexts are remembered for the whole process: each test begins without.
+    # Contexts are cached for the whole process: each test begins with an empty cache.
     _contexts._places.clear()
     yield
     # As above.
@@ -54,7 +54,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def accepts(context: ssl.SSLContext, *, server: ssl.SSLContext | None = None) -> bool:
-    """Whether hands are shaken with a server that has AUTHORITY's certificate, and it with us."""
+    """Whether the TLS handshake succeeds with a server that has a certificate of AUTHORITY."""
     if server is None:
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     CERTIFICATE.configure_cert(server)
@@ -229,7 +229,7 @@ def test_a_context_made_for_the_user_is_not_shared() -> None:
 def test_threads_that_start_at_once_wait_for_one_context(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Barrier(8)
     made: list[ssl.SSLContext] = []
-    # The making is slowed down and counted, which nothing public does.
+    # The making of contexts is slowed down and counted, for which no public name exists.
     make = _contexts._make
     makes: list[int] = []
 
@@ -267,7 +267,7 @@ def test_only_so_many_are_kept_and_the_one_in_use_is() -> None:
     for number in range(100):
         context_for(config, (f"x-{number}",))
         assert context_for(config, H1) is used
-    # That memory is bounded shows in the table only.
+    # The bound of the cache is visible only in the table.
     assert len(_contexts._places) <= 32
 
 
@@ -308,7 +308,7 @@ def test_a_directory_of_plain_files_is_read(tmp_path: Path, name: str) -> None:
 
 
 def hashed_name(tmp_path: Path, pem: bytes) -> str:
-    """What OpenSSL looks for: found by asking the tool that makes such names."""
+    """The file name that OpenSSL looks for, computed by the tool that makes such names."""
     file = tmp_path.parent / f"{tmp_path.name}.pem"
     file.write_bytes(pem)
     done = subprocess.run(["openssl", "x509", "-hash", "-noout", "-in", file], capture_output=True, check=True)
@@ -333,7 +333,7 @@ def test_the_environment_replaces_certifi_if_it_is_trusted(
     assert not accepts(ssl_context(SSLConfig(trust_env=False)))
     other = tmp_path / "other.pem"
     OTHER_AUTHORITY.cert_pem.write_to_path(other)
-    assert not accepts(ssl_context(SSLConfig(verify=str(other))))  # a path is the last word
+    assert not accepts(ssl_context(SSLConfig(verify=str(other))))  # a path overrides the variables
     monkeypatch.setenv("SSL_CERT_FILE", "")
     assert len(ssl_context().get_ca_certs()) > 10
 
@@ -380,7 +380,7 @@ def test_truststore_is_used_where_openssl_has_no_system_store(bundle: Path, monk
     assert not context.hostname_checks_common_name
     assert alpn_of(context) == ("h2",)
     assert type(ssl_context(SSLConfig(verify=str(bundle)))) is ssl.SSLContext
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))  # a file that is named is meant
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))  # a file that is named explicitly is required
     assert type(ssl_context(SSLConfig(verify="system"))) is ssl.SSLContext
 
 

@@ -1,4 +1,4 @@
-"""The proxies of the environment, and that curl reads them in the same way, or how it differs."""
+"""The proxies of the environment, compared with curl: it reads them in the same way, or the difference is stated."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ TABLE: list[tuple[str, str, bool, str]] = [
     ("::/0", "http://10.0.0.1", PROXIED, SAME),
     ("fe80::1%eth0", "http://[fe80::1]", PROXIED, SAME),
     ("fe80::%eth0/10", "http://[fe80::1]", PROXIED, SAME),
-    # What leads to this machine itself.
+    # Hosts that lead to this machine itself.
     ("", "http://localhost", DIRECT, SELF),
     ("", "http://LOCALHOST.:8080", DIRECT, SELF),
     ("", "http://a.localhost", DIRECT, SELF),
@@ -169,7 +169,7 @@ TABLE: list[tuple[str, str, bool, str]] = [
     ("", "http://notlocalhost", PROXIED, SAME),
     ("", "http://128.0.0.1", PROXIED, SAME),
     ("", "http://[::2]", PROXIED, SAME),
-    # Texts that are no entry.
+    # Texts that are not valid entries.
     ("http://example.com", "http://example.com", PROXIED, SAME),
     ("user@example.com", "http://example.com", PROXIED, SAME),
     ("example.com/", "http://example.com", PROXIED, SAME),
@@ -197,7 +197,7 @@ def test_the_table_of_no_proxy_has_sixty_different_rows() -> None:
 
 @contextmanager
 def both() -> Iterator[int]:
-    """A port behind which a request for an origin is served, and one for a proxy refused with 407."""
+    """A port at which a request for an origin is served, and a request for a proxy is refused with 407."""
 
     def serve() -> None:
         while True:
@@ -501,7 +501,7 @@ def test_the_environment_is_read_when_requested_and_not_again(monkeypatch: pytes
     assert str(proxies.proxy_for("http", "example.com", 80)) == A
 
 
-# A pool that goes by it.
+# A pool that uses the environment.
 
 
 @each_runtime

@@ -1,7 +1,7 @@
 """A client certificate that the server requests after the handshake, when it has read the request (RFC 8446, 4.6.2).
 
-Apache does so for single directories. The server waits for the answer before it answers the request, so what OpenSSL
-makes while reading has to leave although nothing more is written.
+Apache does this for single directories. The server waits for the answer before it answers the request, so the bytes
+that OpenSSL makes while reading must be sent although nothing more is written.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def asking_context(*alpn: str) -> ssl.SSLContext:
 
 
 def demand(secured: Secured) -> bytes:
-    """Ask, and wait until the client has answered. Returns its certificate."""
+    """Request a certificate, and wait until the client has answered. Returns its certificate."""
     secured.tls.verify_client_post_handshake()
     secured.tls.do_handshake()
     secured.flush()
@@ -81,7 +81,7 @@ def demand(secured: Secured) -> bytes:
 
 
 class Asking(ScriptedProxy):
-    """Answers /open at once, and other targets when the client has shown a certificate.
+    """Answers /open at once, and other targets after the client has presented a certificate.
 
     Attributes:
         shown: the certificates.
@@ -188,7 +188,7 @@ def test_it_is_offered_exactly_where_a_certificate_is_configured(files: Files) -
 @each_runtime
 @pytest.mark.parametrize("alpn", ["h2", None], ids=["ALPN", "prior knowledge"])
 def test_over_http2_a_late_request_ends_the_connection(runtime: Runtime, alpn: str | None, files: Files) -> None:
-    """And the certificate does not leave."""
+    """The certificate is not sent."""
     came: list[bytes] = []
 
     def talk(visit: Visit) -> None:
@@ -231,7 +231,7 @@ async def ask(peer: TLSPeer) -> None:
 
 
 def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
-    """Although nothing is written any more, and the peer sends nothing until it has the answer."""
+    """The reply is sent although nothing more is written, and the peer sends nothing until it has the answer."""
     runtime = testing.Simulation()
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
@@ -256,7 +256,7 @@ def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_an_answer_follows_a_writers_bytes_in_order(seed: int, files: Files) -> None:
-    data = bytes(range(256)) * 4_000  # 256 KiB are encrypted at once: the answer comes between two of these
+    data = bytes(range(256)) * 4_000  # 256 KiB are encrypted at once: the answer is sent between two of these blocks
 
     async def write_all(stream: TLSStream) -> None:
         taken = 0
@@ -280,8 +280,9 @@ def test_an_answer_follows_a_writers_bytes_in_order(seed: int, files: Files) -> 
 
 
 def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
-    """It writes at least 60 pieces, and on until the server's fourth request for a certificate: the reply is sent
-    after all bytes that are on their way, so how many pieces that takes depends on the machine."""
+    """The client writes at least 60 pieces, and continues until the server's fourth request for a certificate: the
+    reply is sent after all bytes in flight, so the number of pieces depends on the machine.
+    """
     piece, last = bytes(100_000), b"."
     sent: list[int] = []
     received: list[int] = []
@@ -292,7 +293,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
         secured: Any = visit.socket
         count, data = 0, b""
         while not data.endswith(last):
-            with suppress(ssl.SSLError):  # one request is under way until it is answered
+            with suppress(ssl.SSLError):  # one request is in progress until it is answered
                 secured.tls.verify_client_post_handshake()
                 secured.tls.do_handshake()
                 secured.flush()
@@ -338,7 +339,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
 
 
 def test_late_certificate_requests_of_a_connection_are_bounded(files: Files) -> None:
-    """Each answer costs a signature, also where data comes in between."""
+    """Each answer costs a signature, also if data is received in between."""
     asked: list[None] = []
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:

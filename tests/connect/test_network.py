@@ -30,7 +30,7 @@ async def hold(peer: ServerEnd) -> None:
 
 
 class Answering:
-    """A resolver that returns one answer after the other, the last for ever, and records the names."""
+    """A resolver that returns one answer after the other, the last one repeatedly, and records the names."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
@@ -47,7 +47,7 @@ class Answering:
 def reaching(
     host: str, network: Network | None = None, *, runtime: MemoryRuntime | None = None, timeout: float | None = 5.0
 ) -> tuple[MemoryRuntime, list[Stream]]:
-    """Reach port 80 of a host in memory, where 192.0.2.1 and 2001:db8::1 listen. What went wrong is raised."""
+    """Reach port 80 of a host in memory, where 192.0.2.1 and 2001:db8::1 listen. Errors are raised."""
     runtime = runtime or MemoryRuntime()
     streams: list[Stream] = []
     ends = None if timeout is None else timeout
@@ -268,7 +268,7 @@ def test_a_name_with_denied_addresses_alone_is_a_policy_error(answer: list[str],
     with pytest.raises(PolicyError, match=r"^a\.test: the network policy denies") as caught:
         reaching("a.test", cases[by], runtime=runtime)
     assert caught.value.address is not None
-    assert ip_address(caught.value.address) == ip_address(answer[0])  # Python 3.13 spells mapped ones in another way
+    assert ip_address(caught.value.address) == ip_address(answer[0])  # Python 3.13 writes mapped ones in another way
     assert caught.value.port == 80
     assert caught.value.rule
     assert runtime.attempts == []
@@ -284,7 +284,7 @@ def test_an_ip_address_in_the_url_is_checked_by_the_policy(host: str) -> None:
 
 def test_a_name_that_rebinds_never_leads_to_a_denied_address() -> None:
     class Rebinding:
-        """Public when it is looked at, and private a moment later; in every order and company."""
+        """An address is public when it is checked, and private a moment later; in every order and combination."""
 
         def __init__(self) -> None:
             self.turn = 0
@@ -403,7 +403,7 @@ def test_denied_addresses_do_not_count_against_the_sixteen() -> None:
     assert tried(runtime) == ["192.0.2.1"]
 
 
-# Where from, and with which options.
+# The local address and the socket options.
 
 
 @pytest.mark.parametrize(("local", "peer"), [("127.0.0.9", "192.0.2.1"), ("::9", "2001:db8::1")])
@@ -465,7 +465,7 @@ def test_a_resolver_that_fails_leaves_the_pool_as_it_was(runtime: Runtime) -> No
         runtime.run(body)
 
 
-# A value that is checked when it is made.
+# A value whose arguments are checked when it is made.
 
 
 def test_settings_are_a_value() -> None:

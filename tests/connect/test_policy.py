@@ -77,7 +77,7 @@ NOT_REACHABLE = [
     "fec0::/10",
     "ff00::/8",
 ]
-NOT_REACHABLE.remove("::ffff:0:0/96")  # here it is decided by the address inside, in tests of their own
+NOT_REACHABLE.remove("::ffff:0:0/96")  # for these the address inside decides, which other tests check
 
 REACHABLE_BUT_NO_SERVERS = [
     "192.0.0.9/32",
@@ -187,7 +187,7 @@ def placed(prefix: str, shift: int = 0) -> Callable[[int], int]:
 
 
 def translated(prefix: int) -> Callable[[int], int]:
-    """Behind a prefix of this length in 64:ff9b:1::/48, around the octet that stays zero (RFC 6052)."""
+    """An IPv4 address after a prefix of this length in 64:ff9b:1::/48, around the octet that stays zero (RFC 6052)."""
     before = 64 - prefix
 
     def embed(address: int) -> int:

@@ -163,7 +163,9 @@ def test_proxies_are_values() -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Proxy)])
 def test_a_proxy_does_not_change(name: str) -> None:
-    """It is part of the key of connections: with other credentials a connection would keep the old identity."""
+    """A proxy is part of the key of connections: if its credentials changed, its connections would keep the old
+    identity.
+    """
     proxy = Proxy("http://proxy", auth=("user", CANARY))
     with pytest.raises(FrozenInstanceError):
         setattr(proxy, name, None)

@@ -199,7 +199,7 @@ def test_the_host_shown_looked_up_named_and_checked_is_one(scheme: str, certific
 
 
 def same(host: str) -> object:
-    """What to compare of a host: an IPv6 address may be written in several ways."""
+    """The value by which hosts are compared: an IPv6 address may be written in several ways."""
     try:
         return ip_address(host.strip("[]"))
     except ValueError:
@@ -234,7 +234,7 @@ def test_accepted_urls_lead_where_browsers_would_go(text: str) -> None:
 
 
 def test_browsers_accept_many_refused_urls() -> None:
-    """So the reference has an opinion of its own, and the tricks are tricks."""
+    """So the reference decides independently, and browsers do accept these tricks."""
     assert sum(by_ada(text) is not None for text, host in TRICKS if host is None) > 20
 
 
@@ -285,7 +285,7 @@ ONLY_HERE = NetworkPolicy(allow=("127.0.0.1",))
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    """At 127.0.0.1, 127.0.0.2, and whatever else is loopback; one request a connection."""
+    """Listens at every loopback address, such as 127.0.0.1 and 127.0.0.2; serves one request for each connection."""
     with ScriptedServer(answering_once, None, both_families()) as server:
         yield server
 
@@ -322,7 +322,7 @@ def test_name_that_resolves_differently_second_time_is_denied(runtime: Runtime, 
 
     runtime.run(body)
     assert server.connections == 1
-    assert resolver.asked == ["rebinding.test"] * 2  # once a connection: there is no second look between check and use
+    assert resolver.asked == ["rebinding.test"] * 2  # once a connection: no second look-up between check and use
 
 
 @each_runtime
@@ -428,7 +428,7 @@ def test_a_proxy_that_may_not_be_reached_is_not(runtime: Runtime, scheme: str, s
 @each_runtime
 @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h", "socks4", "socks4a"])
 def test_no_proxy_is_chosen_for_a_denied_origin(runtime: Runtime, scheme: str) -> None:
-    """Nor does it get a name, which it would look up for itself."""
+    """The proxy does not receive the name either, which it would resolve itself."""
     received: list[bytes] = []
 
     def script(peer: Peer) -> None:
@@ -462,7 +462,7 @@ def test_of_a_thousand_addresses_sixteen_are_tried(runtime: Runtime) -> None:
     runtime.run(body)
 
 
-# E5. The memory of names is bounded.
+# E5. The cache of names is bounded.
 
 
 @each_runtime

@@ -1,7 +1,7 @@
-"""The table: every way to an origin, in every runtime, over both protocols; and each way broken at each of its hops.
+"""A table of every route to an origin, in every runtime, over both protocols; and of faults at each hop of each route.
 
 The proxies and origins are `ScriptedProxy`, over real sockets. Their two certificates are by different authorities, and
-the origin's name means nothing here where a proxy is to resolve it.
+where a proxy has to resolve the origin's name, the name cannot be resolved here.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
     @property
     def steps(self) -> list[str]:
-        """The servers on the other side."""
+        """The servers of the test."""
         forwards = self.scheme == "http" and self.protocol == "HTTP/1.1"  # HTTP/2 needs a tunnel
         steps = [TLS_PROXY] if self.kind == "https" else []
         if self.kind == "tunnel" or (self.kind in ("http", "https") and not forwards):
@@ -74,7 +74,7 @@ class Case(NamedTuple):
 
     @property
     def host(self) -> str:
-        """A name that is known here, if it is resolved here."""
+        """A name that is known here if the client resolves it."""
         return "localhost" if self.kind in ("none", "socks4", "socks5") else "origin.test"
 
 
@@ -83,7 +83,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 class Hops(NamedTuple):
-    """How the two hops identify themselves (the origin by its protocol), and the configs that trust only one of
+    """The TLS contexts of the two hops (the origin's by its protocol), and the configs that trust only one of
     them.
     """
 
@@ -153,7 +153,7 @@ def scene_at(case: Case, hops: Hops, server: Any, port: int, path: str | None) -
 
 
 async def gone(runtime: Runtime, server: ScriptedProxy) -> None:
-    """The client has no socket left."""
+    """Wait until the client has no open socket."""
     for _ in range(10_000):
         if not server.open:
             return
@@ -215,8 +215,8 @@ def check_received(case: Case, here: Scene) -> None:
 
 
 def at_each_step(kind: str | None = None, scheme: str | None = None) -> list[tuple[Case, str]]:
-    """All ways and their steps, or those of one kind and scheme. HTTP/2 differs where the proxy uses it or a tunnel is
-    needed.
+    """All routes and their steps, or those of one kind and scheme. HTTP/2 differs where the proxy uses it or a tunnel
+    is needed.
     """
     cases = [case for case in CASES if kind in (None, case.kind) and scheme in (None, case.scheme)]
     return [(w, step) for w in cases for step in w.steps if w.protocol == "HTTP/1.1" or step in (CONNECT, EXCHANGE)]
@@ -241,7 +241,7 @@ def wanted(case: Case, step: str, stray: str) -> type[Exception] | tuple[type[Ex
 
 
 def complaint(error: BaseException, kinds: Any, here: Scene, step: str) -> str | None:
-    """The mistakes in the error, if there are any."""
+    """The mistake in the error, if it has one."""
     if not isinstance(error, kinds):
         return f"{type(error).__name__}: {error}"
     if here.label not in str(error) and step != EXCHANGE:
@@ -283,7 +283,7 @@ def test_a_failed_hop_is_one_error_that_names_it(
 def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: Hops) -> None:
     """All at once, to save time."""
     complaints: dict[str, str | None] = {}
-    limits = httpcore.TimeoutConfig(5, connect_timeout=2.0, read_timeout=1.9)  # long enough to get there when all do
+    limits = httpcore.TimeoutConfig(5, connect_timeout=2.0, read_timeout=1.9)  # long enough for all to reach their step
     cells = at_each_step()
 
     async def one(case: Case, step: str, here: Scene) -> None:
@@ -311,7 +311,7 @@ def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: H
 @each_runtime
 @pytest.mark.parametrize("kind", KINDS)
 def test_cancelled_at_any_hop_leaves_no_socket_and_working_pool(runtime: Runtime, kind: str, hops: Hops) -> None:
-    """Threads are not cancelled: there another thread closes the pool, and a request that was sent runs on."""
+    """Threads cannot be cancelled: there another thread closes the pool, and a request that was sent continues."""
     threads = isinstance(runtime, ThreadsRuntime)
 
     async def body(case: Case, step: str) -> None:
@@ -334,7 +334,9 @@ def test_cancelled_at_any_hop_leaves_no_socket_and_working_pool(runtime: Runtime
 
 
 async def struck(runtime: Runtime, pool: Any, request: Callable[[], Awaitable[Any]], ready: Callable[[], bool]) -> None:
-    """Run a request until `ready`, then cancel it; in threads, close its pool. It ends in no other way."""
+    """Run a request until `ready`, then cancel it; in threads, close its pool. The request must not end in any other
+    way.
+    """
 
     async def strike() -> None:
         while not ready():
@@ -368,7 +370,7 @@ async def struck(runtime: Runtime, pool: Any, request: Callable[[], Awaitable[An
             await task
 
 
-# Where nothing listens at the first hop.
+# Routes without a listener at the first hop.
 
 
 def never_called(case: Case, hops: Hops, folder: Path) -> Scene:

@@ -66,7 +66,7 @@ async def is_resumed(http: Any, url: str) -> bool | None:
     return tls.session_reused
 
 
-# One after the other, and at once.
+# Connections one after the other, and at once.
 
 
 @each_runtime
@@ -109,7 +109,7 @@ def test_resumed_handshake_has_no_certificate_and_the_same_facts(trusting: SSLCo
 
 
 def differing(folder: Path) -> dict[str, SSLConfig]:
-    """For each field of SSLConfig a config that differs from `SSLConfig(ca.pem, me.pem)` in that alone."""
+    """For each field of SSLConfig, a config that differs from `SSLConfig(ca.pem, me.pem)` only in this field."""
     base = SSLConfig(str(folder / "me.pem"), str(folder / "ca.pem"))
     others: dict[str, Any] = {
         "cert": str(folder / "you.pem"),
@@ -244,7 +244,7 @@ def test_server_that_forgot_all_sessions_costs_only_handshake(trusting: SSLConfi
 
 def test_a_users_context_is_resumed_and_another_class_is_not(folder: Path) -> None:
     class Stricter(ssl.SSLContext):
-        """May look at the certificates after the handshake, as truststore's does."""
+        """May check the certificates after the handshake, like truststore's context."""
 
     for kind, resumed in ((ssl.SSLContext, 1), (Stricter, 0)):
         context = kind(ssl.PROTOCOL_TLS_CLIENT)
@@ -265,7 +265,7 @@ def test_after_a_fork_there_are_no_sessions(trusting: SSLConfig) -> None:
         assert len(pool._leases.connector.sessions._kept) == 0
 
 
-# Where a session is to be had from.
+# The connections that provide sessions.
 
 
 class Left:
@@ -311,7 +311,7 @@ def test_session_cache_evicts_the_oldest_of_the_least_recent_hop() -> None:
     assert [len(taken_of(sessions, key)) for key in "bcde"] == [64, 64, 64, 1]
     for number in range(1000):
         sessions.keep(f"hop {number}", Left(number))  # type: ignore[arg-type]
-    # To take them out by their keys would assume which are left.
+    # Removing them by their keys would presuppose which ones remain.
     assert len(sessions._kept) == 256
 
 
@@ -330,7 +330,7 @@ def test_with_tls_1_3_there_is_no_session_before_a_ticket(tickets: int) -> None:
 
     joined(body, server=server_context(tickets=tickets))
     assert len(kept) == 1
-    assert (kept[0].session() is not None) is (tickets > 0)  # of a stream that is closed by now
+    assert (kept[0].session() is not None) is (tickets > 0)  # the session of a stream that is closed by now
 
 
 def test_nothing_is_kept_of_a_connection_without_input() -> None:
@@ -350,12 +350,12 @@ def test_a_connection_that_broke_leaves_nothing() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"data")
         await read_exactly(stream, 4)
-        # The session is read before the stream is closed, to see that it is the fault that ends it.
+        # The session is read before the stream is closed, to check that the fault ends it.
         assert stream._resumable.session() is not None
         await peer.below.send(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that was never encrypted
         with pytest.raises(httpcore.ReadError):
             await stream.read(1, 5.0)
-        # The fault has ended it.
+        # The fault has ended the session.
         assert stream._resumable.session() is None
 
     joined(body)
@@ -367,7 +367,7 @@ def test_data_right_behind_the_handshake_hands_it_over_too() -> None:
 
     async def serve(end: testing.ServerEnd) -> None:
         peer = TLSPeer(end, server_context(tickets=2))
-        while True:  # the handshake by hand, so that data leaves with its last flight
+        while True:  # the handshake is done by hand, so that data is sent with its last flight
             try:
                 peer.session.do_handshake()
                 break
@@ -395,7 +395,7 @@ def test_a_session_of_another_context_is_refused_before_any_byte() -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         await peer.send(b"data")
         await read_exactly(stream, 4)
-        # The session is used after the stream has gone.
+        # The session is used after the stream was dropped.
         kept.append(stream._resumable)
 
     joined(body)

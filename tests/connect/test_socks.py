@@ -15,8 +15,8 @@ GRANTED_5 = b"\x05\0\0" + BOUND_4
 
 
 def hold(conversation: Conversation, answers: bytes) -> tuple[bytes, bytes]:
-    """The sent bytes, and the unread rest of the answers. A proxy that answers no more ends it with an
-    AssertionError.
+    """The sent bytes, and the unread rest of the answers. If the proxy has no more answers, an AssertionError is
+    raised.
     """
     sent = b""
     step = next(conversation)
@@ -143,7 +143,7 @@ def test_socks4_supports_neither_ipv6_nor_zero_bytes() -> None:
 
 @given(st.binary(max_size=600), st.booleans(), st.booleans())
 def test_any_bytes_of_a_proxy_end_in_a_connection_or_proxy_error(answers: bytes, five: bool, auth: bool) -> None:
-    """And reads no more than the longest answer: 2 bytes, 2 for the password, 5 and 257 for the address."""
+    """The client reads no more than the longest answer: 2 bytes, 2 for the password, 5 and 257 for the address."""
     conversation = socks5("a", 80, AUTH if auth else None) if five else socks4("192.0.2.1", 80, b"")
     try:
         _, left = hold(conversation, answers + bytes(600))

@@ -1,9 +1,9 @@
-"""The ends of a TLS connection, and the response in each case: three ends that are distinguished, and alerts that are
+"""The ends of a TLS connection, and the response in each case: three kinds of ends are distinguished, and alerts are
 named.
 
 A clean end (close_notify) may complete a body that only the end delimits. An end without it may have been made by an
-attacker, and so may a record that does not decrypt: after either no body is complete. An alert has the reason
-why the peer leaves.
+attacker, and so may a record that does not decrypt: after either no body is complete. An alert contains the reason why
+the peer closes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SERVER_2 = server_context(CERTIFICATE, "h2")
 
 FORGED = b"\x17\x03\x03\x00\x20" + bytes(32)  # 37 bytes, for which no key is needed
 LARGE = 16 * 1024 * 1024
-"""More than the kernel's buffers take."""
+"""More bytes than the kernel's buffers hold."""
 
 FAULTS = ["RST", "FIN", "forged record", "alert", "close_notify"]
 PLACES = ["during the upload", "before the head", "in the body"]
@@ -51,7 +51,7 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
 
 
 def commit(visit: Visit, fault: str, variant: str) -> None:
-    """End the connection in this way. Under TLS in TLS it is the outer session that ends, or else the inner."""
+    """End the connection with this fault. Under TLS in TLS it is the outer session that ends, or else the inner."""
     inner: Any = visit.socket
     secured = inner.under if variant == "TLS in TLS" else inner
     below = secured.under
@@ -71,7 +71,7 @@ def commit(visit: Visit, fault: str, variant: str) -> None:
 
 
 def alert(secured: Secured) -> None:
-    """Have OpenSSL send one: "bad record mac", as if the client had sent such a record."""
+    """Make OpenSSL send an alert: "bad record mac", as if the client had sent such a record."""
     secured.incoming.write(FORGED + bytes(40_000))  # perhaps within a record of the upload
     with suppress(ssl.SSLError):
         while True:
@@ -97,7 +97,7 @@ def serve_1(visit: Visit, fault: str, place: str, framing: str, variant: str) ->
 
 
 def serve_2(visit: Visit, fault: str, place: str, framing: str, variant: str) -> None:
-    """By hand: SETTINGS, their acknowledgement, a head and DATA that are the same whatever comes."""
+    """Frames made by hand: SETTINGS, their acknowledgement, a head and DATA, which are the same for any input."""
     visit.exactly(24)
     visit.send(frame(4, 0, 0, b"\x00\x04" + struct.pack(">I", 2**31 - 1)))
     visit.send(frame(8, 0, 0, struct.pack(">I", 2**30)))
@@ -123,7 +123,7 @@ def read_frame(visit: Visit) -> tuple[int, int, bytes]:
 
 
 def drain(visit: Visit) -> None:
-    """Stay until the client leaves."""
+    """Wait until the client disconnects."""
     with suppress(OSError):
         visit.bottom.settimeout(20)
         while visit.bottom.recv(1 << 20):
@@ -168,7 +168,7 @@ CASES = [
     case
     for case in itertools.product(FAULTS, PLACES, FRAMINGS, VARIANTS)
     if not (case[1] == "before the head" and case[2] != "length")  # no framing yet
-    and not (case[3] == "HTTP/2" and case[2] == "chunked")  # there is none
+    and not (case[3] == "HTTP/2" and case[2] == "chunked")  # HTTP/2 has no chunked framing
 ]
 
 
@@ -198,8 +198,8 @@ def test_only_a_clean_end_completes_a_body(
 
 
 class Demanding(ScriptedServer):
-    """A TLS 1.3 server that requires a client certificate, and leaves as soon as it has seen that there is none:
-    further bytes of the client are answered with RST. Python's server itself: alert, then close.
+    """A TLS 1.3 server that requires a client certificate, and disconnects as soon as it has seen that the client sent
+    none: further bytes of the client are answered with RST. Python's server itself: alert, then close.
     """
 
     def __init__(self, *alpn: str) -> None:

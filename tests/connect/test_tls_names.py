@@ -1,6 +1,7 @@
 """The hosts of each certificate: 40 certificates, each shown to every host.
 
-No sockets: the real stream between two memory buffers, the real context, the host as a URL makes it.
+The tests use no sockets: the real stream runs between two memory buffers, with the real context and the host in the
+form that a URL makes.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def trusting(folder: Path) -> ssl.SSLContext:
 
 
 def accepted(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> bool:
-    """Whether hands are shaken with the host of that URL."""
+    """Whether the TLS handshake succeeds with the host of that URL."""
     runtime = testing.Simulation()
     name = URL.parse(f"https://{host}/").host
 
@@ -161,7 +162,7 @@ def test_a_certificate_for_clients_is_none_for_a_server(folder: Path, authority:
     path = authority.write(folder / "client.pem", [DNSName("a.test")], usage=[ExtendedKeyUsageOID.CLIENT_AUTH])
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(path)
-    with pytest.raises(httpcore.TLSError, match="purpose"):  # and not for its name
+    with pytest.raises(httpcore.TLSError, match="purpose"):  # the error is not about the name
         accepted(trusting(folder), server, "a.test")
 
 
@@ -170,7 +171,7 @@ def test_a_certificate_for_clients_is_none_for_a_server(folder: Path, authority:
     ["0x7f000001", "2130706433", "0177.0.0.1", "127.1", "127.0.0.1.", "127.0.0.01", "1.2.3.256", "[::1%lo]", "a..test"],
 )
 def test_odd_forms_of_addresses_are_refused_early(host: str) -> None:
-    """So no certificate is ever compared with one."""
+    """So no certificate is ever compared with such a form."""
     seen: list[httpcore.TraceEvent] = []
     with httpcore.SyncConnectionPool(trace=seen.append) as http, pytest.raises(httpcore.InvalidURL):
         http.request("GET", f"https://{host}/")

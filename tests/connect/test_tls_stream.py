@@ -16,7 +16,7 @@ import trustme
 from httpcore._backends.base import PIECE, Stream, StreamInfo
 from httpcore._connect import tls
 
-# The bound of what waits encrypted is no promise to callers; the tests are about its effect.
+# The bound of waiting encrypted bytes is no promise to callers; the tests check its effect.
 from httpcore._connect.tls import _BARREN, _ENCRYPTED, TLSStream, start_tls
 from httpcore._errors import (
     ConnectTimeout,
@@ -61,7 +61,9 @@ SERVER = server_context()
 
 
 class TLSPeer:
-    """The server's side: plain bytes above, records below. Itself an end, so that one can be layered on another."""
+    """The server's side of TLS: plain bytes above, records below. It has the interface of an end itself, so that one
+    can be layered on another.
+    """
 
     def __init__(self, below: ServerEnd | TLSPeer, context: ssl.SSLContext = SERVER) -> None:
         self.below = below
@@ -101,7 +103,7 @@ class TLSPeer:
             await self.below.send(self.record(data[start : start + 16384]))
 
     async def end(self) -> None:
-        with pytest.raises(ssl.SSLError):  # the client's own close_notify is not there yet
+        with pytest.raises(ssl.SSLError):  # the client's own close_notify has not arrived yet
             self.session.unwrap()
         await self.below.send(self.outgoing.read())
 
@@ -144,7 +146,7 @@ def joined(
     server: ssl.SSLContext = SERVER,
     **place: Any,
 ) -> Runtime:
-    """Run `body` with both ends of one connection in hand, the handshake done."""
+    """Run `body` with both ends of one connection, after the handshake."""
     runtime = runtime or Runtime()
     peers: list[TLSPeer] = []
 
@@ -483,7 +485,7 @@ def test_whole_records_come_in_one_piece() -> None:
 
 
 def test_data_right_behind_the_handshake_is_there() -> None:
-    """In TLS 1.2 the server sends the last message, so that its first data can come with the end of its handshake."""
+    """In TLS 1.2 the server sends the last message, so that its first data can arrive with the end of its handshake."""
     runtime = Runtime()
 
     async def serve(end: ServerEnd) -> None:
@@ -574,7 +576,7 @@ def test_with_duplex_a_writer_leaves_the_input_alone() -> None:
 
 
 def test_a_session_ticket_is_not_input() -> None:
-    """After the handshake of TLS 1.3 the socket is readable, with only tickets behind it: nothing that HTTP sent."""
+    """After the handshake of TLS 1.3 the socket is readable, but holds only tickets: no bytes of HTTP."""
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         waiting = runtime.connections[0]
@@ -658,11 +660,13 @@ def test_bytes_that_we_owe_the_peer_are_bounded(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("version", [TLS12, TLS13])
 def test_an_unsent_write_is_no_debt_to_the_peer(version: ssl.TLSVersion) -> None:
-    """As much ciphertext as one write makes may wait while records come, whether they bring data or tickets."""
+    """As much ciphertext as one write makes may wait while records are received, whether they contain data or
+    tickets.
+    """
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         assert await stream.write_some(MUCH, 5.0) == _ENCRYPTED
-        # More than may come without data; what waits encrypted shows nowhere else before it leaves.
+        # More than may arrive without data; encrypted bytes that wait are visible nowhere else before they are sent.
         assert stream._outgoing.pending > _BARREN
         assert stream.take() is None
         await peer.send(b"early")
@@ -919,7 +923,7 @@ def test_a_read_ends_at_its_deadline(delay: float) -> None:
         assert caught.value.limit == 3.5
         assert runtime.now - began == pytest.approx(3.5, abs=0.01)
         if delay:
-            assert await stream.read(1000, None) == b"x" * 100  # and nothing of it is lost
+            assert await stream.read(1000, None) == b"x" * 100  # no byte of it is lost
 
     runtime = Runtime()
     joined(body, runtime)
@@ -1071,7 +1075,7 @@ def test_one_reads_while_another_writes(seed: int) -> None:
 
 
 class SocketStream:
-    """As much of a Stream over a blocking socket as two threads need."""
+    """The part of a Stream over a blocking socket that two threads need."""
 
     owes = False
     truncated = False
@@ -1096,7 +1100,7 @@ class SocketStream:
 
 
 def driven(coro: Coroutine[Any, None, Any]) -> Any:
-    """To its end, in this thread: nothing in it suspends."""
+    """Run a coroutine to its end in this thread: nothing in it suspends."""
     with pytest.raises(StopIteration) as stop:
         coro.send(None)
     return stop.value.value
@@ -1134,7 +1138,7 @@ def test_two_threads_use_one_stream_at_once() -> None:
 
 
 class Guarded:
-    """Stands for an object of `ssl` and fails when it is used without the lock."""
+    """Replaces an object of `ssl` and fails when it is used without the lock."""
 
     def __init__(self, used: Any, lock: Any, calls: set[str]) -> None:
         self.used, self.lock, self.calls = used, lock, calls
@@ -1148,12 +1152,12 @@ class Guarded:
 
 
 def test_openssl_is_entered_only_with_the_lock() -> None:
-    """Two threads in it at once go wrong too rarely to be caught at it."""
+    """Two threads inside OpenSSL at once cause errors too rarely for a test to detect."""
     calls: set[str] = set()
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         for part in ("_session", "_incoming", "_outgoing"):
-            # OpenSSL's objects are wrapped where they are used, to see that each use holds the lock.
+            # OpenSSL's objects are wrapped where they are used, to check that each use holds the lock.
             setattr(stream, part, Guarded(getattr(stream, part), stream._lock, calls))
         await write_all(stream, MUCH[:40_000])
         assert await peer.recv_exactly(40_000) == MUCH[:40_000]

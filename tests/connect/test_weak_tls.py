@@ -34,7 +34,7 @@ class Files(NamedTuple):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """An authority that is trusted, certificates of it that have one fault each, and a good one."""
+    """A trusted authority, certificates of it with one fault each, and a valid one."""
     folder = tmp_path_factory.mktemp("weak")
     authority, names = Authority(), [DNSName("localhost")]
     authority.write_itself(folder / "ca.pem")
@@ -46,7 +46,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     Authority().write(folder / "of a stranger.pem", names)
     middle = trustme.CA()
     chained = middle.create_child_ca().issue_cert("localhost")
-    part = chained.private_key_pem.bytes() + chained.cert_chain_pems[0].bytes()  # without the one between
+    part = chained.private_key_pem.bytes() + chained.cert_chain_pems[0].bytes()  # without the intermediate certificate
     (folder / "without its chain.pem").write_bytes(part)
     with (folder / "ca.pem").open("ab") as trusted:
         trusted.write(middle.cert_pem.bytes())
@@ -63,7 +63,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def openssl(folder: Path, *command: str) -> None:
-    """What `cryptography` refuses to make."""
+    """A certificate that `cryptography` refuses to make."""
     subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True, timeout=60)
 
 
@@ -150,7 +150,7 @@ def test_a_weak_server_is_refused_unless_weakness_is_allowed(runtime: Runtime, k
             with pytest.raises(httpcore.TLSError) as caught:
                 await pool.request("GET", url)
             assert words in str(caught.value)
-            assert (server.connections, pool.stats().connections) == (1, 0)  # nothing is tried again with less
+            assert (server.connections, pool.stats().connections) == (1, 0)  # no retry with weaker settings
             assert (await pool.request("GET", url, ssl=lenient())).body == b"hello"
 
     with server_of(kind, files) as server:
@@ -178,7 +178,7 @@ def test_without_verify_the_rest_still_holds(runtime: Runtime, files: Files) -> 
 
 
 def test_a_good_server_of_the_same_authority_is_served_with(files: Files) -> None:
-    """So it was not the authority that was refused."""
+    """So the refusals of the other tests are not about the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files / "good.pem")
     for newest in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):

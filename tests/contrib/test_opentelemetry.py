@@ -1,4 +1,4 @@
-"""Spans and metrics as OpenTelemetry's own SDK keeps them, by the names of its conventions; and the fields that a
+"""Spans and metrics as OpenTelemetry's own SDK stores them, by the names of its conventions; and the fields that a
 server receives.
 """
 
@@ -46,7 +46,7 @@ BUSY = b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
 
 
 class Kept:
-    """Telemetry, with an SDK that keeps all of it here."""
+    """Telemetry with an SDK that stores all spans and metrics here."""
 
     def __init__(self, **settings: Any) -> None:
         self._exporter = InMemorySpanExporter()
@@ -58,7 +58,7 @@ class Kept:
         self.trace = Telemetry(tracers, meters, **settings)
 
     def spans(self) -> list[ReadableSpan]:
-        """Those that have ended, in the order in which they began."""
+        """The spans that have ended, in the order in which they began."""
         return sorted(self._exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
 
     def attributes(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The gateway on the wire, raw sockets on both sides, under each server that it is run with."""
+"""The gateway on the wire, with raw sockets on both sides, under each server that is supported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "gateway.md"
 
 pytestmark = pytest.mark.servers
 
-# Acts of a server before it calls the gateway, or without notifying it.
+# Exceptions: acts of a server before it calls the gateway, or without notifying it.
 THE_SERVERS: dict[str, dict[str, str]] = {
     "uvicorn-httptools": {
         "an_absolute_target_names_the_host": "tells the path of it alone",
@@ -52,7 +52,9 @@ def wire(server: str) -> Iterator[Wire]:
 
 
 def run(server: str, wire: Wire, name: str) -> None:
-    """Strictly: a check that a server is excused from must fail, or the excuse goes."""
+    """Run a check strictly: a check with an exception for a server must fail there, otherwise the exception must be
+    removed.
+    """
     check = {**CHECKS, **H2_CHECKS}[name]
     if name in THE_SERVERS[server]:
         with pytest.raises(AssertionError):

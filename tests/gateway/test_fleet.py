@@ -6,7 +6,7 @@ from httpcore.gateway.fleet import STARTING, Action, Done, Drain, Fleet, Kill, N
 
 
 def acts(actions: list[Action]) -> list[Action]:
-    """Without the lines of the log."""
+    """The actions without the lines of the log."""
     return [action for action in actions if not isinstance(action, Note)]
 
 

@@ -1,4 +1,4 @@
-"""The parts around the gateway: readiness, the end, dates, request ids. ASGI messages in, ASGI messages out."""
+"""The parts around the gateway: readiness, shutdown, dates, request ids. All are tested by ASGI messages in and out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 class Inner:
-    """An app that answers with `headers`, and keeps the scopes that it got."""
+    """An app that answers with `headers`, and keeps the received scopes."""
 
     def __init__(self, *headers: tuple[bytes, bytes]) -> None:
         self.headers = list(headers)
@@ -29,7 +29,7 @@ class Inner:
 
 
 def ask(app: Any, path: str = "/", headers: Pairs | None = None, **scope: object) -> tuple[int, dict[bytes, bytes]]:
-    """The response's status and its fields; 0 where there is none."""
+    """The response's status and its fields; the status is 0 if there is no response."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -75,7 +75,7 @@ def test_readiness_is_answered_here() -> None:
 
 
 def ids(app: App, *given: bytes, client: str = "10.0.0.1") -> bytes:
-    """The id that a request has in its response."""
+    """The request id in the response."""
     headers = [(b"x-request-id", each) for each in given]
     return ask(app, headers=[*headers, (b"x-a", b"1")], client=(client, 1))[1][b"x-request-id"]
 

@@ -1,5 +1,5 @@
-"""103 (Early Hints) through the gateway, in the test's own loop. With a real server: the checks of HTTP/2 in
-tests/support/wire_checks.py, under hypercorn.
+"""103 (Early Hints) through the gateway, in the test's own loop. The tests with a real server are the checks of HTTP/2
+in tests/support/wire_checks.py, under hypercorn.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LINKS_A, LINKS_B = [b"</a>; rel=preload"], [b"</b>"]
 
 
 def answers(data: bytes, then: asyncio.Event | None = None, last: bytes = OK) -> Script:
-    """Sends `data` at once, and `last` when it may."""
+    """Sends `data` at once, and `last` when `then` is set."""
 
     async def script(peer: Peer) -> None:
         if await peer.head():
@@ -116,7 +116,7 @@ async def test_a_103_is_passed_on_before_the_response_is_there(kind: str) -> Non
 )
 @in_loop
 async def test_a_103_ends_where_it_cannot_be_passed_on(offers: str, options: Any) -> None:
-    """The server does not offer it, or a hook has to see the response first."""
+    """The server does not offer the extension, or a hook has to see the response first."""
     async with gateway(answers(A), **options) as (app, _):
         client = asked(app, offers=offers)
         await client.end()
@@ -126,7 +126,7 @@ async def test_a_103_ends_where_it_cannot_be_passed_on(offers: str, options: Any
 @pytest.mark.parametrize(("method", "hints", "status"), [("GET", [LINKS_A, LINKS_B], 200), ("POST", [LINKS_A], 502)])
 @in_loop
 async def test_a_103_is_no_beginning_of_a_response(method: str, hints: list[list[bytes]], status: int) -> None:
-    """So another upstream may be asked, where the request may be sent twice."""
+    """So the request may be sent to another upstream, if it may be sent twice."""
     async with gateway(answers(A, last=b""), answers(B), balance="first") as (app, servers):
         client = asked(app, method)
         await client.end()
@@ -154,7 +154,7 @@ async def test_a_client_that_does_not_read_gets_all_in_order(sent: bytes, expect
         await asyncio.sleep(0.02)  # the 103 is being sent
         go.set()
         await until(lambda: servers[0].ended)
-        await asyncio.sleep(0.02)  # the response waits behind it
+        await asyncio.sleep(0.02)  # the response waits for the 103
         assert (client.hints, client.sent) == ([], [])
         client.reads.set()
         await client.end()
@@ -166,7 +166,7 @@ async def test_a_client_that_does_not_read_gets_all_in_order(sent: bytes, expect
 async def test_a_client_that_leaves_during_a_103_ends_the_request(
     fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whether or not its server raises an error when it is given a message."""
+    """This holds whether or not the client's server raises an error when it receives a message."""
     async with gateway(answers(A + B, asyncio.Event())) as (app, servers):
         client = asked(app)
         client.fails = fails
@@ -180,7 +180,7 @@ async def test_a_client_that_leaves_during_a_103_ends_the_request(
         assert app.stats().responses == (0, 0, 0, 0, 0, 1)
         servers[0].cancel()
     gc.collect()
-    assert "never retrieved" not in caplog.text  # an error of a task that was lost
+    assert "never retrieved" not in caplog.text  # asyncio's message about a lost error of a task
 
 
 @in_loop
@@ -193,7 +193,7 @@ async def test_a_flood_of_103_is_a_502() -> None:
 
 
 class Plain:
-    """What stands in for a pool, without all that a pool can do."""
+    """A minimal replacement for a pool, without most of a pool's methods."""
 
     def __init__(self) -> None:
         self.given: dict[str, Any] = {}

@@ -1,7 +1,8 @@
-"""What an idle event stream keeps in a gateway: bytes, tasks and timers, counted exactly, in the test's own loop.
+"""The resources that an idle event stream keeps in a gateway: bytes, tasks and timers, counted exactly, in the test's
+own loop.
 
-What the server in front keeps comes on top (`scripts/bench 1 "event streams"`). And that a stream's times are those of
-its own, though all share one timer.
+The server in front keeps further memory (`scripts/bench 1 "event streams"`). Other tests check that each stream has its
+own times, although all share one timer.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ STREAMS = 50
 
 
 async def idle(peer: Peer) -> None:
-    """Begins a stream with one event, and goes silent."""
+    """Begins a stream with one event, and then sends nothing."""
     if await peer.head():
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
         await peer.send(head + b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
@@ -39,7 +40,7 @@ async def idle(peer: Peer) -> None:
 
 @asynccontextmanager
 async def streams(app: Gateway, count: int) -> AsyncIterator[list[Client]]:
-    """So many, each watched for its client's leaving and for its times."""
+    """`count` streams, each of which is watched for its client's disconnect and for its times."""
     clients = [Client(app, http()) for _ in range(count)]
     for client in clients:
         await client.until("http.response.body")
@@ -53,7 +54,7 @@ async def streams(app: Gateway, count: int) -> AsyncIterator[list[Client]]:
 
 
 class Timers:
-    """Those that a loop was asked for."""
+    """The timers that were set on a loop."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -88,7 +89,7 @@ def ours() -> int:
 
 @in_loop
 async def test_an_idle_stream_keeps_less_than_9500_bytes_of_ours() -> None:
-    """It was 10,560 with two empty deques, a timer of its own and a closure around `send`."""
+    """A stream once kept 10,560 bytes, with two empty deques, a timer of its own and a closure around `send`."""
     async with gateway(idle) as (app, _), streams(app, 5):
         tracemalloc.start()
         try:
@@ -112,7 +113,7 @@ async def test_idle_streams_share_one_timer_and_have_one_task_each() -> None:
 
 @in_loop
 async def test_each_stream_ends_when_its_own_time_is_over() -> None:
-    """Those that were cut at their time, in the order in which they began."""
+    """The streams are cut at their own times, in the order in which they began."""
     ends: list[tuple[int, float]] = []
     loop = asyncio.get_running_loop()
 
@@ -137,7 +138,7 @@ async def test_each_stream_ends_when_its_own_time_is_over() -> None:
 
 
 class Clock:
-    """A loop, as far as `Rounds` needs one."""
+    """The part of a loop that `Rounds` needs."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -173,7 +174,7 @@ class Handle(NamedTuple):
 
 
 class Due:
-    """What is to be looked at, as `Rounds` knows it."""
+    """An entry to be checked, in the form that `Rounds` uses."""
 
     def __init__(self, rounds: Rounds, *times: float) -> None:
         self.rounds = rounds
@@ -183,7 +184,7 @@ class Due:
         self.set()
 
     def set(self) -> None:
-        """To its next time, instead of the one that it has."""
+        """Set the next time, instead of the current one."""
         if self.due != math.inf:
             self.rounds.forget()
         self.due = self.times.pop(0) if self.times else math.inf
@@ -223,7 +224,7 @@ def test_a_time_that_was_replaced_is_looked_at_no_more(clock: Clock, rounds: Rou
 
 
 def test_an_idle_stream_that_is_over_is_not_kept(clock: Clock, rounds: Rounds) -> None:
-    """Else 1,000 requests in a second with a limit of a minute would keep 60,000 that are over."""
+    """Otherwise 1,000 requests in a second with a limit of a minute would keep 60,000 entries of ended requests."""
     stay = [Due(rounds, 60) for _ in range(50)]
     kept = []
     for _ in range(1000):
@@ -240,7 +241,9 @@ def test_an_idle_stream_that_is_over_is_not_kept(clock: Clock, rounds: Rounds) -
 
 @pytest.mark.parametrize("moment", [0, 0.004, 0.009, 0.0091])
 def test_a_request_is_watched_after_8_to_18_ms(moment: float, clock: Clock, rounds: Rounds) -> None:
-    """At whatever moment of a round it comes, on a loop whose timers are a millisecond late, as asyncio's are."""
+    """This holds at any moment of a round when the request arrives, on a loop whose timers are a millisecond late, like
+    asyncio's.
+    """
     clock.late = 0.001
     rounds.add(Due(rounds))  # type: ignore[arg-type]
     clock.run(moment)

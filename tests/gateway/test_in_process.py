@@ -1,7 +1,7 @@
 """The gateway as an ASGI app in the test's own loop, between scripted upstreams and a client of ASGI messages.
 
-The other files have real servers in front, in processes of their own. Here each step is decided by the test, so that
-every phase of a request is met, and coverage sees it.
+The other files have real servers in front, in processes of their own. Here the test decides each step, so that every
+phase of a request is tested, and coverage records it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def dead() -> Upstream:
 
 
 def answers(*pieces: bytes) -> Script:
-    """Reads a head, sends these, and closes."""
+    """Reads a head, sends these pieces, and closes."""
 
     async def script(peer: Peer) -> None:
         if await peer.head():
@@ -46,13 +46,13 @@ def answers(*pieces: bytes) -> Script:
 
 
 async def silent(peer: Peer) -> None:
-    """Takes the request, and never answers."""
+    """Reads the request, and never answers."""
     await peer.head()
     await peer.rest()
 
 
 async def begins(peer: Peer) -> None:
-    """Begins a response of 10 bytes, and goes silent."""
+    """Begins a response of 10 bytes, and then sends nothing."""
     await peer.head()
     await peer.send(LENGTH % 10 + b"first")
     await peer.rest()
@@ -124,7 +124,7 @@ async def test_a_refused_request_reaches_no_upstream() -> None:
 @pytest.mark.parametrize("is_duplex", [False, True])
 @in_loop
 async def test_trailers_end_a_response_where_they_may(is_duplex: bool) -> None:
-    """Also one whose client still sends."""
+    """This includes a response whose client still sends."""
     pieces = answers(CHUNKED + b"2\r\nab\r\n0\r\nX-Sum: 7\r\n\r\n")
     async with gateway(pieces, pieces, balance="round_robin") as (app, servers):
         for extension, expected in [("http.response.trailers", [(b"x-sum", b"7")]), ("other", None)]:
@@ -217,7 +217,7 @@ async def test_the_body_of_a_request_reaches_the_upstream(
 
 @in_loop
 async def test_a_response_passes_while_the_client_sends() -> None:
-    """The upstream answers before the body's end, and gets the rest of it."""
+    """The upstream answers before the body's end, and receives the rest of it."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -286,7 +286,7 @@ async def test_a_body_beyond_the_limit_is_a_413(fields: Pairs, messages: list[Me
 
 @in_loop
 async def test_a_body_beyond_the_limit_cuts_off_a_response() -> None:
-    """One that has begun before."""
+    """The response has begun before the limit is exceeded."""
     async with gateway(begins, limits=Limits(body=10)) as (app, servers):
         client = asked(app, http("POST", *STREAM))
         await client.until("http.response.body")
@@ -333,7 +333,9 @@ async def test_requests_beyond_the_limits_wait_or_are_503() -> None:
 )
 @in_loop
 async def test_a_request_that_leaves_the_queue_frees_it_soon(scope: Scope, messages: list[Message]) -> None:
-    """With a body, too, that is in one message, or has not begun: in 20 ms on a quiet machine, and not in 5 s."""
+    """This includes a request whose body is in one message, or has not begun: it takes 20 ms on a quiet machine, and
+    not 5 s.
+    """
     async with gateway(silent, limits=Limits(concurrent=1, queue_wait=5)) as (app, servers):
         first = asked(app)
         await until(lambda: servers[0].heads)
@@ -393,7 +395,7 @@ async def test_a_body_that_waited_in_the_queue_goes_on_whole(
 
 @in_loop
 async def test_a_websocket_that_leaves_the_queue_frees_it_at_once() -> None:
-    """In three turns of the loop: its leaving is read, ends its wait, and ends its request."""
+    """This takes three turns of the loop: the disconnect is read, it ends the wait, and the request ends."""
     async with gateway(silent, limits=Limits(concurrent=1, queue=1, queue_wait=5)) as (app, servers):
         clients = [asked(app)]
         await until(lambda: servers[0].heads)
@@ -409,7 +411,7 @@ async def test_a_websocket_that_leaves_the_queue_frees_it_at_once() -> None:
             assert (app.stats().waiting, clients[1].task.done()) == (0, True)
             clients[1] = Client(app, websocket_scope())
             await asyncio.sleep(0)
-            assert app.stats().waiting == 1  # the next has its place in the queue
+            assert app.stats().waiting == 1  # the next request has its place in the queue
         assert len(servers[0].heads) == 1
         clients[1].say("websocket.disconnect")
         await clients[1].end()
@@ -423,7 +425,7 @@ async def test_a_websocket_that_leaves_the_queue_frees_it_at_once() -> None:
 )
 @in_loop
 async def test_a_wait_in_the_queue_ends_in_time(timeouts: Timeouts, status: int) -> None:
-    """By its own limit or by that of the whole exchange. The upstream's time does not run meanwhile."""
+    """The wait ends by its own limit or by that of the whole exchange. The upstream's time does not run meanwhile."""
     async with gateway(begins, timeouts=timeouts, limits=Limits(concurrent=1, queue_wait=0.3)) as (app, _):
         app._gate.enter()  # a place that is taken; the request that held it would have the same timeouts
         client = asked(app)
@@ -435,7 +437,7 @@ async def test_a_wait_in_the_queue_ends_in_time(timeouts: Timeouts, status: int)
 
 @in_loop
 async def test_the_upstreams_time_begins_after_the_queue() -> None:
-    """An upstream is not blamed for the time that a request has waited for others."""
+    """The time that a request has waited for others does not count as a failure of an upstream."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -511,7 +513,7 @@ async def hangs_up(peer: Peer) -> None:
 async def test_a_failure_goes_to_another_upstream_where_it_may(
     method: str, fields: Pairs, messages: list[Message], first: Script | None, status: int, retries: int
 ) -> None:
-    """None: the first upstream refuses connections."""
+    """If `first` is None, the first upstream refuses connections."""
 
     async def second(peer: Peer) -> None:
         await peer.head()
@@ -547,14 +549,14 @@ class NoNumber:
         (raises, "KeyError"),
         *[(lambda *_, found=found: found, "TypeError") for found in (None, "0", 0.0, [0], NoNumber())],
         *[(lambda *_, found=found: found, "ValueError") for found in (3, -1, 10**30)],
-        (lambda *_: 0, "ValueError"),  # again the one that has failed
+        (lambda *_: 0, "ValueError"),  # the upstream that has failed, again
     ],
 )
 @in_loop
 async def test_a_balance_that_fails_is_a_500_and_loses_nothing(
     choose: Any, error: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At the first choice, or when another upstream is to be asked. The next request is served."""
+    """The function fails at the first choice, or when another upstream is to be chosen. The next request is served."""
     is_good = False
 
     def balance(request: Forward, available: Sequence[int]) -> int:
@@ -616,7 +618,7 @@ async def test_checks_leave_an_upstream_out_and_take_it_back(has_spare: bool, ca
     assert [message.rpartition(" is ")[2] for message in caplog.messages][-1] == "up again"
 
 
-# The client leaves, or the server ends the request.
+# The client disconnects, or the server ends the request.
 
 
 async def in_the_head(app: Gateway, servers: list[Server]) -> Client:
@@ -664,7 +666,7 @@ async def test_a_client_that_leaves_ends_its_request(
     async with gateway(script) as (app, servers):
         client = await phase(app, servers)
         if not is_at_once:
-            await asyncio.sleep(0.03)  # it is watched by now
+            await asyncio.sleep(0.03)  # the request is watched by now
         client.say("http.disconnect")
         await client.end()
         assert not client.is_whole
@@ -802,7 +804,7 @@ async def test_a_router_serves_the_app_of_the_longest_prefix() -> None:
 @pytest.mark.parametrize("fails", [False, True])
 @in_loop
 async def test_a_router_starts_and_ends_all_its_apps(fails: bool) -> None:
-    """The first that fails to start decides. An app without lifespan support is left out."""
+    """The first app that fails to start decides the result. An app without lifespan support is left out."""
     seen: list[str] = []
 
     async def lives(scope: Scope, receive: Any, send: Any) -> None:

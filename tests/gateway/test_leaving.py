@@ -1,6 +1,6 @@
-"""Clients that leave, and gRPC, over servers in front.
+"""Clients that disconnect, and gRPC, with servers in front.
 
-A time is the best of three, which its test documents: another process may have the CPU when a client leaves.
+A time is the best of three, which its test documents: another process may have the CPU when a client disconnects.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def until(port: int, name: str, value: int) -> float:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, front: int) -> None:
-    """Until it has reached the upstream; each within 2 s."""
+    """The time until the disconnect has reached the upstream; each takes less than 2 s."""
     took = []
     for _ in range(3):
         ended.clear()
@@ -91,7 +91,7 @@ def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, front: int
 
 @pytest.mark.parametrize("kind", QUEUED)
 def test_a_client_that_leaves_the_queue_frees_its_place(kind: str, front: int) -> None:
-    """Each in a second, and not when its 5 s in the queue are over; the best of three in 20 ms."""
+    """Each time is less than a second, and not the 5 s of the queue; the best of three is less than 20 ms."""
     took = []
     with socket.create_connection(("127.0.0.1", front), 10) as first:
         first.sendall(get("/silent"))

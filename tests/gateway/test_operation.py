@@ -1,4 +1,4 @@
-"""The supervisor and its workers: reloads and ends under load, workers that die, counts over all of them."""
+"""The supervisor and its workers: reloads and shutdowns under load, workers that die, and counts over all workers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Load:
 
     Attributes:
         answered: with status 200.
-        lost: sent, and not answered with that.
+        lost: sent, but not answered with status 200.
     """
 
     def __init__(self, port: int) -> None:
@@ -50,7 +50,7 @@ class Load:
         self.stop = threading.Event()
 
     def run(self) -> None:
-        """Until `stop`, or nothing listens any more."""
+        """Send requests until `stop` is set, or until no process listens any more."""
         request = get().replace(b"Connection: close\r\n", b"")
         while not self.stop.is_set():
             try:
@@ -61,7 +61,7 @@ class Load:
                 self._use(client, request)
 
     def _use(self, client: socket.socket, request: bytes) -> None:
-        """One connection, until the gateway announces that it closes it."""
+        """Use one connection until the gateway announces that it will close it."""
         received = b""
         while not self.stop.is_set() and b"connection: close" not in received:
             received = b""
@@ -133,7 +133,7 @@ def supervised(table: dict[str, Any], read: Callable[[], Any], scenario: Callabl
 
 
 def test_two_reloads_and_the_end_under_load_lose_no_request() -> None:
-    """And what workers have counted that are gone is counted still."""
+    """The counts of workers that have ended are still included."""
     with ScriptedServer(answering) as upstream, ThreadPoolExecutor(4) as threads:
         table: dict[str, Any] = {"upstreams": [upstream.url], "service": {"grace": 5}}
         loads: list[Load] = []
@@ -146,7 +146,7 @@ def test_two_reloads_and_the_end_under_load_lose_no_request() -> None:
             before = sum(load.answered for load in loads)
             counted = running.rows()
             after = sum(load.answered for load in loads)
-            # Of each connection one response may be with the client and not yet counted, or the reverse.
+            # On each connection one response may have reached the client and not be counted yet, or the reverse.
             assert before - 4 <= counted['responses_total{class="2xx"}'] <= after + 4
             assert before - 4 <= counted[f'upstream_requests_total{{upstream="{upstream.url}"}}'] <= after + 4
             assert counted["workers"] == 1
@@ -185,7 +185,7 @@ def test_a_dead_worker_is_replaced_and_a_bad_reload_not_done(caplog: pytest.LogC
 
 
 def test_a_start_that_cannot_be_is_an_exit_status(capfd: pytest.CaptureFixture[str]) -> None:
-    """A fault that the check cannot find: the worker is to run an object that is no gateway."""
+    """The check cannot find this fault: the worker is configured to run an object that is no gateway."""
     listener = listening("127.0.0.1", 0, 100)
     supervisor = Supervisor({"upstreams": ["http://a"]}, dict, listener, None)
     supervisor.tables[0] = {}
@@ -213,7 +213,7 @@ class Orders:
 
 @contextmanager
 def worker(scenario: Callable[[Orders], None], **service: Any) -> Iterator[ScriptedServer]:
-    """Runs one in this process, with a scenario beside it."""
+    """Runs a worker in this process, together with a scenario."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with ScriptedServer(answering) as upstream, ThreadPoolExecutor(1) as thread:
         listener = listening("127.0.0.1", 0, 100)
@@ -275,7 +275,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
         assert counted[2] == [0, 2, 0, 0, 0, 1]
 
     with worker(scenario, ready="/ready", notice=0.3, grace=0.5) as upstream:
-        ends = time.monotonic() + 5  # it notices in a thread of its own that the worker is gone
+        ends = time.monotonic() + 5  # it notices in a thread of its own that the worker has ended
         while upstream.open_sockets() and time.monotonic() < ends:
             time.sleep(0.01)
         assert upstream.open_sockets() == []
@@ -284,7 +284,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
 
 
 def test_connections_in_the_queue_at_the_end_are_served() -> None:
-    """The supervisor is gone: that is an end, too. An idle connection is kept for a second, and no longer."""
+    """The supervisor has ended: this ends the worker, too. An idle connection is kept for a second, and no longer."""
 
     def scenario(orders: Orders) -> None:
         orders.channel.shutdown(socket.SHUT_WR)

@@ -20,7 +20,7 @@ PROXIES = networks_of(["10.0.0.0/8", "2001:db8::/32"])
 
 
 def scope(*fields: tuple[bytes, bytes], method: str = "GET", path: bytes = b"/", **others: Any) -> dict[str, Any]:
-    """As an ASGI server makes it."""
+    """A scope as an ASGI server makes it."""
     return {
         "type": "http",
         "http_version": "1.1",
@@ -42,7 +42,7 @@ def forwarded(*fields: tuple[bytes, bytes], trust: Trust = Trust(), **others: An
 
 
 def sent(*fields: tuple[bytes, bytes], trust: Trust = Trust(), **others: Any) -> Fields:  # noqa: B008 - frozen
-    """The fields that go on, without those that the gateway adds to each request."""
+    """The forwarded fields, without those that the gateway adds to each request."""
     added = {b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"}
     return [pair for pair in forwarded(*fields, trust=trust, **others).headers if pair[0] not in added]
 
@@ -119,7 +119,7 @@ ESCAPES = [b"/../x", b"/%2e%2e/x", b"/.%2E/x", b"/a/../../x", b"/a/..%2f../x", b
 @pytest.mark.parametrize("path", ESCAPES)
 def test_dot_segments_cannot_leave_the_path_of_an_upstream(path: bytes) -> None:
     assert refused(HOST, path=path, trust=Trust(is_confined=True)) == 400
-    assert forwarded(path=path).target == path  # there is nothing to leave
+    assert forwarded(path=path).target == path  # no path restricts the request here
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Requests whose fields the gateway has gone through already: the same on the wire as checked ones."""
+"""Requests whose fields the gateway has already processed: they are the same on the wire as checked ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from httpcore._message.url import URL
 from httpcore.gateway.forwarding import networks_of
 from httpcore.gateway.passing import Heads
 
-# _usual: that a memory has bounds is seen in the memory alone.
+# _usual: the bounds of a cache are visible only in the cache itself.
 from httpcore.gateway.plan import Forward, Trust, _usual, plan, planned
 
 PLACE = URL.parse("http://upstream.test:8000/")
@@ -42,7 +42,7 @@ def forwarded(*fields: tuple[bytes, bytes], trust: Trust = TRUST, **others: Any)
 def test_a_planned_request_is_the_one_that_a_check_gives(
     fields: list[tuple[bytes, bytes]], trust: Trust, method: str
 ) -> None:
-    for _ in range(2):  # what is remembered of the first serves the second
+    for _ in range(2):  # the second request uses the cached values of the first
         request = forwarded(*fields, trust=trust, method=method)
         found = planned(request, PLACE, request.target)
         checked = Request.of(method, PLACE, request.headers, b"", request.target)
@@ -110,7 +110,7 @@ def test_no_head_with_what_may_be_a_secret_is_kept() -> None:
     heads = Heads(frozenset(), b"gw")
     given = [(b"set-cookie", b"not-to-be-kept")]
     assert heads.passed(given, "HTTP/1.1")[0][0] == given[0]
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     assert heads._last[0] == []
 
 
@@ -118,6 +118,6 @@ def test_where_requests_come_from_is_remembered_within_bounds() -> None:
     for number in range(1100):
         forwarded(client=(f"192.0.2.{number}", 1))
     forwarded(headers=[(b"host", b"h" * 100)])
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     assert len(_usual) <= 1024
     assert not any(len(host or b"") > 64 for *_, host in _usual)

@@ -187,7 +187,9 @@ def test_routes_are_gateways_of_their_own() -> None:
 
 
 def test_the_workers_share_the_limits() -> None:
-    """Rounded up. What does not add up, such as a wait, is the same for each."""
+    """Each share is rounded up. Settings that are not sums over the workers, such as a wait, are the same for each
+    worker.
+    """
     table = {**FILE, "service": {"workers": 3}}
     made: list[dict[str, Any]] = []
 

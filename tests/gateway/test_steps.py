@@ -40,7 +40,7 @@ def request(client: str = "192.0.2.1", *headers: tuple[bytes, bytes]) -> Forward
 
 
 def draws(count: int) -> list[float]:
-    """Spread evenly, in an order that is none."""
+    """Evenly distributed numbers, in an irregular order."""
     return [(index * 0.618034) % 1 for index in range(count)]
 
 
@@ -135,7 +135,7 @@ def test_failures_in_a_row_leave_one_out_for_a_while() -> None:
     assert available(several, 2.0, NOTHING) == [1]
     assert available(several, 11.9, NOTHING) == [1]
     assert available(several, 12.0, NOTHING) == [0, 1]
-    several[0].failed(13.0)  # it has its chance, and fails again
+    several[0].failed(13.0)  # it is tried again, and fails again
     assert available(several, 13.0, NOTHING) == [1]
     several[0].answered()
     assert available(several, 13.0, NOTHING) == [0, 1]

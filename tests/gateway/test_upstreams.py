@@ -1,4 +1,4 @@
-"""Several upstreams, limits and timeouts, with real sockets: what one upstream's trouble does to the clients."""
+"""Several upstreams, limits and timeouts, with real sockets: the effects of one upstream's failures on the clients."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rows(port: int) -> dict[str, int]:
 
 
 def is_settled(port: int) -> bool:
-    """No request holds a place any more."""
+    """Whether no request holds a place of a limit any more."""
     for _ in range(100):
         counted = rows(port)
         if (
@@ -74,7 +74,7 @@ def test_requests_are_spread_over_the_upstreams() -> None:
 
 
 def test_a_refused_connection_goes_to_another_upstream() -> None:
-    """Of any method, with its body."""
+    """This applies to requests of any method, with their bodies."""
     with saying(b"two") as two:
         dead = f"http://127.0.0.1:{free_port()}"
         with serving(UVICORN, "plain", UPSTREAMS=f"{dead} {two.url}", HEALTH='{"passive": null}') as port:
@@ -87,7 +87,7 @@ def test_a_refused_connection_goes_to_another_upstream() -> None:
 
 @pytest.mark.parametrize(("method", "status", "times"), [("GET", 200, 1), ("PUT", 200, 1), ("POST", 502, 1)])
 def test_a_request_that_may_have_been_handled_is_not_repeated(method: str, status: int, times: int) -> None:
-    """The first takes the request and closes without an answer."""
+    """The first upstream reads the request and closes without an answer."""
     heads: list[bytes] = []
 
     def script(peer: Peer) -> None:
@@ -113,7 +113,7 @@ def test_a_body_that_was_begun_is_not_sent_again() -> None:
 
 
 def test_one_of_two_upstreams_killed_under_load_fails_no_get() -> None:
-    """It is used again when the checks have found it, within `rise` intervals and a second."""
+    """The upstream is used again when the checks have succeeded, within `rise` intervals and a second."""
     port_of_two = free_port()
     command = [sys.executable, "-m", "uvicorn", "apps:hello", "--app-dir", "tests/support", "--log-level", "critical"]
     command += ["--port", str(port_of_two), "--lifespan", "off"]
@@ -155,7 +155,9 @@ def test_one_of_two_upstreams_killed_under_load_fails_no_get() -> None:
 
 
 def test_an_upstream_killed_under_load_gets_no_post_twice() -> None:
-    """Nor does the other one. Requests that were not handed over go to the other, so that few fail."""
+    """The other upstream gets no POST twice either. Requests that were not sent to the first go to the other, so that
+    few fail.
+    """
     done: list[str] = []
 
     def script(peer: Peer) -> None:
@@ -180,14 +182,14 @@ def test_an_upstream_killed_under_load_gets_no_post_twice() -> None:
 
         running = [threads.submit(load) for _ in range(8)]
         time.sleep(0.4)
-        two.close()  # listens no more, and its connections end wherever they are
+        two.close()  # stops listening, and ends its connections at any point of a response
         time.sleep(0.4)
         stop.set()
         for each in running:
             each.result()
     assert [name for name, times in Counter(done).items() if times > 1] == []
     assert set(statuses) <= {200, 502}
-    assert statuses[502] <= 8  # one for each that was on its way
+    assert statuses[502] <= 8  # one for each request in flight
     assert statuses[200] > 20
 
 
@@ -215,7 +217,7 @@ def test_without_an_upstream_that_works_the_answer_is_503() -> None:
 def test_first_byte_idle_and_total_are_timeouts_of_their_own(
     timeouts: dict[str, float], path: str, status: int
 ) -> None:
-    """0: the response is cut off."""
+    """Status 0 means that the response is cut off."""
 
     def script(peer: Peer) -> None:
         while head := peer.head():
@@ -245,7 +247,7 @@ def test_first_byte_idle_and_total_are_timeouts_of_their_own(
 
 
 def test_a_slow_client_is_no_slow_upstream() -> None:
-    """With its buffers full the upstream is not waited for."""
+    """While the client's buffers are full, the gateway does not wait for the upstream."""
     size = 20_000_000
 
     def script(peer: Peer) -> None:

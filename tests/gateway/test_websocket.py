@@ -1,4 +1,6 @@
-"""WebSockets through the gateway: servers in front, another library's client, upstreams on Starlette and scripted."""
+"""WebSockets through the gateway: with servers in front, another library's client, and upstreams on Starlette and
+scripted.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,7 @@ def test_the_clients_request_reaches_the_upstream(front: int) -> None:
     assert fields["x-forwarded-for"] == ["127.0.0.1"]
     assert fields["x-forwarded-proto"] == ["http"]
     assert fields["via"] == ["1.1 gw"]
-    assert "sec-websocket-extensions" not in fields  # each hop agrees on its own
+    assert "sec-websocket-extensions" not in fields  # each hop negotiates its own extensions
     assert len(fields["sec-websocket-key"]) == 1
     assert fields["sec-websocket-version"] == ["13"]
 
@@ -118,8 +120,8 @@ def test_the_client_gets_the_fields_of_the_acceptance(front: int) -> None:
 
 
 def test_a_browsers_websocket_passes(front: int, upstream: int, tmp_path: Path) -> None:
-    """Page, sockets and report come through the gateway; the report is asked for at the upstream."""
-    seen(upstream, 0)  # those of other tests
+    """The page, the sockets and the report pass through the gateway; the test requests the report from the upstream."""
+    seen(upstream, 0)  # discards the events of other tests
     with browser(f"http://127.0.0.1:{front}/page", tmp_path):
         response = exchange(upstream, get("/report"), timeout=30)
     assert json.loads(response.rpartition(b"\r\n\r\n")[2]) == {
@@ -150,7 +152,7 @@ def test_the_upstreams_close_reaches_the_client(code: int, reason: str, front: i
     ("uvicorn-httptools", "/shut", 403),
     ("uvicorn-httptools", "/none", 403),
     ("hypercorn", "/refuse", 401),
-    ("granian", "/refuse", 403),  # it can do nothing else
+    ("granian", "/refuse", 403),  # its only status
 ])  # fmt: skip
 def test_a_refusal_of_the_upstream_reaches_the_client(
     server: str, path: str, status: int, front: int, upstream: int
@@ -211,10 +213,9 @@ class Script:
     """An upstream whose behaviour is set by each test.
 
     Attributes:
-        run: the script of a connection. left: when the leaving of the client reached it, by `time.monotonic`: as Close,
-            or as the end.
-        frames: those of the gateway, as opcode and data.
-        is_over: whether its connection has ended.
+        run: the script of a connection. left: the `time.monotonic` at which the client's disconnect reached it, as
+        Close or as the end. frames: those of the gateway, as opcode and data. is_over: whether its connection has
+        ended.
     """
 
     def __init__(self) -> None:
@@ -257,7 +258,7 @@ def scripted() -> Iterator[tuple[Script, int]]:
 
 
 def is_settled(port: int) -> bool:
-    """No WebSocket holds a place any more."""
+    """Whether no WebSocket holds a place of a limit any more."""
     for _ in range(200):
         if b"requests_under_way 0\n" in exchange(port, get("/-/stats")):
             return True
@@ -327,7 +328,7 @@ def test_fragments_and_pings_of_the_upstream_are_put_together(scripted: tuple[Sc
     def run(peer: Peer) -> None:
         accepting(peer)
         peer.send(frame(1, b"a", last=False) + frame(9, b"one") + frame(9, b"two") + frame(0, b"b", last=False))
-        for number in range(900):  # joined now and then
+        for number in range(900):  # the pieces are joined from time to time
             peer.send(frame(0, b"%d" % (number % 10), last=number == 899))
 
     script.run = run
@@ -335,7 +336,7 @@ def test_fragments_and_pings_of_the_upstream_are_put_together(scripted: tuple[Sc
         assert client.recv(10) == "ab" + "0123456789" * 90
         client.send(b"bytes")
     script.end()
-    # Several pings may be answered by the last one's pong.
+    # Several pings may be answered by one pong, for the last ping.
     assert (10, b"two") in script.frames
     assert (2, b"bytes") in script.frames
     assert script.frames[-1][0] == 8
@@ -349,7 +350,7 @@ def test_an_upstream_that_falls_silent_is_given_up(scripted: tuple[Script, int])
             client.recv(10)
         assert client.close_code == 1011
     script.end()
-    assert script.frames[0][0] == 9  # it was pinged before
+    assert script.frames[0][0] == 9  # the gateway sent a ping before
     assert is_settled(port)
 
 
@@ -391,7 +392,7 @@ def test_an_upstream_that_does_not_answer_close_is_left(scripted: tuple[Script, 
 
 
 def plain(port: int) -> socket.socket:
-    """A handshake of a client that sends arbitrary bytes afterwards."""
+    """The handshake of a client that sends arbitrary bytes afterwards."""
     client = socket.create_connection(("127.0.0.1", port), 10)
     client.sendall(
         b"GET / HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -416,7 +417,7 @@ def flooding(peer: Peer) -> None:
 
 @pytest.mark.parametrize("phase", ["in the handshake", "idle", "in a message", "while the upstream sends"])
 def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, scripted: tuple[Script, int]) -> None:
-    """Until it has reached the upstream; each within 5 s."""
+    """The time until the disconnect has reached the upstream; each takes less than 5 s."""
     script, port = scripted
     script.run = {"in the handshake": asleep, "while the upstream sends": flooding}.get(phase, accepting)
     took = []

@@ -37,7 +37,7 @@ async def received(peer: Peer) -> tuple[int, bytes]:
 
 
 def sends(*frames: bytes, then: Callable[[Peer], Awaitable[object]] | None = None) -> Script:
-    """Accepts, sends these, and waits for the gateway to leave."""
+    """Accepts, sends these frames, and waits for the gateway to disconnect."""
 
     async def script(peer: Peer) -> None:
         await accepting(peer)
@@ -49,11 +49,11 @@ def sends(*frames: bytes, then: Callable[[Peer], Awaitable[object]] | None = Non
 
 
 async def gone(peer: Peer) -> None:
-    """The upstream leaves without a Close."""
+    """The upstream disconnects without a Close."""
 
 
 class Frames:
-    """An upstream that accepts, and keeps the frames that it gets until a Close, which it answers or not."""
+    """An upstream that accepts, and keeps the received frames until a Close, which it may answer."""
 
     def __init__(self, *, answers_close: bool = True, at_close: bytes = b"") -> None:
         self.got: list[tuple[int, bytes]] = []
@@ -107,8 +107,8 @@ async def test_messages_pass_in_both_directions() -> None:
 async def test_fragments_pings_and_pongs_are_for_one_hop() -> None:
     pieces = [frame(TEXT, b"a", last=False) + frame(PING, b"one") + frame(0, b"b", last=False)]
     digits = [frame(0, b"%d" % (number % 10), last=number == 1099) for number in range(1100)]
-    pieces += [b"".join(digits)]  # so many that they are joined now and then
-    pieces += [frame(PONG) + frame(BYTES, b"x" * 40_000)]  # long: others have their turn meanwhile
+    pieces += [b"".join(digits)]  # enough frames that they are joined from time to time
+    pieces += [frame(PONG) + frame(BYTES, b"x" * 40_000)]  # a long message: other tasks run meanwhile
     got: list[tuple[int, bytes]] = []
 
     async def then(peer: Peer) -> None:
@@ -120,7 +120,7 @@ async def test_fragments_pings_and_pongs_are_for_one_hop() -> None:
         client = dial(app)
         await client.end()
         assert client.texts == ["ab" + "0123456789" * 110, b"x" * 40_000]
-        assert client.close == (1000, "")  # the upstream gave no code
+        assert client.close == (1000, "")  # the upstream sent no code
         assert got == [(PONG, b"one")]
 
 
@@ -191,7 +191,7 @@ async def test_the_clients_close_reaches_the_upstream(
         client.say("websocket.disconnect", **left)
         await client.end()
         assert frames.got == [(CLOSE, expected)]
-        assert len(client.sent) == 1  # nothing to a client that has left
+        assert len(client.sent) == 1  # the gateway sends nothing to a client that has disconnected
         await until(lambda: servers[0].ended)
         assert app.stats().responses == ((1, 0, 0, 0, 0, 0) if answers_close else (0, 0, 0, 0, 0, 1))
 
@@ -228,7 +228,7 @@ async def test_a_client_that_is_lost_is_a_lost_connection(phase: str) -> None:
 
 @in_loop
 async def test_a_server_that_fails_to_send_has_lost_its_client() -> None:
-    """Servers may raise before they notify the app that the client has left."""
+    """Servers may raise an error before they notify the app that the client has disconnected."""
 
     async def floods(peer: Peer) -> None:
         while True:
@@ -295,7 +295,9 @@ async def test_an_upstream_that_answers_pings_is_kept() -> None:
 @pytest.mark.parametrize("speaks", [False, True])
 @in_loop
 async def test_an_upstream_that_reads_nothing_is_given_up(speaks: bool) -> None:
-    """After `idle` a frame is sent in part only, so that no other may follow: also not the Close of the client."""
+    """After `idle`, only a part of a frame has been sent, so no other frame may follow, not even the Close of the
+    client.
+    """
 
     async def then(peer: Peer) -> None:
         while speaks and not peer.writer.is_closing():
@@ -358,7 +360,7 @@ async def test_an_upstream_that_accepts_wrongly_is_a_502(wrong: Script) -> None:
 @pytest.mark.parametrize("first", [None, accepts_with(key=b"another")])
 @in_loop
 async def test_another_upstream_is_used_where_one_fails(first: Script | None) -> None:
-    """None: it refuses connections."""
+    """If `first` is None, the first upstream refuses connections."""
     before = [Upstream(f"http://127.0.0.1:{free_port()}")] if first is None else []
     scripts = [sends(frame(CLOSE))] if first is None else [first, sends(frame(CLOSE))]
     async with gateway(*scripts, before=before, balance="first") as (app, _):
@@ -371,7 +373,7 @@ async def test_another_upstream_is_used_where_one_fails(first: Script | None) ->
 @pytest.mark.parametrize("scripts", [[silent], [accepts_with(key=b"another"), silent]])
 @in_loop
 async def test_the_handshake_has_the_idle_timeout(scripts: list[Script]) -> None:
-    """Also that with a second upstream."""
+    """This includes the handshake with a second upstream."""
     async with gateway(*scripts, balance="first", timeouts=Timeouts(idle=0.2)) as (app, servers):
         client = dial(app)
         await asyncio.wait_for(client.end(), 2)
@@ -404,7 +406,7 @@ def breaks(*_: object) -> None:
 @pytest.mark.parametrize(("can_deny", "status", "expected"), [(True, 401, b"no entry"), (False, 403, b"")])
 @in_loop
 async def test_a_refusal_may_take_longer_than_its_pieces(can_deny: bool, status: int, expected: bytes) -> None:
-    """`idle` is the time between two of them."""
+    """`idle` is the time between two pieces."""
     async with gateway(refuses(0.18), timeouts=Timeouts(idle=0.3)) as (app, _):
         client = dial(app, can_deny=can_deny)
         await client.end()
@@ -426,7 +428,7 @@ async def test_a_refusal_may_take_longer_than_its_pieces(can_deny: bool, status:
 )
 @in_loop
 async def test_a_hook_sees_the_refusal_of_a_websocket(can_deny: bool, hook: Any, status: int, expected: bytes) -> None:
-    """As it sees every response: any request can ask for a WebSocket."""
+    """A hook sees every response, and any request can request a WebSocket."""
     async with gateway(refuses(0.01), on_response=hook) as (app, _):
         client = dial(app, can_deny=can_deny)
         await client.end()

@@ -43,7 +43,7 @@ def gigabytes(count: int = 8) -> bytes:
 
 
 async def used(pool: Any, url: str, variant: str, **more: Any) -> int:
-    """The size of the content, however it is had."""
+    """The size of the content, read in the way that `variant` names."""
     if variant == "read":
         return len((await pool.request("GET", url, max_body=None, **more)).body)
     async with await pool.request("GET", url, stream=True, **more) as response:
@@ -188,7 +188,7 @@ def memory(what: str) -> int:
 
 
 def forget_peak() -> int:
-    """Let VmHWM begin again. Returns what is in use."""
+    """Reset VmHWM. Returns the memory in use."""
     Path("/proc/self/clear_refs").write_text("5")
     return memory("VmRSS")
 
@@ -234,7 +234,7 @@ def test_the_windows_of_a_chain_take_no_more_than_32_mib(runtime: Runtime, windo
 
 
 def stalling(raw: bytes, done: Event) -> Callable[[Peer], None]:
-    """Sends this much and no more, until the end of the test."""
+    """Sends exactly these bytes, then nothing until the end of the test."""
 
     def act(peer: Peer) -> None:
         peer.send(raw)
@@ -337,7 +337,7 @@ def test_over_http2_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runtim
     bomb = gigabytes().partition(b"\r\n\r\n")[2]
 
     def act(talk: Talk, stream: int) -> None:
-        talk.send(head(stream, (b"content-encoding", b"gzip, br")) + data(stream, bomb))  # the end does not come
+        talk.send(head(stream, (b"content-encoding", b"gzip, br")) + data(stream, bomb))  # the end does not arrive
 
     async def body() -> None:
         with Hostile(act) as server:

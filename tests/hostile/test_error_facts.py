@@ -121,12 +121,12 @@ def check(error: httpcore.HTTPCoreError, port: int, phase: str, status: int = 20
 def test_an_error_about_a_body_has_every_fact(runtime: Runtime, case: str, use: Any) -> None:
     script, kind, timeouts = CASES[case]
     if case == "a bomb" and use is piece_by_piece:
-        return  # it comes in pieces
+        return  # the content is received in pieces
     records: list[httpcore.TraceEvent] = []
 
     async def body() -> None:
         options = {"http1": False} if case.startswith("HTTP/2") else {}
-        options["strict"] = case == "a coding that is unknown"  # which is handed on otherwise
+        options["strict"] = case == "a coding that is unknown"  # without it such content is returned undecoded
         async with runtime.pool(timeout=httpcore.TimeoutConfig(**timeouts), trace=records.append, **options) as pool:
             with pytest.raises(kind) as caught:
                 await use(pool, method="PUT", url=f"http://user:pass@127.0.0.1:{server.port}/a?b")

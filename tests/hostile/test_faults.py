@@ -1,4 +1,5 @@
-"""What goes wrong on the way: connections that close, break, hang or refuse, bodies that fail, limits of the system.
+"""Faults of the network and the system: connections that close, break, hang or refuse, bodies that fail, limits of the
+system.
 
 The rows are those of the catalogue of faults in docs/security.md. After each, the pool is healthy (see `trials`), and
 the server's log shows that no request was wrongly sent twice.
@@ -46,7 +47,7 @@ BUSY = 2.0
 """Seconds that a machine with other work to do may be late."""
 
 LARGE = 16 * MIB
-"""More than the kernel's buffers take."""
+"""More bytes than the kernel's buffers hold."""
 
 
 def pieces(runtime: Runtime, *given: Any, then: BaseException | None = None) -> Any:
@@ -66,12 +67,12 @@ def pieces(runtime: Runtime, *given: Any, then: BaseException | None = None) -> 
     return plain() if runtime.name == "threads" else asynchronous()
 
 
-# A connection that dies under a request: rows 2 and 3.
+# A connection that dies during a request: rows 2 and 3.
 
 
 class Dying(HostileServer):
-    """Answers /first on its first connection, and leaves under the next request with FIN or RST, having read all of it
-    and sent only `before`. Later connections serve, unless `every` one dies, at its first request.
+    """Answers /first on its first connection, and closes during the next request with FIN or RST, after reading all of
+    it and sending only `before`. Later connections serve, unless `every` one dies, at its first request.
     """
 
     def __init__(self, leave: str, *, every: bool = False, before: bytes = b"") -> None:
@@ -145,7 +146,7 @@ def test_reused_connection_that_dies_is_replaced_once_where_safe(
                     ) as caught:
                         await request
                     checked(caught.value, server, method)
-            # Once, or twice where that is allowed; and never a third time.
+            # A request is sent once, or twice where that is allowed, and never a third time.
             assert server.bad_lines == ["GET /first"] + [f"{method} /"] * (2 if again else 1)
 
     runtime.run(body)
@@ -224,7 +225,7 @@ def test_after_a_byte_of_a_response_nothing_is_sent_again(runtime: Runtime, befo
 @each_runtime
 @pytest.mark.parametrize("phase", ["accept", "head", "body"])
 def test_a_reset_in_any_phase_of_a_first_request_is_one_error(runtime: Runtime, phase: str) -> None:
-    """At once, in the middle of the head, in the middle of the body."""
+    """The server closes at once, in the middle of the head, or in the middle of the body."""
 
     def script(peer: Peer) -> None:
         if phase == "head":
@@ -254,7 +255,7 @@ def test_a_reset_in_any_phase_of_a_first_request_is_one_error(runtime: Runtime, 
     runtime.run(body)
 
 
-# Answers that come while the request is still on its way: rows 4, 5 and 9.
+# Responses that arrive while the request is still being sent: rows 4, 5 and 9.
 
 
 @each_runtime
@@ -302,14 +303,14 @@ def test_an_early_complete_response_ends_upload_and_connection(runtime: Runtime,
                 response = await pool.request("POST", server.url, body=endless(runtime, count))
                 assert (response.status_code, response.body) == (status, b"")
                 assert pool.stats().connections == 0
-                assert taken < 1000  # 64 KiB each: as much as the kernel's buffers took
+                assert taken < 1000  # 64 KiB each: the bytes that the kernel's buffers accepted
                 await eventually(runtime, gone.is_set, "the server sees the connection closed")
 
     runtime.run(body)
 
 
 def endless(runtime: Runtime, taken: Callable[[], None]) -> Any:
-    """A body without end; `taken` is called for each piece."""
+    """An endless body; `taken` is called for each piece."""
 
     def plain() -> Iterator[bytes]:
         while True:
@@ -325,7 +326,7 @@ def endless(runtime: Runtime, taken: Callable[[], None]) -> Any:
 
 @each_runtime
 def test_an_early_200_that_goes_on_does_not_stop_the_upload(runtime: Runtime) -> None:
-    size = 200_000  # less than is held while the upload goes on
+    size = 200_000  # less than is held while the upload continues
 
     def act(peer: Peer) -> bool:
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size - 1))
@@ -345,7 +346,7 @@ def test_an_early_200_that_goes_on_does_not_stop_the_upload(runtime: Runtime) ->
 
 @each_runtime
 def test_early_endless_200_is_held_so_far_and_upload_times_out(runtime: Runtime) -> None:
-    """The bytes that a peer makes us keep are bounded, and a peer that reads only what we have read is no hang."""
+    """The bytes that a peer makes us keep are bounded, and a peer that waits until we read causes no hang."""
     sent = 0
 
     def act(peer: Peer) -> None:
@@ -453,7 +454,7 @@ def test_we_close_after_connection_close_though_server_does_not(runtime: Runtime
 
     def act(peer: Peer) -> None:
         peer.send(answer)
-        left.append(peer.rest())  # stays until we leave
+        left.append(peer.rest())  # stays until we disconnect
 
     async def body() -> None:
         with HostileServer(act) as server:
@@ -554,7 +555,7 @@ def test_a_wrong_certificate_is_a_tls_error_before_any_request(
                     assert isinstance(caught.value, httpcore.ConnectError)
                 await check_quiet(runtime, pool, good)
                 await eventually(runtime, lambda: client_sockets(bad.port) == 0, "no socket to the bad server is left")
-            assert (bad.lines, bad.connections) == ([], 2)  # nothing was sent, and nothing tried again
+            assert (bad.lines, bad.connections) == ([], 2)  # nothing was sent, and nothing was retried
 
     runtime.run(body)
 
@@ -778,7 +779,7 @@ def test_no_thread_left_for_a_name_is_an_error_and_frees_slot(
 @each_runtime
 @pytest.mark.parametrize("where", ["head", "chunk line", "body", "interim responses"])
 def test_a_drip_ends_at_the_total_timeout(runtime: Runtime, where: str) -> None:
-    """Each byte restarts the read timeout, so only the whole has an end."""
+    """Each byte restarts the read timeout, so only the total timeout ends the request."""
     start, drip = {
         "head": (b"HTTP/1.1 200 OK\r\nA: ", b"b"),
         "chunk line": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a=", b"b"),
@@ -896,11 +897,11 @@ def test_data_that_came_beside_a_busy_loop_is_no_timeout(runtime: Runtime) -> No
     runtime.run(body)
 
 
-# The user's own part: rows 39, 46 and 47.
+# Faults in the user's code: rows 39, 46 and 47.
 
 
 class Recording(ScriptedServer):
-    """Records the bytes of its first connection until the client leaves; later connections are served."""
+    """Records the bytes of its first connection until the client disconnects; later connections are served."""
 
     def __init__(self) -> None:
         self.came: list[bytes] = []
@@ -959,7 +960,9 @@ def test_body_that_fails_is_cut_on_the_wire_and_its_error_raised(runtime: Runtim
 
 @each_runtime
 def test_the_server_sees_the_end_before_the_users_own_clean_up(runtime: Runtime) -> None:
-    """Which may take its time, and may even raise: until then the request must not look like one that goes on."""
+    """The clean-up may take long, and may even raise an error: meanwhile the request must not look like one that
+    continues.
+    """
     order: list[str] = []
 
     async def body() -> None:
@@ -1107,7 +1110,7 @@ def test_exception_in_a_trace_ends_request_and_frees_its_slot(
     runtime.run(body)
 
 
-# The loop is gone.
+# The loop is closed.
 
 
 @each_runtime

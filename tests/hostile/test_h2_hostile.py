@@ -1,7 +1,8 @@
-"""HTTP/2 peers that flood, lie, stall or never stop, over real sockets in every runtime: each is left, in flat memory.
+"""HTTP/2 peers that flood, lie, stall or never stop, over real sockets in every runtime: each connection is ended, with
+constant memory.
 
 The table of `test_h2_engine` has the valid frames; this file tests the effect on the request, the pool and the peer.
-Where time matters the memory runtime has the test, here or in `test_http2`.
+If time matters, the test uses the memory runtime, here or in `test_http2`.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Talk:
     """One connection from its server's side, in frames.
 
     Attributes:
-        left: streams that the client has reset, with the codes; and 0 when it went away.
+        left: streams that the client has reset, with the codes; and 0 when it has disconnected.
         room: the bytes that may be sent on each stream, and on 0 for the connection, as the client granted them.
     """
 
@@ -93,7 +94,7 @@ class Talk:
         self.peer.send(frames)
 
     def frames(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """The frames of the client, until it leaves: kind, flags, stream, payload."""
+        """The frames of the client, until it disconnects: kind, flags, stream, payload."""
         while len(header := self.peer.exactly(9)) == 9:
             payload = self.peer.exactly(int.from_bytes(header[:3], "big"))
             kind, flags, stream = header[3], header[4], int.from_bytes(header[5:], "big")
@@ -112,7 +113,7 @@ class Talk:
             self.left[0] = int.from_bytes(payload[4:8], "big")
 
     def request(self) -> int:
-        """The stream of the next request; 0 when the client leaves."""
+        """The stream of the next request; 0 when the client disconnects."""
         for kind, _, stream, _ in self.frames():
             if kind == HEADERS:
                 return stream
@@ -128,12 +129,12 @@ class Talk:
 
 
 class Hostile(ScriptedServer):
-    """Answers requests for /clean with "clean" and for /path with "/path"; hands those for / to `act(talk, stream)`,
-    and closes the connection when that gives something true.
+    """Answers requests for /clean with "clean" and for /path with "/path"; passes those for / to `act(talk, stream)`,
+    and closes the connection if that returns a true value.
 
     Attributes:
         talks: every connection.
-        bad: how many requests for / came.
+        bad: how many requests for / were received.
     """
 
     def __init__(self, act: Callable[[Talk, int], object], *pairs: tuple[int, int]) -> None:
@@ -169,7 +170,9 @@ PRIOR = {"http1": False}
 
 @contextmanager
 def bounded(memory: int, seconds: float = 2.0) -> Iterator[None]:
-    """The block allocates at most so many bytes at once, this process's servers included, and computes for so long."""
+    """The block allocates at most this many bytes at once, including the servers in this process, and uses at most this
+    CPU time.
+    """
     tracemalloc.start()
     began = time.thread_time()
     try:
@@ -182,7 +185,7 @@ def bounded(memory: int, seconds: float = 2.0) -> Iterator[None]:
     assert spent < seconds
 
 
-# Senders without end: rows F1 to F4. Each repeats a few frames until the client has enough of it.
+# Endless senders: rows F1 to F4. Each repeats a few frames until the client ends the connection.
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ FLOODS = {
 @each_runtime
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_is_stopped_with_a_reason_in_flat_memory(runtime: Runtime, name: str) -> None:
-    """Within a second of our CPU time, too."""
+    """This takes less than a second of our CPU time, too."""
     flood = FLOODS[name]
     sent = 0
     took = Took()
@@ -297,7 +300,9 @@ LATE_FLOODS: dict[str, bytes] = {
 @each_runtime
 @pytest.mark.parametrize("name", LATE_FLOODS)
 def test_a_flood_on_a_stream_that_was_given_up_is_stopped(runtime: Runtime, name: str) -> None:
-    """Within a second of our CPU time and 4 MiB, while another request waits on the same connection."""
+    """This takes less than a second of our CPU time and less than 4 MiB, while another request waits on the same
+    connection.
+    """
     took = Took()
 
     def act(talk: Talk, stream: int) -> None:
@@ -354,11 +359,11 @@ def test_a_window_that_is_opened_byte_by_byte_is_a_flood(runtime: Runtime, strea
     runtime.run(body)
 
 
-# Data without end: rows F7, F8, F10 and 37. A peer that would send ten gigabytes, as fast as it can.
+# Endless data: rows F7, F8, F10 and 37. A peer that would send ten gigabytes, as fast as it can.
 
 
 class Endless(ScriptedServer):
-    """Answers /clean with "clean", and all else with a body without end, as fast and as far as the windows allow.
+    """Answers /clean with "clean", and any other path with an endless body, as fast and as far as the windows allow.
 
     Attributes:
         sent: bytes of DATA, by stream, over all connections.
@@ -395,8 +400,8 @@ class Endless(ScriptedServer):
 
 
 def check_credit(pool: Any) -> None:
-    """No stream is open, and whatever came, of whichever stream, was credited to the connection or will be."""
-    # Credit that is lost shows on the wire only when a window has run dry, hours later: so the sums are looked at.
+    """No stream is open, and all received bytes of every stream were or will be credited to the connection."""
+    # Credit that is lost shows on the wire only when a window has run dry, hours later: so the test checks the sums.
     core = pool.sync._pool if hasattr(pool, "sync") else pool
     for slot in core._leases.ledger.slots():
         # As above.
@@ -420,7 +425,7 @@ def test_unread_responses_stop_at_windows_and_slow_no_other(runtime: Runtime) ->
                     ends = time.monotonic() + 20
                     while (
                         sum(server.sent.values()) < unread * STREAM_WINDOW
-                    ):  # where no other task reads, this one reads for all
+                    ):  # if no other task reads, this one reads for all
                         assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
                         assert time.monotonic() < ends
                     for _ in range(20):
@@ -543,7 +548,7 @@ def test_a_length_of_a_terabyte_is_not_allocated(runtime: Runtime) -> None:
     runtime.run(body)
 
 
-# What breaks the rules: row F9. One stream's fault is that stream's; all else is the connection's end.
+# Violations of the rules: row F9. A fault of one stream ends that stream; any other fault ends the connection.
 
 OF_THE_CONNECTION: dict[str, tuple[Callable[[int], bytes], Code]] = {
     "a push": (
@@ -653,7 +658,7 @@ def test_a_storm_of_refusals_is_three_resends_and_an_error(runtime: Runtime, nam
 
 @each_runtime
 def test_a_silent_peer_gets_a_ping_and_is_left(runtime: Runtime) -> None:
-    """The peer lives, but its program does not read: its system takes the PING, and no answer is sent."""
+    """The peer is alive, but its program does not read: its system receives the PING, and no answer is sent."""
     silent = threading.Event()
 
     async def body() -> None:
@@ -716,11 +721,11 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(runtime: Runtime) -> None:
     runtime.run(body)
 
 
-# Frames without end for an exchange that was given up, or for responses that are not read: row F12.
+# Endless frames for an exchange that was given up, or for responses that are not read: row F12.
 
 
 def without_end(talk: Talk, piece: bytes) -> None:
-    """Send until the client leaves; its bytes are discarded."""
+    """Send until the client disconnects; its bytes are discarded."""
     threading.Thread(target=talk.receive_the_rest, daemon=True).start()
     while True:
         talk.send(piece)
@@ -744,7 +749,7 @@ ENDLESS: dict[str, Callable[[int], bytes]] = {
 @each_runtime
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_peer_that_sends_without_end_holds_nothing_up(runtime: Runtime, name: str) -> None:
-    """Neither the other tasks, for more than 50 ms of CPU time, nor a deadline."""
+    """The peer delays neither the other tasks for more than 50 ms of CPU time, nor a deadline."""
     turns: list[float] = []
     lasted: list[float] = []
 
@@ -786,7 +791,7 @@ def test_a_peer_that_sends_without_end_holds_nothing_up(runtime: Runtime, name: 
     assert max(turns) < 0.05
 
 
-# In the memory runtime: where time, or the order of things, is what matters.
+# Tests in the memory runtime, in which time or order matters.
 
 
 def test_a_peer_that_accepts_no_streams_is_reported_at_once() -> None:
@@ -858,7 +863,7 @@ def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
         await peer.end.scheduler.sleep(1)
         while sum(len(event.data) for event in peer.seen if isinstance(event, h2.events.DataReceived)) < 65535:
             await peer.more()
-        for increment in (65535, 1, 34464):  # back to nothing, then the rest
+        for increment in (65535, 1, 34464):  # back to zero, then the rest
             peer.h2.increment_flow_control_window(increment, stream)
             peer.h2.increment_flow_control_window(increment)
             await peer.flush()
@@ -876,7 +881,9 @@ def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_after_hundreds_of_cancellations_the_window_is_full(seed: int) -> None:
-    """Row F8: whatever had come, was on its way, padded, or came later, for a request that had left."""
+    """Row F8: this holds for bytes that were received, in flight, padded, or received later, for a request that was
+    cancelled.
+    """
     chance = random.Random(seed)
 
     async def serve(peer: H2Peer) -> None:
@@ -920,7 +927,7 @@ def test_after_hundreds_of_cancellations_the_window_is_full(seed: int) -> None:
     play(main, serve, runtime=runtime, place={"delay_there": 0.01, "delay_back": 0.01, "window": 1 << 20})
 
 
-# Bytes that we send: rows A1 and A10. h2 refuses what breaks a rule of RFC 9113, and keeps the bytes.
+# Bytes that we send: rows A1 and A10. h2 refuses bytes that violate RFC 9113, and keeps the received bytes.
 
 WHERE: dict[str, Callable[[bytes], dict[str, Any]]] = {
     "method": lambda value: {"method": value},
@@ -978,7 +985,7 @@ def test_each_byte_in_each_field_is_one_h2_request_or_an_error(where: str) -> No
 
 
 def check_head(given: dict[str, Any], pairs: list[tuple[bytes, bytes]]) -> None:
-    """The request is the caller's, and nothing else."""
+    """The sent request is exactly the caller's."""
     named = {name.lower(): value for name, value in given.get("headers", [])}
     meant = {
         b":method": given["method"],
@@ -995,7 +1002,7 @@ def check_head(given: dict[str, Any], pairs: list[tuple[bytes, bytes]]) -> None:
 
 
 def test_connection_fields_are_never_sent_over_http2() -> None:
-    """A strict peer sees none of it, whatever a caller or a gateway passes on."""
+    """A strict peer receives no violation, whatever fields a caller or a gateway passes on."""
     given = [
         ("Connection", "keep-alive, X-Hop"),
         ("Keep-Alive", "timeout=5"),
@@ -1035,7 +1042,9 @@ BLANKS: dict[str, tuple[bytes, bytes]] = {  # the value as sent, and as it is ha
 @pytest.mark.parametrize("name", BLANKS)
 @pytest.mark.parametrize("where", ["head", "trailers", "interim"])
 def test_a_value_with_a_blank_at_an_end_is_trimmed_and_named(runtime: Runtime, name: str, where: str) -> None:
-    """The stream alone, so that the connection stays; twice, since a header block may be remembered."""
+    """Only the stream ends, so that the connection stays; the request is made twice, since a header block may be
+    remembered.
+    """
     sent, seen = BLANKS[name]
     field = (b"x-a", sent)
 

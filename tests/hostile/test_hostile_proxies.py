@@ -146,7 +146,7 @@ def test_credentials_never_leave_their_hop(runtime: Runtime, variant: str, in_ur
 
 
 def check_wire(server: ScriptedProxy, origin: str, scheme: str) -> None:
-    """What TLS covers is nowhere in the clear."""
+    """Bytes that TLS protects are nowhere on the wire in plain text."""
     if origin == "https" or scheme == "https":
         assert TOKEN.encode() not in server.raw
     if scheme == "https":
@@ -188,7 +188,7 @@ def test_no_error_of_any_step_shows_a_secret(runtime: Runtime, variant: str, key
 
 
 class Choosing:
-    """Another way for each host."""
+    """A different route for each host."""
 
     def __init__(self, **proxies: httpcore.Proxy | None) -> None:
         self.proxies = proxies
@@ -265,7 +265,9 @@ def test_a_requests_own_proxy_credentials_never_reach_an_origin(
 
 @each_runtime
 def test_own_proxy_credentials_go_to_the_proxy_that_forwards(runtime: Runtime, keys: Keys) -> None:
-    """In place of the proxy's; and without any proxy they go where the request goes, since that may be one."""
+    """They replace those of the `Proxy`; without any proxy they are sent to the server of the request, since that may
+    be a proxy.
+    """
     own = [("Proxy-Authorization", f"Basic {TOKEN}")]
 
     async def body() -> None:
@@ -301,7 +303,7 @@ def test_other_credentials_are_another_connection(runtime: Runtime, keys: Keys) 
     runtime.run(body)
 
 
-# TLS with the proxy and TLS with the origin have nothing to do with each other (row D3).
+# TLS with the proxy and TLS with the origin are independent of each other (row D3).
 
 
 def twice_secured(port: int, keys: Keys, proxy: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
@@ -336,7 +338,7 @@ def test_each_hop_gets_its_name_and_shows_its_certificate(runtime: Runtime, keys
 @each_runtime
 @pytest.mark.parametrize("wrong", ["proxy", "origin"])
 def test_wrong_certificate_at_one_hop_is_not_excused_by_other(runtime: Runtime, wrong: str, keys: Keys) -> None:
-    """Neither with the other's authorities, nor if the other trusts all."""
+    """A hop is not accepted with the other hop's authorities, nor if the other hop's config trusts all certificates."""
 
     async def body() -> None:
         for other in ({}, {"verify": False}):
@@ -532,7 +534,7 @@ def test_a_hop_that_drips_ends_in_time(runtime: Runtime, keys: Keys) -> None:
     runtime.run(body)
 
 
-# What SOCKS answers may be (row D8); their bytes one by one are in test_socks.py.
+# Responses of SOCKS proxies (row D8); their bytes one by one are in test_socks.py.
 
 
 @each_runtime
@@ -618,7 +620,7 @@ def test_a_host_without_ipv4_is_an_error_with_socks4(runtime: Runtime, scheme: s
     runtime.run(body)
 
 
-# A proxy has addresses as an origin has (rows 10, 11, 12, 41 at its hop).
+# A proxy has addresses like an origin (rows 10, 11, 12, 41 at its hop).
 
 
 @each_runtime
@@ -705,11 +707,11 @@ def test_tunnel_that_dies_after_200_is_error_and_not_tried_again(runtime: Runtim
     runtime.run(body)
 
 
-# Faults of rows 1 to 9, seen through proxies (row 40): as without one.
+# Faults of rows 1 to 9 through proxies (row 40): the results are the same as without a proxy.
 
 
 def answers_head(answer: bytes, *, reset: bool = False, after: int = 0) -> Act:
-    """Read a head and `after` bytes of a body, send this, leave."""
+    """Read a head and `after` bytes of a body, send these bytes, and close."""
 
     def act(visit: Visit) -> None:
         visit.receive(visit.head())
@@ -722,7 +724,7 @@ def answers_head(answer: bytes, *, reset: bool = False, after: int = 0) -> Act:
 
 
 def second(act: Act) -> Act:
-    """The fault comes with the second request of a connection."""
+    """The fault happens at the second request of a connection."""
 
     def acts(visit: Visit) -> object:
         visit.receive(visit.head())
@@ -751,7 +753,9 @@ THROUGH = {
     "http": ("forward", "plain tunnel", "plain SOCKS5"),
     "https": ("forward under TLS", "tunnel", "TLS in TLS", "SOCKS5"),
 }
-"""Ways that are like none, over http or https: what counts for the end of a body is TLS at the nearest hop."""
+"""Routes that are equivalent to a direct one, over http or https: the end of a body depends on TLS at the nearest
+hop.
+"""
 
 
 async def seen(

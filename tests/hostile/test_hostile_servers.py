@@ -1,4 +1,4 @@
-"""Peers that send what HTTP does not allow, too much of it, or not all: each a clear error and a healthy pool."""
+"""Peers that send invalid, excessive or incomplete HTTP: each results in a clear error and a healthy pool."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_body_until_the_end_is_complete_when_peer_half_closes(runtime: Runtime) 
     runtime.run(body)
 
 
-# Senders without end: B6 and B7.
+# Endless senders: B6 and B7.
 
 ENDLESS: dict[str, tuple[bytes, bytes, int]] = {  # its first bytes, the repeated ones, the limit that is exceeded
     "the status line": (b"HTTP/1.1 200 ", b"a" * 4096, 262144),
@@ -375,7 +375,7 @@ IDLE: dict[str, Callable[[Peer], object]] = {
 @pytest.mark.parametrize("pause", [False, True], ids=["the loop was busy", "the loop ran"])
 @pytest.mark.parametrize("case", IDLE)
 def test_input_while_idle_never_reaches_the_next_request(runtime: Runtime, case: str, pause: bool) -> None:
-    """Also the fault of row 1: the server closes an idle connection."""
+    """This includes the fault of row 1: the server closes an idle connection."""
     go, done = Semaphore(0), Semaphore(0)
     answered = 0
 
@@ -478,7 +478,7 @@ def test_a_bad_coding_is_a_decoding_error_and_raw_still_works(runtime: Runtime, 
     runtime.run(body)
 
 
-# Much from little: B14 and B15.
+# Large results of small input: B14 and B15.
 
 BOMB = 1024 * MIB
 BOMBS: dict[str, Callable[[], bytes]] = {
@@ -505,13 +505,13 @@ def fed(coder: Any, feed: str, end: str) -> bytes:
 
 
 def memory(what: str) -> int:
-    """Of this process, in bytes: VmRSS is the memory in use, VmHWM the most that was in use."""
+    """A figure of this process, in bytes: VmRSS is the memory in use, VmHWM its maximum so far."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
 
 
 def forget_peak() -> int:
-    """Let VmHWM begin again. Returns what is in use."""
+    """Reset VmHWM. Returns the memory in use."""
     Path("/proc/self/clear_refs").write_text("5")
     return memory("VmRSS")
 

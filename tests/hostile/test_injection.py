@@ -32,7 +32,9 @@ FIELD = re.compile(rb"(" + TOKEN + rb"): ((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[
 
 
 class Strict(ScriptedServer):
-    """Reads requests as RFC 9112 has them and nothing looser. Each is kept: method, target, fields, body, trailers."""
+    """Reads requests exactly as RFC 9112 defines them, and accepts no deviation. Each is kept: method, target, fields,
+    body, trailers.
+    """
 
     def __init__(self) -> None:
         self.requests: list[tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes, list[tuple[bytes, bytes]]]] = []
@@ -168,7 +170,7 @@ def test_each_byte_in_each_field_is_one_request_or_an_error(runtime: Runtime, fi
         assert trailers == given.get("trailers", [])
         assert b"user" not in b"".join(text for _, text in fields)
     assert len(sent) < 3 * 256
-    assert sent or field == "transfer encoding"  # where the one word is allowed and nothing around it
+    assert sent or field == "transfer encoding"  # only the one word is allowed there, and no byte around it
 
 
 SECRET = "hunter2"
@@ -254,7 +256,7 @@ KEPT = {
 
 
 def liar(true: Any, claimed: Any) -> Any:
-    """What is `true` in memory, and `claimed` to every method that a subclass can have of its own.
+    """A value that is `true` in memory, but shows `claimed` through every method that a subclass can override.
 
     Both are str, bytes, bytearray or int; of a list or tuple the items are such as well.
     """
@@ -292,7 +294,7 @@ def lying(true: dict[str, Any], claimed: dict[str, Any]) -> dict[str, Any]:
 
 
 def texts(given: dict[str, Any]) -> dict[str, Any]:
-    """The same in str instead of bytes, the body apart."""
+    """The same in str instead of bytes, except the body."""
     return {
         name: value.decode("latin-1")
         if isinstance(value, bytes)
@@ -353,7 +355,7 @@ def test_a_body_has_its_length_even_if_its_pieces_report_others(runtime: Runtime
 
 
 def exact(value: Any) -> None:
-    """Nothing in it is of a subclass."""
+    """Check that no part of the value is an instance of a subclass."""
     if isinstance(value, (list, tuple)):
         for one in value:
             exact(one)
@@ -417,7 +419,9 @@ def test_a_status_and_a_files_length_are_exact() -> None:
 
 
 def test_requests_of_every_kind_compare_no_bytes_with_text() -> None:
-    """`python -bb` makes an error of it. Both answer False otherwise, and a check that compares them checks nothing."""
+    """`python -bb` makes such a comparison an error. Otherwise it returns False, so a check that compares bytes with
+    text would check nothing.
+    """
     with Strict() as server:
         subprocess.run(
             [sys.executable, "-bb", str(Path(__file__).parent.parent / "support" / "strict_bytes.py"), server.url],

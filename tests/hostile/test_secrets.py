@@ -1,6 +1,6 @@
-"""No text that is made of a URL, a proxy or an environment variable shows a password: row C8 of docs/security.md.
+"""No text made from a URL, a proxy or an environment variable shows a password: row C8 of docs/security.md.
 
-Not an error's text or repr, nor those of the errors that it came from, nor the repr of a value, nor a trace record.
+These texts are an error's text and repr, those of its causes, the repr of a value, and a trace record.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from httpcore._message.url import URL
 SECRET = "hunter2"
 ADVICE = "percent-encode the password or pass Proxy(url, auth=(user, password))"
 
-# How a URL with a password goes wrong. Each has SECRET in its intended password.
+# Malformed URLs with a password. Each has SECRET in its intended password.
 MISTAKES: dict[str, str | bytes] = {
     "an @ and a slash": "http://user:p@ss/hunter2@host",
     "an @ and a slash, with a path": "http://user:p@ss/hunter2@host/path",
@@ -67,7 +67,7 @@ each_mistake = pytest.mark.parametrize("url", MISTAKES.values(), ids=MISTAKES)
 
 
 def all_texts(error: BaseException) -> Iterator[str]:
-    """All that a log may show of an error: it and its causes, with their attributes."""
+    """All texts that a log may show of an error: the error and its causes, with their attributes."""
     yield "".join(traceback.format_exception_only(error))
     seen: set[int] = set()
     behind: list[BaseException | None] = [error]
@@ -132,7 +132,7 @@ def test_a_requests_url_never_shows_its_credentials(url: str | bytes) -> None:
     assert not re.search("h.?u.?n.?t.?e.?r.?2", text)
     if parsed is None:
         return
-    # By RFC 3986 it is right: the host has ended, and the intended password is in the path.
+    # By RFC 3986 this URL is valid: the host has ended, and the intended password is in the path.
     if parsed.userinfo is not None:
         assert SECRET not in f"{parsed!r} {parsed.redacted} {Request.of('GET', parsed)!r}"
 
@@ -152,7 +152,7 @@ def test_no_password_however_odd_is_shown_of_a_proxy(start: str, password: str, 
     url = f"{start}user:{password}{at}host{end}"
     assert SECRET not in texts_of(lambda: httpcore.Proxy(url))
     assert SECRET not in texts_of(lambda: httpcore.ConnectionPool(proxy=url))
-    if "\0" not in url:  # no variable has one
+    if "\0" not in url:  # no environment variable contains a zero byte
         assert SECRET not in texts_of(lambda: of_environment(url))
 
 

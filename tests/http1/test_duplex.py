@@ -1,4 +1,4 @@
-"""HTTP/1.1 both ways at once: the request goes on while its response is read."""
+"""HTTP/1.1 in both directions at once: the request continues while its response is read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def send_chunk(peer: Peer, data: bytes) -> None:
 
 
 def echo(peer: Peer) -> bool:
-    """Answers at once, and each chunk when it has come; the last one with a trailer."""
+    """Answers at once, and answers each chunk when it is received; the last one with a trailer."""
     peer.send(CHUNKED)
     while data := chunk_of(peer):
         send_chunk(peer, data.upper())
@@ -45,7 +45,7 @@ def echo(peer: Peer) -> bool:
 
 
 def echo_counted(peer: Peer) -> bool:
-    """The same with a body of nine bytes, of which three come at a time."""
+    """The same with a body of nine bytes, received three at a time."""
     peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
     for _ in range(3):
         peer.send(peer.exactly(3).upper())
@@ -146,7 +146,7 @@ def test_trailers_end_a_duplex_request(runtime: Runtime) -> None:
 
 @each_runtime
 def test_a_body_is_read_until_the_head_and_no_further(runtime: Runtime) -> None:
-    """The caller goes on with the rest of the iterator."""
+    """The caller continues with the rest of the iterator."""
 
     def act(peer: Peer) -> bool:
         assert chunk_of(peer) == b"1"
@@ -164,7 +164,7 @@ def test_a_body_is_read_until_the_head_and_no_further(runtime: Runtime) -> None:
             try:
                 yield b"1"
                 while True:
-                    yield b""  # an occasion to look for the head
+                    yield b""  # lets the pool check for the head
                     time.sleep(0.001)
             finally:
                 closed = True
@@ -242,7 +242,9 @@ def test_megabytes_go_in_both_directions_at_once(runtime: Runtime) -> None:
 
 @each_runtime
 def test_a_sender_alone_receives_the_response(runtime: Runtime) -> None:
-    """A server that answers while no task receives, and does not read on before its answer is taken, is no deadlock."""
+    """A server that answers while no task receives, and does not continue to read before its answer is read, causes no
+    deadlock.
+    """
 
     def act(peer: Peer) -> bool:
         peer.send(CHUNKED)
@@ -457,7 +459,7 @@ def test_the_end_of_a_duplex_request_leaves_over_http2(
 
                 async def send(connection: Any = connection) -> bytes:
                     await connection.send(b"abc")
-                    await runtime.sleep(0.1)  # the other one waits for the rest by now
+                    await runtime.sleep(0.1)  # the receiver waits for the rest by now
                     await connection.end()
                     return b""
 
@@ -473,7 +475,7 @@ def test_the_end_of_a_duplex_request_leaves_over_http2(
 
 
 class TakenInTwo:
-    """A stream whose answer comes in two pieces: `take` has the first and waits with it for a reader of the second."""
+    """A stream whose answer arrives in two pieces: `take` holds the first and waits until a reader has the second."""
 
     owes = truncated = can_wake = False
 

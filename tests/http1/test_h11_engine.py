@@ -44,12 +44,12 @@ def shown(head: Head) -> Outcome:
 
 
 def lowered(name: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """As h11 shows it: see `test_h11_lower_cases_the_transfer_encoding`."""
+    """The field as h11 returns it: see `test_h11_lower_cases_the_transfer_encoding`."""
     return name, value.lower() if name.lower() == b"transfer-encoding" else value
 
 
 def same(native: Outcome, reference: Outcome) -> bool:
-    """All except the reuse of a connection of HTTP/1.0."""
+    """Whether all results are equal, except the reuse of a connection of HTTP/1.0."""
     heads: list[Outcome] = native[0]  # type: ignore[assignment]  # the first of the five
     is_old = bool(heads) and heads[-1][2] == b"1.0"
     return native[:3] == reference[:3] and native[4] == reference[4] and (is_old or native[3] == reference[3])
@@ -88,7 +88,7 @@ def test_engines_agree_on_right_damaged_and_hostile_messages(mistakes: float) ->
     compare()
 
 
-# Where they differ: `differences`, and what h11 does to a field.
+# Where the engines differ: `differences`, and the changes that h11 makes to a field.
 
 KEPT = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"
 SPACED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1 ;a\r\nx\r\n0\r\n\r\n"
@@ -124,7 +124,7 @@ def test_h11_refuses_white_space_before_a_chunk_extension() -> None:
     assert reference.ended
 
 
-BEHIND = b"Content-Length: 1\r\n\nx\r\n"  # h11 ends the head at the lone LF; no CRLF CRLF is there
+BEHIND = b"Content-Length: 1\r\n\nx\r\n"  # h11 ends the head at the lone LF; the bytes have no CRLF CRLF
 
 
 @pytest.mark.parametrize("asked", [GET, HEAD])
@@ -139,7 +139,7 @@ def test_another_version_is_named_with_any_line_end(version: bytes, interim: byt
             assert native == outcome(Alarmed, pieces, asked)
     shadow = Shadow(asked.method, False, False)
     shadow.receive(interim + b"HTTP/" + version + b" 200 OK\r\n" + BEHIND)
-    assert shadow.heads[-1].version == version  # or the row is no longer needed
+    assert shadow.heads[-1].version == version  # otherwise the row is no longer needed
 
 
 @pytest.mark.parametrize("text", ["SSH-2.0-x", "HTTP/", "HTTP/x.1 200 OK", "HTTP/2 200 OK", " HTTP/2.0 200 OK"])
@@ -205,7 +205,7 @@ class Noted(ShadowResponse):
 
 
 class ReadsHeadsWrong(Noted):
-    """As a grammar with a fault would."""
+    """Misreads heads like a grammar with a fault."""
 
     wrong: object = None
 

@@ -38,7 +38,7 @@ class Asked:
 
 @dataclass
 class End:
-    """The message is complete."""
+    """The end of the message: it is complete."""
 
     trailers: list[tuple[bytes, bytes]]
 
@@ -372,7 +372,7 @@ ACCEPTED: dict[str, Accepted] = {
     ),
 }
 
-# Each is refused although what follows would be a fine message: nothing here depends on the end of the stream.
+# Each is refused although a valid message follows: nothing here depends on the end of the stream.
 REFUSED: dict[str, tuple[bytes, Asked]] = {
     **{
         f"status line {line!r}": (with_head(b"Content-Length: 0", status=line), GET)
@@ -844,7 +844,7 @@ def test_errors_show_the_peers_bytes_escaped_and_cut() -> None:
         assert len(str(caught.value)) < 550
 
 
-# Any message, any cut.
+# Random messages, cut at random places.
 
 TOKENS = st.text("abcXYZ019-_.!~", min_size=1, max_size=8).map(str.encode)
 VALUES = st.text('ab \t:,;="\\\x80\xff', max_size=12).map(lambda text: text.encode("latin-1").strip(b" \t"))
@@ -945,7 +945,7 @@ def test_names_and_status_lines_are_remembered_within_bounds() -> None:
         parts, _ = play([line + b"\r\n" + b"\r\n".join([field, long]) + b"\r\nContent-Length: 0\r\n\r\n"])
         assert isinstance(parts[0], Head)
         assert (parts[0].reason, parts[0].headers[0]) == (b"number %d" % number, (b"x-number-%d" % number, b"1"))
-    # Memories between responses cost memory and time, and change no result.
+    # Caches between responses cost memory and time, and change no result.
     for kept in (grammar._names, grammar.statuses):
         assert len(kept) <= Remembered.MOST
         assert max(map(len, kept)) <= Remembered.LONGEST
@@ -959,7 +959,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
             assert isinstance(parts[0], Head)
             assert parts[0].raw_headers[0] == (b"X-Always", b"%d" % number)
             assert len(parts[0].raw_headers) == 4
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     kept = grammar._lines
     assert len(kept) <= Remembered.MOST
     for number in range(100):
@@ -974,7 +974,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
 def test_lines_that_may_hold_credentials_are_not_remembered(name: bytes) -> None:
     for _ in range(2):
         play([with_head(name + b": not-to-be-kept", b"Content-Length: 0")])
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     assert not any(b"not-to-be-kept" in line for line in grammar._lines)
 
 
@@ -992,11 +992,11 @@ def test_heads_are_remembered_when_all_their_lines_are() -> None:
     for _ in range(3):
         for raw in (common, private):
             assert play([raw])[0][0].raw_headers[0] == (b"X-Common", b"1")  # type: ignore[union-attr]
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     kept = [raw for raw, _, _ in grammar._heads]
     assert common in kept
     assert not any(b"not-to-be-kept" in raw for raw in kept)
-    # The memory itself: no public name shows its content.
+    # The cache itself: no public name shows its content.
     assert len(grammar._heads) <= Remembered.MOST
 
 
@@ -1021,7 +1021,7 @@ def test_known_lines_are_counted_as_new_ones_are() -> None:
 
 @pytest.mark.parametrize("field", [b"X-Twice : 1", b"X Twice: 1", b": 1", b"X-Twice", b" X-Twice: 1"])
 def test_a_field_that_was_refused_is_refused_again(field: bytes) -> None:
-    play([with_head(b"X-Twice: 1", b"Content-Length: 0")])  # a name much like it is remembered
+    play([with_head(b"X-Twice: 1", b"Content-Length: 0")])  # a similar name is remembered
     for _ in range(2):
         with pytest.raises(RemoteProtocolError, match="not a header field"):
             play([with_head(field, b"Content-Length: 0")])

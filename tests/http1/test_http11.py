@@ -61,7 +61,7 @@ def talk(script: Script, body: Callable[[Line], Awaitable[None]], **settings: An
 
 
 def answering(*answers: bytes) -> Script:
-    """Reads a head, sends an answer, and so on; then keeps the connection open."""
+    """Repeatedly reads a head and sends an answer; then keeps the connection open."""
 
     async def script(peer: ServerEnd) -> None:
         for answer in answers:
@@ -238,7 +238,7 @@ def test_early_answer_that_is_an_error_or_complete_stops_upload(answer: bytes, s
     async def script(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
         await peer.send(answer)
-        await peer.scheduler.sleep(3600)  # it reads no more
+        await peer.scheduler.sleep(3600)  # the peer reads no more
 
     async def body(line: Line) -> None:
         exchange = line.exchange("POST", **BODIES[shape]())
@@ -605,7 +605,7 @@ def test_missing_or_broken_body_costs_the_connection_and_no_wait(rest: bytes) ->
     talk(script, body)
 
 
-# Not HTTP any more.
+# Connections that no longer carry HTTP.
 
 SWITCH = {"Upgrade": "echo", "Connection": "Upgrade"}
 

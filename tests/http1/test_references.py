@@ -1,8 +1,9 @@
-"""h11 and llhttp (httptools) on the same bytes: they read alike what we accept, and we refuse what all refuse.
+"""h11 and llhttp (httptools) on the same bytes: they read all bytes that we accept in the same way, and we refuse all
+bytes that both of them refuse.
 
 Neither decides which bytes httpcore accepts. Where one of them is laxer or stricter than we are, a table has the
-difference and its reason; anything else would be two readers who see two messages in the same bytes, which is how
-responses are smuggled.
+difference and its reason; any other difference would mean that two readers see two messages in the same bytes, which
+makes response smuggling possible.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from httpcore._message.head import Head
 
 Fields = list[tuple[bytes, bytes]]
 EACH = 1500
-"""Messages for each rate of mistakes, the same in each run: use another number to look for new ones."""
+"""Messages for each rate of mistakes, the same in each run: use another number to find new differences."""
 
 
 @dataclass
@@ -36,8 +37,8 @@ class Reading:
 
     Attributes:
         heads: status, reason, version and fields (names as sent) of each.
-        end: where the message ends, or None: with the stream, if it ends at all.
-        persistent: another may follow, or None: unknown.
+        end: where the message ends; None if it ends with the stream, or not at all. persistent: whether another message
+        may follow; None if that is unknown.
     """
 
     heads: list[tuple[int, bytes, bytes, Fields]] = field(default_factory=list)
@@ -121,7 +122,7 @@ def of_h11(raw: bytes, asked: Asked) -> Verdict:
 
 
 class Listener:
-    """What httptools calls back, by these names."""
+    """The callbacks of httptools, which have these names."""
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
@@ -139,7 +140,7 @@ class Listener:
         self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        value = value.rstrip(b" \t")  # llhttp leaves it to its caller
+        value = value.rstrip(b" \t")  # llhttp leaves this to its caller
         if self.in_body:
             self.reading.trailers.append((name.lower(), value))
         else:
@@ -149,7 +150,7 @@ class Listener:
         self.in_body = True
         status, version = self.parser.get_status_code(), self.parser.get_http_version().encode()
         self.reading.heads.append((status, self.reason, version, self.fields))
-        # It cannot be given the request, so it would wait for a body.
+        # llhttp has no argument for the request, so it would wait for a body.
         tunnel = self.asked.method == b"CONNECT" and 200 <= status < 300
         self.complete = tunnel or status == 101 or (self.asked.method == b"HEAD" and status >= 200)
 
@@ -202,7 +203,7 @@ def differs(our: Reading, verdict: Verdict) -> str:
 
 
 def shown(heads: list[tuple[int, bytes, bytes, Fields]]) -> list[tuple[int, bytes, bytes, Fields]]:
-    """As h11 shows them: it lower-cases the value of Transfer-Encoding."""
+    """The heads as h11 returns them: it lower-cases the value of Transfer-Encoding."""
     return [(status, reason, version, [lowered(each) for each in fields]) for status, reason, version, fields in heads]
 
 
@@ -211,7 +212,7 @@ def lowered(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     return name, value.lower() if name.lower() == b"transfer-encoding" else value
 
 
-# Messages by chance: right ones, and such that are wrong in a place or two.
+# Random messages: valid ones, and ones with one or two faults.
 
 STATUS_LINES = (
     [b"HTTP/1.1 200 OK"] * 8
@@ -299,7 +300,7 @@ class Maker:
         return [raw[start:end] for start, end in itertools.pairwise(cuts)]
 
 
-# Where they are laxer: our reason against it, the reference that accepts it, the rule, an example.
+# Messages that only a reference accepts: our reason to refuse, the reference that accepts it, the rule, an example.
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 Laxer = tuple[str, set[str], str, bytes]
@@ -408,7 +409,7 @@ LAXER: dict[str, Laxer] = {
     ),
 }
 
-# Bytes that we accept, and they read differently: which reference, how, when (in the bytes), why, an example.
+# Bytes that we accept and a reference reads differently: which reference, how, when (in the bytes), why, an example.
 Apart = tuple[str, str, bytes, str, bytes]
 APART: dict[str, Apart] = {
     "no connection of HTTP/1.0 is kept": (
@@ -500,7 +501,7 @@ def test_where_a_reference_reads_otherwise_the_table_is_right(what: str) -> None
 
 
 def check(raw: bytes, asked: Asked) -> bool:
-    """Whether we accept it."""
+    """Whether we accept the message."""
     our = ours([raw] if raw else [], asked)
     for name, reference in REFERENCES.items():
         verdict = reference(raw, asked)
@@ -508,7 +509,7 @@ def check(raw: bytes, asked: Asked) -> bool:
             how = differs(our, verdict)
             assert not how or apart(name, how, raw), (name, how, raw, asked, our, verdict)
         elif isinstance(verdict, Reading):
-            # httptools cannot be notified of the end of the stream: a cut message stays incomplete.
+            # httptools cannot be notified of the end of the stream: a message that is cut off stays incomplete.
             cut = name == "llhttp" and verdict.end is None and our.why.startswith("the peer ended the connection")
             assert cut or laxer(name, our.why), (name, raw, asked, our, verdict)
     return isinstance(our, Reading)

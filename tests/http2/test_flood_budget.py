@@ -1,4 +1,6 @@
-"""The budget of work that a peer's frames are charged to: what costs, what pays, and how much there ever is."""
+"""The budget of work that a peer's frames are charged to: which frames cost units, which actions earn units, and the
+largest balance.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ def test_time_pays_for_keep_alives_only(seconds: float, units: int) -> None:
 
 
 def test_content_pays_for_the_frames_that_bring_it() -> None:
-    """However small they are, and with a PING in front of each."""
+    """This holds for frames of any size, and with a PING in front of each."""
     for size in (1, 2, 7, 8, 15, 16, 1000):
         budget = spent(1000)
         assert budget.spend(costs.data_cost(size, 1) + ANSWERED)
@@ -51,7 +53,7 @@ def test_content_pays_for_the_frames_that_bring_it() -> None:
 
 
 def test_an_upload_pays_for_the_windows_that_it_needs() -> None:
-    """Two WINDOW_UPDATE for each piece that the peer let us send, unless it lets us send next to nothing."""
+    """Each sent piece pays for two WINDOW_UPDATE frames, unless the peer allows only very small pieces."""
     for size in (64, 100, 1000, 16_384):
         budget = spent(1000)
         budget.spend(costs.window_cost(1))

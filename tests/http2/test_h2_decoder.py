@@ -78,7 +78,8 @@ def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
         answers.append(found)
         if isinstance(found, str):
             break
-        # Both tables, with what waits, must be the same at every step: else a difference shows only when it is used.
+        # Both tables, with entries that wait to be stored, must be the same at every step: otherwise a difference would
+        # show only when it is used.
         ours._settle()
         assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
         assert ours._size == reference.header_table._current_size
@@ -86,7 +87,7 @@ def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
 
 
 def forget() -> None:
-    """As in a new process."""
+    """Restore the state of a new process."""
     # The memory of all connections has no name but its own.
     hpack_memory.literals.clear()
     hpack_memory.blocks.clear()
@@ -137,12 +138,12 @@ def test_an_invalid_huffman_code_is_refused(data: bytes) -> None:
 
 
 def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All connections share it, and there may be many."""
+    """All connections share this cache, and many connections may exist."""
     # The memory of all connections has no name but its own.
     monkeypatch.setattr(h2_table, "_steps", {})
     tracemalloc.start()
     codes: set[int] = set()
-    # The tree of open codes is built again, step by step.
+    # Builds the tree of open codes again, step by step.
     left = [h2_table._step(1)]
     while left:
         step = left.pop()
@@ -269,7 +270,7 @@ def test_fields_count_their_bytes_and_32_more(huffman: bool) -> None:
 def test_an_entry_that_is_repeated_without_end_is_stopped_early() -> None:
     decoder = FieldDecoder(MOST)
     decoder.decode(b"\x40" + text(b"n") + text(b"v" * 4000))
-    block = b"\xbe" * 20 + b"\x80" * 16_000  # an error, if it were read so far
+    block = b"\xbe" * 20 + b"\x80" * 16_000  # an error, if the decoder read this far
     assert answer(decoder, block) == "too much"
 
 
@@ -291,7 +292,7 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
 
 
 def test_literals_are_shared_by_connections_but_for_secrets() -> None:
-    # Memories between fields cost memory and time, and change no result.
+    # Caches between fields cost memory and time, and change no result.
     hpack_memory.literals.clear()
     added = b"\x41" + text(b"known", huffman=True)
     named = b"\x00" + text(b"name") + text(b"known")
@@ -325,13 +326,13 @@ def test_remembered_blocks_and_literals_have_a_bound() -> None:
     assert len(hpack_memory.literals) == 1
 
 
-# Each name of the table that decides.
+# Each name in the table of sensitive fields.
 @pytest.mark.parametrize("name", sorted(h2_decoder._SECRET))
 def test_no_literal_or_block_with_a_credential_is_remembered(name: bytes) -> None:
     forget()
     block = b"\x88\x00" + text(name) + text(b"secret")
     assert both([block, block]) == [[(b":status", b"200"), (name, b"secret")]] * 2
-    # The memory for other connections must not have it; no result shows that.
+    # The cache for other connections must not hold this value; no result shows that.
     assert not hpack_memory.literals
     assert not hpack_memory.blocks
     assert not hpack_memory.runs
@@ -358,7 +359,7 @@ def test_a_block_of_one_connection_is_not_remembered(block: bytes) -> None:
 def test_the_memory_of_blocks_has_a_bound() -> None:
     forget()
     decoder = FieldDecoder(MOST)
-    # Bounded memory, which shows in no answer.
+    # The bound of the cache, which shows in no result.
     for i in range(3 * hpack_memory._BLOCKS):
         decoder.decode(b"\x88\x41" + text(b"%d" % i))
         # As above.
@@ -384,8 +385,9 @@ SHOWN: Fields = [
 
 
 class Server:
-    """Writes the blocks of one connection at random: many that it has written before, on any connection, and between
-    them such as refer to the table, resize it, or are wrong. It does not need the content of the table."""
+    """Writes the blocks of one connection at random: many of them repeat earlier blocks of any connection; the others
+    refer to the table, resize it, or are invalid. The writer does not need the content of the table.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -426,7 +428,7 @@ class Server:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
-    """On many connections at once, which share a memory; a connection ends with its first wrong block."""
+    """Many connections at once share a cache; a connection ends with its first invalid block."""
     chance = random.Random(seed)
     server = Server(chance)
     forget()
@@ -436,11 +438,11 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
         which = chance.randrange(len(ends))
         ours, reference = ends[which]
         block = server.next()
-        # How often the memory was used, which must show in nothing else.
+        # How often the cache was used, which must not show in any result.
         known += block in hpack_memory.blocks
         found = answer(ours, block)
         assert found == answer(reference, block), block.hex()
-        # How often the table was brought up to date, likewise.
+        # How often the table was brought up to date, which must not show in any result either.
         referred += not ours._pending and bool(ours._entries)
         if isinstance(found, str):
             wrong += 1

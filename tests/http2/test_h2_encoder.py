@@ -94,7 +94,7 @@ def test_the_table_holds_no_more_than_its_size() -> None:
     encoder = FieldEncoder()
     for index in range(10_000, 20_000):
         encoder.encode([(b"%d" % index, b"x")])
-    # The bound of memory, which the other end need not keep to and so does not show.
+    # The bound of memory, which the other end need not have and so cannot show.
     assert len(encoder._entries) == TABLE_BYTES // (32 + 1 + 5)
 
 
@@ -112,13 +112,13 @@ def test_often_used_names_are_counted_in_bounded_memory() -> None:
     encoder = FieldEncoder()
     for index in range(5000):
         encoder.encode([(b"x-%d" % index, b"1")])
-    # Memory, which shows in no block.
+    # The cache, which shows in no block.
     assert len(encoder._values) <= NAME_COUNT
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_remembered_blocks_survive_additions_and_resizes(seed: int) -> None:
-    """Requests that are remembered, between others that add to the table, and resizes of it."""
+    """Requests that are remembered, mixed with others that add to the table, and with resizes of the table."""
     chance = random.Random(seed)
     encoder, reference = FieldEncoder(), decoder()
     usual = [[*GET[:2], (b":authority", b"%d.test" % (i % 3)), (b":path", b"/%d" % i)] for i in range(20)]
@@ -135,7 +135,7 @@ def test_remembered_blocks_survive_additions_and_resizes(seed: int) -> None:
         else:
             which = chance.randrange(len(usual))
             fields = usual[which]
-            # How often the memory was used, which must show in nothing else.
+            # How often the cache was used, which must not show in any block.
             remembered += b"%d" % which in encoder._plain
             block = encoder.encode_plain(b"%d" % which, fields)
         assert list(reference.decode(block, raw=True)) == fields

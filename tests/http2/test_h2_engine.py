@@ -82,7 +82,7 @@ WITH_PRIORITY = 32
 
 
 def sent(engine: EventEngine) -> list[tuple[int, int, int, bytes]]:
-    """The frames that were to be sent: type, flags, stream, payload."""
+    """The frames that the engine wants to send: type, flags, stream, payload."""
     out = engine.take().removeprefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     found = []
     while out:
@@ -174,7 +174,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class Stream:
-    """This stream is reset, with this code; the others go on."""
+    """This stream is reset, with this code; the other streams continue."""
 
     number: int
     code: Code = Code.PROTOCOL_ERROR
@@ -795,7 +795,7 @@ def test_errors_name_the_received_values() -> None:
 
 
 def live(engine: EventEngine) -> None:
-    """Two responses are open."""
+    """The state in which two responses are open."""
     engine.receive(head(GOT) + head(SIBLING))
 
 
@@ -809,7 +809,7 @@ def open_streams(count: int) -> Callable[[EventEngine], None]:
 
 
 def forget(engine: EventEngine) -> None:
-    """So many streams were reset that the first are not remembered."""
+    """The state in which so many streams were reset that the first are not remembered."""
     for _ in range(REMEMBERED_COUNT + 100):
         engine.reset(engine.request(GET, end=True), Code.CANCEL)
         engine.take()
@@ -818,7 +818,7 @@ def forget(engine: EventEngine) -> None:
 DEEP = b"\x40\x01a\x01b" * 100 + b"\xff\x20" * 1500
 PIECE = 32768  # bytes at once: more PING would be more answers than may wait
 
-# Frames that a peer repeats without end, and the state of the engine before. None of it delivers anything.
+# Frames that a peer repeats without end, and the state of the engine before. None of these frames delivers content.
 FLOODS: dict[str, tuple[Callable[[EventEngine], None], bytes]] = {
     "PING": (live, frame(PING, payload=bytes(8))),
     "PONG": (live, frame(PING, ACK, payload=bytes(8))),
@@ -865,8 +865,9 @@ FLOODS: dict[str, tuple[Callable[[EventEngine], None], bytes]] = {
 
 
 def last_of(engine: EventEngine, again: bytes, took: Took | None = None, now: float = 1000.0) -> Exception | None:
-    """Feed `again` without end, in pieces as they come from a socket. What ended the connection; None if nothing did
-    within 64 MiB."""
+    """Feed `again` without end, in pieces as they are received from a socket. Returns the error that ended the
+    connection, or None if nothing ended it within 64 MiB.
+    """
     piece = again * -(-PIECE // len(again))
     for _ in range((1 << 26) // len(piece)):
         for at in range(0, len(piece), PIECE):
@@ -912,7 +913,7 @@ def test_interim_heads_for_many_streams_are_kept_in_4_mib() -> None:
 
 
 def test_a_slow_flood_is_no_more_than_keep_alives() -> None:
-    """What time gives is 16 units a second: four PING frames, and not one more, for ever."""
+    """Each second adds 16 units: four PING frames per second are allowed without end, but not one more."""
     engine = opened()
     ping = frame(PING, payload=bytes(8))
     for second in range(20_000):
@@ -941,7 +942,7 @@ def test_a_pause_buys_no_longer_flood(pause: float) -> None:
 
 
 def test_useful_frames_pay_for_others() -> None:
-    """A stream of small messages, each with a PING: gRPC measures the path with one."""
+    """A stream of small messages, each with a PING, since gRPC measures the path with PING frames."""
     engine = opened()
     engine.receive(head(GOT))
     for _ in range(30_000):
@@ -952,7 +953,7 @@ def test_useful_frames_pay_for_others() -> None:
 
 
 def test_each_request_pays_for_frames_about_it() -> None:
-    """SETTINGS, PING and WINDOW_UPDATE with every response, one that has no content among them."""
+    """SETTINGS, PING and WINDOW_UPDATE with every response, also with responses without content."""
     engine = bare()
     engine.receive(settings())
     more = frame(PING, payload=bytes(8)) + settings((3, 100)) + window_update(0, 100)
@@ -994,7 +995,7 @@ def test_a_window_of_small_messages_may_wait_for_a_slow_reader() -> None:
 
 
 def test_frames_in_flight_of_cancelled_downloads_are_no_flood() -> None:
-    """As much as the windows allow, in frames of 1 KiB."""
+    """As many bytes as the windows allow, in frames of 1 KiB."""
     engine = bare()
     engine.receive(settings())
     for _ in range(200):
@@ -1049,7 +1050,9 @@ def test_a_body_of_single_bytes_is_joined_and_is_no_flood() -> None:
 
 @pytest.mark.cpu_time
 def test_small_pieces_of_a_body_are_joined_in_linear_time() -> None:
-    """In one event, whatever their sizes; copying all that came before each time took seconds."""
+    """The pieces are joined in one event, whatever their sizes; copying all earlier pieces each time once took
+    seconds.
+    """
     engine = opened()
     engine.receive(head(GOT))
     pair = data(GOT, b"x" * 16) + data(GOT, b"y" * 17)
@@ -1241,7 +1244,7 @@ def test_windows_that_open_are_reported_where_a_sender_may_wait() -> None:
 @pytest.mark.parametrize("late", [data(POSTED, b"x") * 3, data(POSTED, b"x") + data(POSTED, b"yy"), head(POSTED) * 2])
 @pytest.mark.parametrize("size", [1, 10, 20, 999])
 def test_frames_behind_the_end_of_an_early_response_end_no_other(late: bytes, size: int) -> None:
-    """However the bytes are cut, and whether or not the upload has been given up meanwhile."""
+    """This holds however the bytes are cut, and whether or not the upload has been given up meanwhile."""
     for gives_up in (False, True):
         engine = opened()
         received = feed(engine, head(POSTED, end=True) + (b"" if gives_up else late), size)
@@ -1451,7 +1454,7 @@ def test_no_more_streams_than_the_peer_allows() -> None:
 def test_stream_ids_run_out() -> None:
     engine = bare()
     engine.receive(settings())
-    # Two thousand million requests would get here, too.
+    # Two thousand million requests would reach this state, too.
     engine.inner._next = TOP
     assert engine.request(GET, end=True) == TOP
     with pytest.raises(LocalProtocolError, match="used up"):
@@ -1606,7 +1609,7 @@ def test_many_unread_responses_never_stop_one_that_is_read() -> None:
 def test_connections_window_grows_no_further_than_a_window_may() -> None:
     engine = bare()
     engine.receive(settings())
-    # A window that no setting gives, to come near the largest.
+    # A window that no setting can produce, so that the largest is near.
     engine.inner._goal = TOP - 100
     for _ in range(3000):
         engine.request(GET, end=True)
@@ -1617,7 +1620,9 @@ def test_connections_window_grows_no_further_than_a_window_may() -> None:
 
 
 class Server:
-    """h2's server at the other end. `talk` moves bytes both ways until there are none; h2 raises if we break a rule."""
+    """h2's server at the other end. `talk` moves bytes in both directions until none are left to send; h2 raises if we
+    violate a rule.
+    """
 
     def __init__(self) -> None:
         self.engine = EventEngine()

@@ -1,4 +1,4 @@
-"""Header fields of HTTP/2: the fields of a request, however they were given for HTTP/1.1."""
+"""Header fields of HTTP/2: the fields of a request, in any form that the caller may pass for HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_trailers_are_lower_cased() -> None:
     assert trailer_fields([(b"Checksum", b"A")]) == [(b"checksum", b"A")]
 
 
-# Inbound, beyond the table of frame scripts.
+# Received fields: cases beyond the table of frame scripts.
 
 
 @pytest.mark.parametrize("byte", range(256))

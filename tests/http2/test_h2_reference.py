@@ -94,8 +94,9 @@ def right(rand: random.Random) -> bytes:
 
 
 def damaged(rand: random.Random) -> bytes:
-    """A right script, or a few scripts of the table behind each other, or both; or frames with border values, some
-    behind a right script; wrong bytes in some."""
+    """A valid script, or a few scripts of the table one after the other, or both; or frames with border values, some
+    after a valid script; some scripts contain damaged bytes.
+    """
     kind = rand.random()
     if kind < 0.4:
         return right(rand)
@@ -188,7 +189,7 @@ EXAMPLES: dict[str, list[str]] = {
 
 
 def lenient() -> EventEngine:
-    """With the usual rules: those of the table are strict."""
+    """An engine with the default rules: the engines of the table are strict."""
     engine = EventEngine()
     engine.start()
     engine.receive(settings())
@@ -206,7 +207,7 @@ def test_each_row_has_an_example() -> None:
 
 @pytest.mark.parametrize(("row", "name"), [(row, name) for row, names in EXAMPLES.items() for name in names])
 def test_a_row_of_the_table_is_still_true(row: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it, the shadow would report its example."""
+    """Without the row, the shadow would report the row's example."""
     for table in (differences.STRICTER, differences.LAXER):
         monkeypatch.delitem(table, row, raising=False)
     with pytest.raises(AssertionError, match=r"it (takes what is refused|refuses what is taken) here"):
@@ -275,7 +276,7 @@ def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.Mon
     monkeypatch.setattr("h2_events.make_engine", ReferenceEngine)
     engine = opened()
     number = engine.request(POST, end=False)
-    # A fault of ours, which h2 finds: the window is larger here than there.
+    # A fault of our code, which h2 detects: the window is larger in our engine than in h2.
     monkeypatch.setattr(ReferenceEngine, "window", lambda self, stream: 1 << 20)
     with pytest.raises(HTTPCoreError, match="h2 refuses to send this") as caught:
         engine.data(number, bytes(100_000), end=True)
@@ -285,7 +286,7 @@ def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.Mon
 def test_the_shadow_sees_an_engine_that_errs(monkeypatch: pytest.MonkeyPatch) -> None:
     class Errs(ShadowEngine):
         def _took_end(self, stream: Any) -> None:
-            H2Engine._took_end(self, stream)  # and not of the shadow, which notes it
+            H2Engine._took_end(self, stream)  # not the method of the shadow, which records the end
 
     monkeypatch.setattr("h2_events.make_engine", partial(Errs, alarm))
     with pytest.raises(AssertionError, match=f"{NAME}: end"):

@@ -176,7 +176,7 @@ def test_body_that_waits_for_100_continue_is_sent_only_after_it(go: bool) -> Non
 def test_response_closed_early_resets_its_stream_and_is_credited(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
-        for _ in range(40):  # more than the connection's window in all, were it not for the credit
+        for _ in range(40):  # without the credit, more in total than the connection's window
             stream = await peer.whole()
             await peer.head(stream)
             while stream not in peer.resets():
@@ -252,7 +252,7 @@ def test_a_dropped_response_is_reset_by_the_next_step() -> None:
 
 
 async def slow_first(peer: H2Peer) -> None:
-    """Stream 1 is never answered; the others are, one second after they were complete."""
+    """Stream 1 is never answered; the other streams are, one second after their requests were complete."""
     await peer.begin()
     while True:
         stream = await peer.whole()
@@ -303,7 +303,7 @@ def test_each_wait_has_its_own_timeout_which_no_turn_prolongs() -> None:
         await peer.begin()
         first = await peer.whole()
         await peer.head(first)
-        while True:  # there is always something to read, but never for the others
+        while True:  # input always arrives, but never for the other streams
             await peer.data(first, b"x")
             await runtime.sleep(0.25)
 
@@ -399,11 +399,11 @@ def test_a_request_cancelled_at_any_await_harms_no_other() -> None:
     assert runs > 250
 
 
-# One count of streams.
+# The limit of streams.
 
 
 def limited(streams: int) -> Callable[[H2Peer], Any]:
-    """Answers what it has when `streams` are there, and no more come for a second."""
+    """Answers all received requests when there are `streams` of them and no more arrive for a second."""
 
     async def serve(peer: H2Peer) -> None:
         await peer.begin(MAX_CONCURRENT_STREAMS=streams)
@@ -524,7 +524,9 @@ def test_a_burst_beyond_an_unknown_limit_is_sent_again() -> None:
 @pytest.mark.parametrize("most", [1, 5, 32])
 @pytest.mark.parametrize("connections", [1, 4, 100])
 def test_burst_to_a_new_origin_keeps_to_limit_of_its_settings(most: int, connections: int) -> None:
-    """Bodies that can be sent only once too: nothing is refused. h2, as a server, ends the connection otherwise."""
+    """This includes bodies that can be sent only once: no stream is refused. h2, as a server, ends the connection
+    otherwise.
+    """
     open_at_once: list[int] = []
 
     async def serve(peer: H2Peer) -> None:
@@ -636,7 +638,9 @@ def test_a_refused_stream_is_sent_again_with_any_method() -> None:
 
 
 def test_a_failed_attempt_keeps_nothing_of_the_next_alive() -> None:
-    """Its error would hold objects until garbage is collected: here an unread response, and its flow-control credit."""
+    """The error of the attempt would hold objects until garbage is collected: here an unread response, and its
+    flow-control credit.
+    """
 
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
@@ -655,7 +659,7 @@ def test_a_failed_attempt_keeps_nothing_of_the_next_alive() -> None:
         return sum(type(one) is HTTP2Exchange for one in gc.get_objects())
 
     gc.collect()
-    before = exchanges()  # those that other tests still hold
+    before = exchanges()  # the exchanges that other tests still hold
     gc.disable()
     try:
         play(main, refuse, echo)
@@ -855,7 +859,7 @@ def test_peer_that_breaks_the_rules_gets_the_reason_and_caller() -> None:
 @pytest.mark.parametrize("uploads", [1, 3])
 @pytest.mark.parametrize("reads_on", [True, False])
 def test_the_reason_waits_for_room_a_second_at_most(uploads: int, reads_on: bool) -> None:
-    """The fault comes while the way to the peer is full: the GOAWAY leaves when it reads on, or never."""
+    """The fault happens while the buffers to the peer are full: the GOAWAY is sent when the peer reads on, or never."""
     reasons: list[object] = []
 
     async def serve(peer: H2Peer) -> None:
@@ -893,8 +897,9 @@ SINGLE_BYTES = b"".join(
 
 @each_kind
 def test_frames_left_by_a_turn_are_read_in_the_next(make: Callable[[], Runtime]) -> None:
-    """Thousands of frames arrive at once while there is no reader: on a loop that watches its sockets the PING behind
-    them is answered all the same, elsewhere when there is a reader."""
+    """Thousands of frames arrive at once while there is no reader: on a loop that watches its sockets the PING after
+    them is answered nevertheless, elsewhere it is answered when a task reads.
+    """
     answered: list[float] = []
 
     async def serve(peer: H2Peer) -> None:
@@ -925,7 +930,7 @@ def test_frames_left_by_a_turn_are_read_in_the_next(make: Callable[[], Runtime])
 @each_kind
 @pytest.mark.parametrize("turns", [0, 1, 2, 4, 6])
 def test_a_reader_that_leaves_between_two_turns_loses_nothing(make: Callable[[], Runtime], turns: int) -> None:
-    """It is cancelled there, and the next reader goes on."""
+    """The reader is cancelled there, and the next reader continues."""
 
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
@@ -1090,7 +1095,7 @@ def used_up(peer: H2Peer) -> Any:
 
 
 async def no_room_at_all(peer: H2Peer) -> None:
-    """The peer reads the head, and then nothing more."""
+    """The peer reads the head, and then reads nothing more."""
     await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
     await peer.answer(await peer.whole())
     await peer.request()
@@ -1111,7 +1116,7 @@ async def no_room_at_all(peer: H2Peer) -> None:
     ],
 )
 def test_after_an_upload_that_is_stuck_no_request_begins_there(begin: Any, limits: Any) -> None:
-    """`limits` None: it is cancelled after two seconds."""
+    """If `limits` is None, the upload is cancelled after two seconds."""
 
     async def serve(peer: H2Peer) -> None:
         peer.auto = False
@@ -1138,7 +1143,7 @@ def test_after_an_upload_that_is_stuck_no_request_begins_there(begin: Any, limit
     ("begin", "waits"), [(never_opened, 0.5), (never_opened, 2), (used_up, 0.5)], ids=["soon", "one stream", "all"]
 )
 def test_an_upload_cancelled_soon_keeps_its_connection(begin: Any, waits: float) -> None:
-    """A second is not long for a peer; and where the connection has a window, other streams may send."""
+    """A peer may need a second; and if the connection has a window, other streams may send."""
 
     async def serve(peer: H2Peer) -> None:
         peer.auto = False
@@ -1243,7 +1248,7 @@ def test_uploads_share_the_connections_window_and_all_complete(make: Callable[[]
 
 @each_kind
 def test_no_deadlock_with_a_peer_that_first_wants_to_be_read(make: Callable[[], Runtime]) -> None:
-    """It answers as it reads, and its answers fill its way to us."""
+    """The peer answers while it reads, and its answers fill the buffers to us."""
 
     async def serve(peer: H2Peer) -> None:
         await peer.begin(INITIAL_WINDOW_SIZE=1 << 20)
@@ -1266,7 +1271,7 @@ def test_no_deadlock_with_a_peer_that_first_wants_to_be_read(make: Callable[[], 
 
 @each_kind
 def test_a_reader_takes_over_when_the_writer_has_ended(make: Callable[[], Runtime]) -> None:
-    """Found by the sweeps, with seed 2: its own request waits behind an upload that no task continues."""
+    """Found by the sweeps, with seed 2: the reader's own request waits behind an upload that no task continues."""
 
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
@@ -1274,9 +1279,9 @@ def test_a_reader_takes_over_when_the_writer_has_ended(make: Callable[[], Runtim
         first = await peer.whole()
         upload = await peer.request()
         await runtime.sleep(1)
-        await peer.answer(first, b"first")  # the reader leaves: the last one is next
+        await peer.answer(first, b"first")  # the reader ends: the task of the last request is next
         await runtime.sleep(1)
-        await peer.answer(upload, b"enough", 413)  # and now the writer does
+        await peer.answer(upload, b"enough", 413)  # now the writer ends
         await peer.answer(await peer.whole(), b"last")
         await peer.linger()
 
@@ -1297,7 +1302,9 @@ def test_a_reader_takes_over_when_the_writer_has_ended(make: Callable[[], Runtim
 
 
 def test_a_writer_takes_over_when_the_reader_has_ended() -> None:
-    """The upload is blocked on the socket while another task reads; which ends, and the peer sends before it reads."""
+    """The upload is blocked on the socket while another task reads; that task ends, and the peer sends before it
+    reads.
+    """
 
     async def serve(peer: H2Peer) -> None:
         peer.auto = False
@@ -1308,7 +1315,7 @@ def test_a_writer_takes_over_when_the_reader_has_ended() -> None:
         peer.h2.increment_flow_control_window(1 << 20)
         await peer.flush()
         await peer.head(stream)
-        await peer.data(stream, bytes(60_000))  # which only the writer can take
+        await peer.data(stream, bytes(60_000))  # only the writer can read these
         while len(peer.body(stream)) < 300_000:
             await peer.more()
         await peer.data(stream, b"", end=True)
@@ -1326,7 +1333,7 @@ def test_a_writer_takes_over_when_the_reader_has_ended() -> None:
     play(main, serve, runtime=runtime, place={"window": 10_000})
 
 
-# The body's own faults.
+# Exceptions of the request's body.
 
 
 def test_body_that_raises_resets_its_stream_before_its_clean_up() -> None:
@@ -1432,7 +1439,7 @@ def test_a_closed_pool_lets_its_streams_end_and_sends_goaway() -> None:
 
 
 async def mirror(peer: H2Peer) -> None:
-    """Answers at once and returns the received bytes; ends with a trailer when the client ends."""
+    """Answers at once and sends the received bytes back; ends with a trailer when the client ends."""
     await peer.begin(INITIAL_WINDOW_SIZE=5000, ENABLE_CONNECT_PROTOCOL=1)
     stream = await peer.request()
     await peer.head(stream)
@@ -1604,7 +1611,7 @@ def test_neither_protocol_is_refused_and_the_settings_are_values() -> None:
         httpcore.ConnectionPool(http1=False, http2=False)
 
 
-# Waiting for another's dial, and asking whether the peer is there.
+# Waiting for the dial of another request, and checking that the peer responds.
 
 
 def test_a_burst_to_a_new_origin_waits_for_one_dial() -> None:
@@ -1799,7 +1806,7 @@ def test_total_timeout_ends_a_wait_that_has_no_other_limit() -> None:
 
 
 async def generous(peer: H2Peer) -> None:
-    """Answers each request, as soon as its head is there or when it is whole, with its path, in parts."""
+    """Answers each request with its path, in parts: as soon as its head is received, or when it is complete."""
     await peer.begin(MAX_CONCURRENT_STREAMS=4, INITIAL_WINDOW_SIZE=3000)
     while True:
         event = await peer.next(h2.events.Event)
@@ -1821,7 +1828,7 @@ async def unless_reset(peer: H2Peer, stream: int, act: Any, *arguments: Any) -> 
 
 
 async def mixed(runtime: Runtime, pool: Pool, number: int) -> None:
-    """One of several kinds of request; each sees only its own answer, or an error of ours."""
+    """Sends one of several kinds of request; each receives only its own answer, or raises one of our errors."""
     path = f"{number}-early" if number % 2 else str(number)
     kind = number % 5
 
@@ -1847,7 +1854,7 @@ def check_is_clean(runtime: Runtime, pool: Pool, server: Server) -> None:
     assert stats.connections == len(runtime.open_connections)
     for peer in server.peers:
         connection = peer.end.connection
-        # Neither end is notified of a cut, so no public name shows it.
+        # Neither end is notified when a connection is cut, so no public name shows it.
         if not connection.client_closed and not connection._there.cut:
             assert [number for number, stream in peer.h2.streams.items() if not stream.closed] == []
 
@@ -1859,7 +1866,7 @@ def test_every_request_ends_and_the_pool_is_clean(act: str) -> None:
         if act == "cancel":
             task.cancel()
         elif act == "close":
-            # The plain function below `close()`: a strike waits for nothing.
+            # The plain function that `close()` calls: a strike must not wait.
             pools[-1]._close()
         elif act == "cut":
             for connection in runtime.connections:
@@ -1880,7 +1887,7 @@ def test_every_request_ends_and_the_pool_is_clean(act: str) -> None:
                 for other in others:
                     await other.wait()
                     other.result()
-                await mixed(runtime, pool, 0)  # what could not leave before leaves now
+                await mixed(runtime, pool, 0)  # bytes that could not be sent before are sent now
                 await runtime.sleep(1)
                 check_is_clean(runtime, pool, server)
 

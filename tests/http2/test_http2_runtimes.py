@@ -1,4 +1,6 @@
-"""HTTP/2 over real sockets in every runtime: what ALPN decides, many at once, early leavers, threads that share."""
+"""HTTP/2 over real sockets in every runtime: the choice of ALPN, many requests at once, responses closed early, threads
+that share a connection.
+"""
 
 from __future__ import annotations
 
@@ -148,11 +150,11 @@ def test_a_request_that_needs_http11_is_sent_again_over_it(runtime: Runtime, tru
 
 
 class Faulty:
-    """Breaks the rules with a PUSH_PROMISE, and reads on until the client leaves.
+    """Violates the rules with a PUSH_PROMISE, and continues to read until the client disconnects.
 
     Attributes:
         reasons: the reasons in its clients' GOAWAY frames.
-        gone: how many clients have left.
+        gone: how many clients have disconnected.
     """
 
     def __init__(self, when: str) -> None:
@@ -183,7 +185,7 @@ class Faulty:
             elif kind == 0 and self.when == "during an upload":
                 if body <= 200_000 < body + size:
                     peer.send(fault)
-                    time.sleep(0.02)  # the client's way here fills up
+                    time.sleep(0.02)  # the buffers from the client to here fill up
                 body += size
 
 
@@ -242,7 +244,9 @@ def test_twenty_megabytes_go_in_both_directions_at_once(runtime: Runtime, trusti
 
 @each_runtime
 def test_early_leavers_among_many_harm_no_other(runtime: Runtime) -> None:
-    """Requests that time out, responses that are closed early: every other body is right, and no stream stays open."""
+    """Some requests time out, and some responses are closed early: every other body is correct, and no stream stays
+    open.
+    """
 
     async def one(pool: Any, number: int) -> None:
         kind = random.Random(SEED + number).randrange(4)
@@ -345,8 +349,9 @@ def test_a_hundred_threads_share_one_connection() -> None:
 def test_ctrl_c_at_any_line_leaves_a_pool_that_works(alone: bool) -> None:
     """KeyboardInterrupt is raised at each line of the HTTP/2 modules in turn, in the thread that makes the request.
 
-    Left out are lines with `with`: tracing comes to them a second time between the end of the block and the release of
-    the lock, where CPython looks for no signals, nor at a `try`. And finalisers, whose errors are only printed.
+    Lines with `with` are left out: tracing reaches them a second time between the end of the block and the release of
+    the lock, where CPython does not check for signals. Lines with `try`, where it does not check either, and
+    finalisers, whose errors are only printed, are left out too.
     """
     places = (connection, dispatch, election, exchange, inbox, liveness, outbox, pump, uploads)
     modules = tuple(module.__file__ for module in places)
@@ -383,7 +388,7 @@ def test_ctrl_c_at_any_line_leaves_a_pool_that_works(alone: bool) -> None:
             response = pool.request("GET", server.url + "/100/x")
             assert len(response.body) == 106
         except httpcore.ReadError:
-            pass  # the connection was in use by the one that was interrupted
+            pass  # the interrupted request used the connection
         except BaseException as error:
             failures.append(error)
 

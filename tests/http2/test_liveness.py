@@ -1,4 +1,4 @@
-"""When an HTTP/2 peer is sent a liveness PING: rules of time alone, with numbers for a clock."""
+"""When an HTTP/2 peer is sent a liveness PING: rules that depend only on time, with numbers as the clock."""
 
 from __future__ import annotations
 

@@ -432,7 +432,7 @@ SLOW: dict[str, tuple[str, Callable[[], bytes]]] = {
 @pytest.mark.parametrize("outer", ["gzip", "br", "zstd", "br, gzip, zstd", "gzip, br, br, gzip", "zstd, zstd, zstd"])
 @pytest.mark.parametrize("inner", SLOW)
 def test_four_kib_through_a_chain_never_cost_50_ms(inner: str, outer: str) -> None:
-    """Of CPU time, until it is refused, wants more, or has made 4 MiB of content."""
+    """Seconds of CPU time until the input is refused, more is needed, or 4 MiB of content are made."""
     coding, make = SLOW[inner]
     body = make()
     for each in outer.split(", "):
@@ -597,7 +597,7 @@ def samples(coding: str) -> Iterator[bytes]:
 
 
 def outcome(body: bytes, codings: str, cuts: Iterable[int]) -> bytes | None:
-    """The content, or None for an error, of a body that comes in these pieces."""
+    """The content, or None for an error, of a body that is received in these pieces."""
     engine, at = decoder(codings), 0
     out: list[Any] = []
     try:
@@ -660,7 +660,7 @@ def test_no_outcome_of_a_damaged_chain_depends_on_how_it_was_cut(
 
 
 def test_a_chain_is_refused_at_one_place_however_it_was_cut() -> None:
-    """Around the bound of what may pass, by single bytes of padding."""
+    """Tests around the bound of the bytes that may pass, with single bytes of padding."""
     refused = 0
     for size in range(36_500, 37_200, 30):
         body = gzipped(gzipped(b"") + bytes(size))
@@ -692,7 +692,7 @@ def test_content_of_exactly_max_decoded_is_given() -> None:
 
 
 class Counting:
-    """A real unpacker that notes how many bytes each call was given."""
+    """A real unpacker that records how many bytes each call received."""
 
     def __init__(self, unpacker: _Unpacker, sizes: list[int]) -> None:
         self.unpacker = unpacker
@@ -782,7 +782,7 @@ def test_after_any_error_the_decompressor_is_never_used_again(fault: BaseExcepti
 
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object], None]]:
-    # The facts about the installed codings are remembered for the process: each test begins without.
+    # The facts about the installed codings are cached for the process: each test begins with an empty cache.
     forget = (_coding.cache_clear, _decoders._codings.cache_clear)
     for each in forget:
         each()
@@ -792,7 +792,9 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object],
 
 
 class OldDecompressor:
-    """What brotlipy's `Decompressor` does, and under the names of Brotli 1.1 what that does: no limit on the output."""
+    """Behaves like brotlipy's `Decompressor`, or under the names of Brotli 1.1 like that version: without a limit on
+    the output.
+    """
 
     def __init__(self) -> None:
         self._real = brotli.Decompressor()

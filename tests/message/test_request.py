@@ -56,7 +56,7 @@ def check(request: Request) -> None:
     assert read_head(request.head) == (request.method, request.target, request.headers)
 
 
-# Row A1: whatever byte, in whatever position, one request with the same fields, or an error.
+# Row A1: for any byte in any position, the result is one request with the same fields, or an error.
 
 PLACES: list[Callable[[bytes], bytes]] = [
     lambda byte: byte + b"ab",
@@ -579,14 +579,14 @@ def test_headers_of_a_megabyte_take_linear_time(make: Callable[[int], Any]) -> N
     began = time.process_time()
     with suppress(LocalProtocolError):
         Request.of("GET", URL_, headers)
-    assert time.process_time() - began < 20  # seconds: it takes less than one, and hours were it quadratic
+    assert time.process_time() - began < 20  # seconds: it takes less than one, and would take hours if quadratic
 
 
 def test_names_that_are_remembered_stay_few() -> None:
     from httpcore._message import request as _request
 
     Request.of("GET", URL_, [(f"x-{number}", "v") for number in range(5_000)])
-    # Memories between requests cost memory and change no result.
+    # Caches between requests cost memory and change no result.
     assert len(_request._names) <= 1024
 
 
@@ -619,7 +619,7 @@ def test_possible_secrets_are_in_no_memory() -> None:
         Request.of("GET", "http://user:not-to-be-kept@a.test/")
         Request.of("GET", "http://a.test/", {"authorization": "not-to-be-kept"})
         Request.of("GET", "http://a.test/" + "x" * 600)
-    # The memories themselves: no public name shows their content.
+    # The caches themselves: no public name shows their content.
     assert not any("not-to-be-kept" in url or len(url) > 512 for _, url, *_ in _request._plain)
     assert not any("not-to-be-kept" in start for start in _url._places)
 
@@ -628,7 +628,7 @@ def test_remembered_requests_have_a_bound() -> None:
     for number in range(3000):
         Request.of("GET", f"http://a.test/{number}")
         Request.of("GET", f"http://{number}.test/x")
-    # The memories themselves: no public name shows their content.
+    # The caches themselves: no public name shows their content.
     assert len(_request._plain) <= 1024
     assert len(_url._places) <= 1024
 

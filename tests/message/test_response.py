@@ -28,8 +28,8 @@ TEXT = b"Hello, world" * 1000
 
 
 class Wire:
-    """A source that behaves like a connection: pieces come one by one, and it counts how often it was closed, and how
-    often it gave others a turn.
+    """A source that behaves like a connection: pieces are received one by one, and it counts how often it was closed,
+    and how often it let other tasks run.
     """
 
     def __init__(
@@ -476,7 +476,7 @@ def test_read_accepts_a_large_body_that_was_sent_large() -> None:
     assert len(run(received(Wire(coded), headers).read())) == size
 
 
-# A turn for others.
+# Letting other tasks run.
 
 
 @pytest.mark.parametrize("case", ["read", "stream"])

@@ -1,6 +1,6 @@
 """Two tasks or threads that use one body, or one direction of a raw stream: the second is refused with an error that
-states this, the first is not disturbed, and `close()` ends waiting calls. On every runtime, over every kind of
-connection.
+states this, the first is not disturbed, and `close()` ends waiting calls. The tests run on every runtime, over every
+kind of connection.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WAIT = 0.1
 """Seconds after which a call in another task or thread waits for the peer."""
 
 MUCH = bytes(64 * 1024 * 1024)
-"""More bytes than all buffers between us and a peer that does not read."""
+"""More bytes than all buffers between us and a peer that does not read can hold."""
 
 LARGEST_WINDOW = 2**31 - 1
 
@@ -79,7 +79,7 @@ each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 def over(*rows: dict[str, Any]) -> list[Any]:
-    """The parameters of a test: every combination of the rows over the main ways, and the first over all ways."""
+    """The parameters of a test: every combination of the rows over the main routes, and the first over all routes."""
     names = [", ".join(names) for names in product(*rows)]
     values = list(product(*[row.values() for row in rows]))
     cases = [(case, name, value) for case in CASES for name, value in zip(names, values, strict=True)]
@@ -183,7 +183,9 @@ def origin(case: Case, authority: trustme.CA, trusted: str) -> Iterator[Origin]:
 
 
 async def outcome(call: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """Its result or error, in a list, since `gather` raises the errors that it gets; and it may not take long."""
+    """The call's result or error, in a list, since `gather` raises the errors that it gets; the call must not take
+    long.
+    """
     began = time.monotonic()
     try:
         return [await call()]
@@ -210,7 +212,7 @@ async def raw_stream(pool: Any, origin: Origin, **options: Any) -> Any:
 
 
 def play(runtime: Runtime, origin: Origin, body: Callable[[Any], Awaitable[None]], **settings: Any) -> None:
-    """Run `body(pool)`. In the end nothing may be held, and a request must work."""
+    """Run `body(pool)`. In the end the pool must hold no connection, and a request must work."""
 
     async def main() -> None:
         async with runtime.pool(**origin.settings, **settings) as pool:
@@ -350,7 +352,7 @@ def test_close_ends_a_waiting_read_with_response_closed(
 @pytest.mark.parametrize("case", [CASES[name] for name in MAIN], ids=MAIN)
 @pytest.mark.parametrize("closes", [False, True], ids=["read to the end", "closed"])
 def test_threads_that_share_an_iterator_get_each_byte_once(origin: Origin, closes: bool) -> None:
-    """Also where one closes the response just then; and nothing but our own errors comes out."""
+    """This includes the case that one of them closes the response at this moment; only our own errors are raised."""
     origin.go.set()
     raised: list[BaseException] = []
 

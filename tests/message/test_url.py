@@ -428,7 +428,7 @@ def test_a_url_of_a_million_characters_is_refused_in_linear_time(make: object) -
     began = time.process_time()
     with pytest.raises(InvalidURL) as caught:
         URL.parse(text)
-    assert time.process_time() - began < 1  # seconds: it takes milliseconds, and hours were it quadratic
+    assert time.process_time() - began < 1  # seconds: it takes milliseconds, and would take hours if quadratic
     assert len(str(caught.value)) < 450
 
 
@@ -467,7 +467,7 @@ def test_an_ascii_url_imports_neither_idna_nor_ipaddress() -> None:
     ["http://a.test", "HTTP://A.test:80", "https://[::1]:8443", "http://a.test.", "http://\u00e4.test", "http://"],
 )
 def test_a_known_place_changes_no_url(start: str, rest: str) -> None:
-    """The part after a known place is read as it is after an unknown one."""
+    """The part after a known beginning is read in the same way as after an unknown one."""
 
     def read(parse: Callable[[str], URL]) -> URL | str:
         try:
@@ -475,7 +475,7 @@ def test_a_known_place_changes_no_url(start: str, rest: str) -> None:
         except httpcore.InvalidURL as error:
             return str(error)
 
-    # The two parsers that must agree, and the memory that the second one uses: both are behind `URL.parse`.
+    # The two parsers that must agree, and the cache of the second one: `URL.parse` uses both.
     _url._places.clear()
     expected = read(_url._parse)
     for before in ("/before", "?before=/", "/x?", rest):

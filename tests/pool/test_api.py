@@ -1,4 +1,4 @@
-"""The public face, in every runtime against scripted peers: sent and received bytes, and a pool's `repr`."""
+"""The public interface, in every runtime against scripted peers: sent and received bytes, and a pool's `repr`."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def test_client_certificate_is_shown_and_keeps_connections_apart(runtime: Runtim
         run(runtime, body)
 
 
-# The texts of a pool.
+# The `repr` of a pool.
 
 
 @each_runtime

@@ -1,4 +1,4 @@
-"""`connect(url)`: a connection that waits for the first request, its facts, and that it leaves nothing behind."""
+"""`connect(url)`: a connection that waits for the first request, its properties, and that nothing remains after it."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def test_over_http2_it_becomes_one_connection_for_all(runtime: Runtime, nghttpd:
 @each_runtime
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_connection_dead_before_its_first_use_is_replaced(runtime: Runtime, method: str) -> None:
-    """Whether the peer left long before the request, or as it came."""
+    """Whether the peer disconnected long before the request, or when the request arrived."""
 
     def script(peer: Peer) -> None:
         if peer.number == 1:
-            return  # the first connection is closed as it comes
+            return  # the first connection is closed when it is accepted
         while peer.head():
             peer.send(ok(b"fine"))
 
@@ -128,7 +128,7 @@ def test_an_unreachable_server_is_the_error_of_a_request(
         async with runtime.pool() as pool:
             with pytest.raises(error) as caught:
                 await pool.connect(url)
-            if phase:  # else no connection was tried
+            if phase:  # otherwise no connection was tried
                 assert (caught.value.phase, caught.value.url) == (phase, url)
             stats = pool.stats()
             assert (stats.connections, stats.leased, stats.waiting, stats.dialing) == (0, 0, 0, 0)
@@ -148,7 +148,7 @@ def test_it_waits_for_room_in_the_pool_as_a_request_does(runtime: Runtime, serve
             held = await pool.request("GET", server.url, stream=True)
             await held.read()
             other = f"http://localhost:{server.port}"
-            assert (await pool.connect(other)).peer  # in the place of the idle one
+            assert (await pool.connect(other)).peer  # this connection replaces the idle one
             assert pool.stats().connections == 1
 
     runtime.run(body)
@@ -165,7 +165,7 @@ def test_time_that_a_server_keeps_a_connection_is_not_prolonged(runtime: Runtime
             async with runtime.pool(limits=httpcore.PoolLimits(keepalive_expiry=None)) as pool:
                 await pool.request("GET", server.url)
                 face = getattr(pool, "sync", pool)
-                # No public name has the time when a connection expires.
+                # No public name shows the time when a connection expires.
                 slot = getattr(face, "_pool", face)._leases.ledger.slots()[0]
                 before = slot.expires
                 await runtime.sleep(0.01)

@@ -101,7 +101,7 @@ def test_the_environment_chooses_where_the_argument_does_not(
 
 def test_both_pools_and_the_transport_take_engines() -> None:
     engines: Any = {"http/1.1": "reference"}
-    # The choice, which no public name shows before there is a response.
+    # The choice, which no public name shows before the first response.
     assert httpcore.SyncConnectionPool(engines=engines)._pool._leases.engines.http1[0] == H11
     assert httpcore.ConnectionPool(engines=engines)._leases.engines.http1[0] == H11
     with httpcore.HTTPTransport(engines=engines) as transport:

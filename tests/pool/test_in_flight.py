@@ -26,7 +26,7 @@ import httpcore
 from httpcore import RequestPhase
 
 GONE = threading.Event()
-"""Set when a test ends: its servers that read nothing go on."""
+"""Set when a test ends, so that its servers that do not read continue."""
 
 
 def silent(peer: Peer) -> None:
@@ -64,9 +64,8 @@ class Place(NamedTuple):
 
     Attributes:
         phase: as `requests()` returns it.
-        script: of the server.
-        pool, request: more arguments of each.
-        at_once: how many requests hang there.
+        script: that of the server. pool, request: further arguments of each. at_once: how many requests hang in this
+        step.
     """
 
     phase: RequestPhase
@@ -84,7 +83,7 @@ LONG_PAUSE = httpcore.RetryPolicy(backoff=25.0, jitter=0.0)
 
 SENDING = (RequestPhase.WRITE, RequestPhase.READ_HEAD, RequestPhase.READ_BODY, RequestPhase.RAW)
 SENT = ("write the request", "read the response head", "read the response body", "receive on the raw stream")
-"""Phases of errors behind which the server may have got something of the request."""
+"""Phases of errors after which the server may have received a part of the request."""
 
 PLACES = {
     "a name is looked up": Place(RequestPhase.RESOLVE, None),
@@ -112,7 +111,7 @@ PLACES = {
 
 @pytest.fixture
 def hanging_lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The operating system answers for no name while the test runs."""
+    """The operating system resolves no name while the test runs."""
     answered = threading.Event()
     known = socket.getaddrinfo
 
@@ -174,7 +173,7 @@ def test_abort_ends_a_request_that_hangs(runtime: Runtime, name: str, tmp_path: 
         async def abort() -> None:
             await eventually(runtime, lambda: place.phase in [one.phase for one in pool.requests()], "it hangs")
             await eventually(runtime, lambda: len(pool.requests()) == place.at_once, "all hang")
-            if place.phase is RequestPhase.PAUSE:  # which is known from the failed attempt on
+            if place.phase is RequestPhase.PAUSE:  # which is known after the failed attempt
                 await eventually(runtime, lambda: httpcore.RequestRetried in map(type, records), "it pauses")
             if place.phase in SENDING:  # the phase begins before the first bytes leave
                 await eventually(runtime, lambda: pool.stats().totals.bytes_sent > 0, "something was sent")
@@ -256,7 +255,7 @@ def test_drain_waits_for_a_response_that_is_read(runtime: Runtime, server: Scrip
             assert await pool.drain() is True, "before anything has begun"
         async with runtime.pool() as pool:
             response = await pool.request("GET", server.url, stream=True, tag="kept")
-            if pool.requests():  # else the whole of it came at once
+            if pool.requests():  # otherwise the whole response arrived at once
                 assert await pool.drain(0.01) is False
             await response.close()
             assert await pool.drain(PROMPT) is True
@@ -299,7 +298,7 @@ def test_an_argument_of_another_type_is_an_error(call: str) -> None:
         pool.close(abort="yes") if call == "close" else pool.drain("soon")
 
 
-# The same through a client.
+# The same tests through a client.
 
 
 class Plain(httpcore.Middleware):

@@ -36,7 +36,7 @@ class Connection:
 
 
 class Pool:
-    """The pool's code around a ledger, with a clock that does not move."""
+    """Does the work of the pool around a ledger, with a clock that does not move."""
 
     def __init__(self, most: int | None = 100, per_origin: int | None = None, **limits: Any) -> None:
         self.ledger = Ledger(PoolLimits(most, per_origin, **limits))
@@ -461,7 +461,7 @@ def test_a_slot_freed_as_one_acquires_is_for_those_that_wait() -> None:
 
 @pytest.mark.parametrize("capacity", [1, 3])
 def test_two_busy_origins_starve_no_waiter(capacity: int) -> None:
-    """A ring whose head is always served from its own connections would starve those behind it."""
+    """A ring whose head is always served from its own connections would starve the origins after it."""
     pool = Pool(2)
     tickets = {
         key: [pool.open(key, capacity=capacity, protocol="HTTP/2" if capacity > 1 else "HTTP/1.1")] for key in "ab"
@@ -553,7 +553,7 @@ def test_when_it_is_http11_all_dial_what_they_need_at_once() -> None:
     tickets = [pool.acquire("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0])
     assert states(*tickets) == [HOLDING, DIALING, DIALING, DIALING, WAITING, WAITING]
-    assert pool.woken == tickets[1:6]  # the last two, to see that they wait for something else now
+    assert pool.woken == tickets[1:6]  # the last two, to check that they wait for another event now
 
 
 def test_a_follower_is_woken_when_anothers_dial_has_ended() -> None:
@@ -685,7 +685,7 @@ def test_a_connection_without_streams_serves_none() -> None:
     assert waiter.slot is slot
 
 
-# What ends before its time.
+# Tickets and dials that end early.
 
 
 def test_draining_connection_serves_none_and_closes_after_last() -> None:
@@ -862,7 +862,7 @@ def test_stats_name_each_origin_in_use_and_sum_those_of_one_name() -> None:
     one, other = Key("a"), Key("a")
     pool.release(pool.open(one))
     tickets = [pool.open(other, capacity=2, protocol="HTTP/2"), *(pool.acquire(key) for key in (other, "b", "c", "b"))]
-    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one made room
+    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one was closed
     pool.opened(tickets[3])
     pool.release(tickets[3])
     tickets += [pool.acquire(one), pool.acquire("b")]
@@ -885,18 +885,18 @@ def test_an_origin_with_nothing_is_forgotten() -> None:
     assert pool.ledger._origins == {}
 
 
-# Random moves. The runtime keeps its own books, the slow and obvious way, and compares.
+# Random moves. The class `Runtime` keeps its own records, in a slow and obvious way, and compares them.
 
 
 class Request:
-    """A ticket, and what its owner knows."""
+    """A ticket, and the state that its owner knows."""
 
     def __init__(self, runtime: Runtime, key: str) -> None:
         self.key = key
         self.ticket = runtime.ledger.ticket(key, runtime.may_share[key])
-        self.claim = self.ticket.claim  # the same, and does not keep the ticket
+        self.claim = self.ticket.claim  # equal to the ticket, but does not keep it alive
         self.seen = 0
-        self.failed_before = False  # the dial that it waited on has failed
+        self.failed_before = False  # the dial that it waited for has failed
 
     @property
     def state(self) -> TicketState:
@@ -929,7 +929,7 @@ class Runtime:
         self.may_share = {key: self.streams[key] > 1 or choose([True, False]) for key in keys}
         self.crowd = choose([4, 12, 25])
         self.requests: list[Request] = []
-        self.acting: Request | None = None  # the ticket whose step it is
+        self.acting: Request | None = None  # the ticket of the current step
         self.queues: dict[str, list[Request]] = {key: [] for key in keys}
         self.alive: dict[Slot, None] = {}
         self.closes: Counter[Slot] = Counter()
@@ -1008,7 +1008,7 @@ class Runtime:
         self.end(self.pick(), reusable=False)
 
     def end(self, request: Request, *, reusable: bool) -> None:
-        """A dirty connection is noted first: however the step goes, it must serve no other request."""
+        """A dirty connection is marked first: whatever the step does, the connection must serve no other request."""
         expires = self.now + self.random.choice([0, 1, 100]) if self.random.random() < 0.3 else None
         slot = request.ticket.slot
         if request.state is HOLDING and slot is not None:
@@ -1053,14 +1053,14 @@ class Runtime:
         self.ledger.expire(self.now)
 
     def rebuild(self) -> None:
-        """It breaks nothing where nothing is broken."""
+        """A recovery changes nothing in a correct ledger."""
         self.ledger.rebuild()
         self.expire()
 
     # The books.
 
     def settle(self) -> None:
-        """Carry out the ledger's decision, and see which ticket was served: always the first of a queue, and it is
+        """Carry out the ledger's decision, and check which ticket was served: it is always the first of a queue, and is
         notified.
         """
         while self.ledger.todo:
@@ -1155,7 +1155,7 @@ class Runtime:
         assert self.ledger.crowd() == (busy, len(dialed), waiting)
 
     def wind_up(self) -> None:
-        """All leave, one after another, and nothing is left."""
+        """All tickets are released, one after another, and nothing remains."""
         while self.requests:
             self.end(self.requests[0], reusable=True)
             self.settle()
@@ -1220,8 +1220,9 @@ LEDGER = {step.__code__.co_filename for step in (Ledger.acquire, mend, Early.not
 
 
 class InterruptedRuntime(Runtime):
-    """Any step may be interrupted; then its request ends as in the pool, by `release` in a `finally`; this may be
-    interrupted too, and then the ticket is dropped."""
+    """Any step may be interrupted; its request then ends as in the pool, by `release` in a `finally`; if `release` is
+    interrupted too, the ticket is dropped.
+    """
 
     def interrupted_move(self) -> bool:
         """Whether it was."""
@@ -1302,7 +1303,7 @@ def test_ctrl_c_at_each_bytecode_of_close_leaves_no_waiter(seed: int) -> None:
 
 
 def bytecodes(step: Callable[[], object]) -> int:
-    """How many of the ledger's bytecodes it executes."""
+    """How many bytecodes of the ledger a call executes."""
     never = Interrupt(10**9)
     with never:
         step()

@@ -24,7 +24,7 @@ import httpcore
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ScriptedServer]:
-    """Names the path in its body; /slow gives half of it, and the rest when the next byte comes."""
+    """Responds with the path as body; /slow sends half of it, and the rest when the next byte is received."""
 
     def script(peer: Peer) -> None:
         while head := peer.head():
@@ -320,7 +320,7 @@ def test_pools_cannot_be_pickled_and_errors_can() -> None:
     assert len(errors) > 20
     for kind in errors:
         if kind in (httpcore.StreamReset, httpcore.GoAway):
-            continue  # they take a code: tests of HTTP/2
+            continue  # these require an error code, and belong to the tests of HTTP/2
         error = kind("it broke", peer="127.0.0.1:80", url="http://h/", method="GET", limit=5.0)
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again), again.peer) == (kind, str(error), "127.0.0.1:80")

@@ -1,6 +1,6 @@
-"""A request imports nothing: all that it may need is imported when the pool is made. So a fork may come at any time.
-
-The library idna comes later, with the first host that is not ASCII, as do those of codings, and a fork waits for that.
+"""A request imports nothing: all that it may need is imported when the pool is made. So a fork may happen at any time.
+The library idna is imported later, with the first host that is not ASCII; the libraries of content codings are imported
+later too; a fork waits for these imports.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def test_a_request_imports_only_few_libraries_behind_the_gate(runtime: str, plac
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     imported = done.stdout.split()
-    assert "gated:idna.uts46data" in imported  # trio has imported the rest of it
+    assert "gated:idna.uts46data" in imported  # trio has imported the other modules of idna
     assert [name for name in imported if not name.startswith("gated:")] == []
     own = {"idna", "bisect", "_bisect", "unicodedata", "re", "typing"}  # and its own imports
     own |= {"encodings", "stringprep"}  # codecs of host names
@@ -201,7 +201,7 @@ FORKS = int(os.environ.get("HTTPCORE_FORKS", "4"))
 @pytest.mark.proofs
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 def test_a_fork_beside_a_first_request_leaves_no_child_hanging(places: tuple[str, ...], secure: bool) -> None:
-    """At different moments of the first request: `HTTPCORE_FORKS` of them."""
+    """`HTTPCORE_FORKS` forks at different moments of the first request."""
     plain, _, https, authority = places
     for run in range(FORKS):
         delay = str(run % 10 * 0.003)

@@ -1,4 +1,4 @@
-"""`min_rate`: a body that moves too slowly ends with an error, and no body for the waits of others."""
+"""`min_rate`: a body that moves too slowly ends with an error, and waiting that the peer did not cause ends no body."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAD = 1.5
 
 LATE = TimeoutConfig(None, min_rate=100, min_rate_window=10)
 
-Pieces = list[tuple[float, int]]  # after so many seconds so many bytes
+Pieces = list[tuple[float, int]]  # pairs: after this many seconds, this many bytes
 
 
 def steady(seconds: float, size: int, times: int) -> Pieces:
@@ -33,7 +33,7 @@ def steady(seconds: float, size: int, times: int) -> Pieces:
 # The received bytes, the timeouts, and the outcome: which error, after how many seconds, with how many bytes; or the
 # bytes.
 CASES: list[tuple[Pieces, TimeoutConfig, tuple[str, float, int] | int]] = [
-    # Each piece takes a second and refills a hundredth: a tenth of a second is left after ten.
+    # Each piece takes a second and refills a hundredth: a tenth of a second remains after ten.
     (steady(1, 1, 99), LATE, ("ReadTooSlow", 10.1, 10)),
     (steady(1, 1, 99), LATE.replace(min_rate_window=3), ("ReadTooSlow", 3.03, 3)),
     (steady(1, 60, 60), LATE, ("ReadTooSlow", 23.8, 23 * 60)),
@@ -43,7 +43,7 @@ CASES: list[tuple[Pieces, TimeoutConfig, tuple[str, float, int] | int]] = [
     # Bursts refill the allowance, but never above the window.
     (steady(9.9, 5000, 5), LATE, 25000),
     ([(0, 500_000), (11, 1)], LATE, ("ReadTooSlow", 10.0, 500_000)),
-    # Of two limits the one that ends first has its own name.
+    # If two limits apply, the error names the one that ends first.
     ([(99, 1)], LATE, ("ReadTooSlow", 10.0, 0)),
     ([(99, 1)], LATE.replace(read=4), ("ReadTimeout", 4.0, 0)),
     ([(99, 1)], LATE.replace(read=10), ("ReadTimeout", 10.0, 0)),
@@ -59,12 +59,12 @@ def server(pieces: Pieces, *, chunked: bool = False) -> Callable[[ServerEnd], Aw
 
     async def serve(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
-        await peer.scheduler.sleep(HEAD)  # before the head: no body is awaited
+        await peer.scheduler.sleep(HEAD)  # before the head, the client does not wait for a body
         framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
         await peer.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
         for seconds, count in pieces:
             await peer.scheduler.sleep(seconds)
-            # Framing is no body: an extension of a hundred bytes refills nothing.
+            # Framing does not count as body: an extension of a hundred bytes refills nothing.
             await peer.send(b"%x;%s\r\n%s\r\n" % (count, b"e" * 100, bytes(count)) if chunked else bytes(count))
         await peer.send(b"0\r\n\r\n" if chunked else b"")
 
@@ -239,7 +239,7 @@ def test_an_upload_whose_iterator_is_slow_is_not_blamed() -> None:
 
 
 def test_a_large_buffer_that_empties_in_time_is_not_blamed() -> None:
-    """Bytes that were accepted at once may leave at the rate, though that takes longer than the window."""
+    """Bytes that were accepted at once may be sent at the rate, even if that takes longer than the window."""
 
     async def serve(peer: ServerEnd) -> None:
         await peer.recv_until(b"\r\n\r\n")
@@ -259,7 +259,7 @@ def test_a_large_buffer_that_empties_in_time_is_not_blamed() -> None:
 
 
 async def crediting(peer: H2Peer, seconds: float, size: int) -> None:
-    """Opens the windows by so many bytes each so many seconds."""
+    """Opens the windows by a number of bytes every few seconds."""
     peer.auto = False
     await peer.begin(INITIAL_WINDOW_SIZE=size)
     stream = await peer.request()
@@ -310,7 +310,7 @@ def test_an_upload_over_http2_to_a_slow_peer_keeps_its_rate() -> None:
 
 
 def test_a_total_timeout_bounds_an_upload_that_moves_slowly() -> None:
-    """Over HTTP/2: as long as the peer took something the wait went on, whatever the total timeout."""
+    """Over HTTP/2 the wait once continued as long as the peer accepted any bytes, whatever the total timeout."""
 
     async def script(peer: H2Peer) -> None:
         await peer.begin()
@@ -327,7 +327,7 @@ def test_a_total_timeout_bounds_an_upload_that_moves_slowly() -> None:
     play(main, script, runtime=runtime, place={"window": 2000})
 
 
-# Both ways at once.
+# Sending and receiving at the same time.
 
 
 def test_both_bodies_of_a_duplex_request_keep_their_rate() -> None:

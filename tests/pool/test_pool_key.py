@@ -1,8 +1,9 @@
-"""Who may share a connection. Every argument of a request or a pool is listed here as one of three kinds; each is
-changed alone, those that keep connections apart and those that do not. An argument that is not listed fails a test.
+"""Which requests may share a connection. Every argument of a request or a pool is listed here as one of three kinds;
+each argument is changed alone, both those that separate connections and those that do not. An argument that is not
+listed fails a test.
 
 The peer is one that any client can talk to: proxies of all kinds and any number of origins, HTTP/1.1 and HTTP/2, with
-TLS and without, on the same two ports. Nothing but the pool keeps requests apart.
+TLS and without, on the same two ports. Only the pool separates requests.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from httpcore._pool.connection import HTTPConnection
 
 
 class Rewound:
-    """A socket that returns bytes once more that were read from it."""
+    """A socket that returns bytes that were already read from it once more."""
 
     def __init__(self, sock: Any, data: bytes) -> None:
         self._socket = sock
@@ -55,7 +56,7 @@ class Rewound:
 
 
 class AnyPeer(ScriptedServer):
-    """Goes along with whatever comes: TLS, CONNECT, SOCKS5, requests; one inside the other."""
+    """Accepts any protocol: TLS, CONNECT, SOCKS5 and requests, also one inside the other."""
 
     asks_for_password = False
 
@@ -140,7 +141,7 @@ def place(certificates: Certificates) -> Iterator[Place]:
         yield Place(one, two, certificates.folder, certificates.pin)
 
 
-# A request, and the change of it.
+# A request, and the change to it.
 
 
 class Asked(NamedTuple):
@@ -158,7 +159,7 @@ class Asked(NamedTuple):
 
 
 def seen(value: Any, place: Place) -> Any:
-    """A value, with the names of files and ports that are known only now."""
+    """A value with its placeholders replaced by the ports and files, which are known only when the test runs."""
     if isinstance(value, str):
         for name, port in (("{one}", place.one.port), ("{two}", place.two.port)):
             value = value.replace(name, str(port))
@@ -169,7 +170,7 @@ def seen(value: Any, place: Place) -> Any:
 
 
 def config(place: Place, settings: Mapping[str, Any] | None) -> Any:
-    """An SSLConfig; or under the name "context" a new context for the same, each time another."""
+    """An SSLConfig; with the name "context", a new context with the same settings each time."""
     settings = {"verify": "{folder}/ca.pem", **(settings or {})}
     own = settings.pop("context", False)
     made = httpcore.SSLConfig(**seen(settings, place))
@@ -177,7 +178,7 @@ def config(place: Place, settings: Mapping[str, Any] | None) -> Any:
 
 
 class Prepared(NamedTuple):
-    """An `Asked` at a place. Its parts are made once, as a user would."""
+    """An `Asked` at a place. Its parts are made once, as a user would make them."""
 
     url: str
     ssl: Any
@@ -196,7 +197,7 @@ class Prepared(NamedTuple):
 
 
 class Choosing:
-    """Whatever was said last."""
+    """Chooses the proxy that was set last."""
 
     proxy: httpcore.Proxy | None = None
 
@@ -214,7 +215,7 @@ def opened(runtime: Runtime, **settings: Any) -> Iterator[tuple[Any, Choosing]]:
 
 
 async def ask(pool: Any, choosing: Choosing, what: Prepared) -> bool:
-    """Whether it got a connection that was there."""
+    """Whether the request used an existing connection."""
     choosing.proxy = what.proxy
     more = dict(what.more)
     response = await pool.request(more.pop("method"), what.url, ssl=what.ssl, **more)
@@ -265,7 +266,7 @@ SECURE = Asked(proxy="https://127.0.0.1:{one}")
 SECURE_FORWARD = PLAIN.but(proxy="https://127.0.0.1:{one}")
 SOCKS = Asked(proxy="socks5h://127.0.0.1:{one}")
 CASES = (DIRECT, TUNNEL, SECURE, SOCKS)
-"""To an https origin."""
+"""Arguments of requests to an https origin."""
 
 
 def everywhere(*cases: Asked, **changed: Any) -> tuple[tuple[Asked, Asked], ...]:
@@ -297,7 +298,7 @@ TLS: dict[str, tuple[str, tuple[Any, Any]]] = {
     "maximum_version": ("the most that was offered", (None, "TLSv1.3")),
     "ciphers": ("which ciphers were good enough", (None, "ECDHE+AESGCM")),
 }
-"""Of an `SSLConfig`: the identity that a connection has proved, and to which peer."""
+"""Fields of an `SSLConfig`: they define which identity a connection has proved, and to which peer."""
 MORE_TLS: dict[str, tuple[tuple[Any, Any], ...]] = {
     "cert": ((None, "{folder}/me.pem"),),
     "verify": (("{folder}/ca.pem", False),),
@@ -305,7 +306,7 @@ MORE_TLS: dict[str, tuple[tuple[Any, Any], ...]] = {
     "alpn": ((None, ()), (("h2", "http/1.1"), ("http/1.1", "h2"))),
     "fingerprints": ((("{pin}",), ("{pin}", "0" * 64)),),
 }
-"""Further pairs for some."""
+"""Further pairs for some arguments."""
 CONTEXTS = ({"context": False}, {"context": True}, {"context": True})
 """A config, and two contexts for the same."""
 
@@ -535,8 +536,8 @@ FACTS = [
 @each_runtime
 @pytest.mark.parametrize("fact", FACTS)
 def test_settings_in_the_key_share_nothing_and_others_share_all(runtime: Runtime, fact: Fact, place: Place) -> None:
-    """One pool; one thing is different; then the same again. What decides is the same in every runtime, so one pair
-    does for most of them.
+    """One pool; one thing is different; then the same again. The deciding code is the same in every runtime, so one
+    pair is sufficient for most arguments.
     """
 
     async def body(first: Asked, second: Asked, http2: bool) -> None:
@@ -692,7 +693,7 @@ def test_a_context_that_changes_during_the_dial_is_an_error(runtime: Runtime, pl
 
 
 def test_every_readable_setting_of_a_context_is_compared() -> None:
-    """A setting that a later Python adds has to be looked at."""
+    """A setting that a later Python adds has to be considered."""
     settings = {
         name
         for name, value in inspect.getmembers_static(ssl.SSLContext)

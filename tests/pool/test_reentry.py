@@ -1,6 +1,7 @@
-"""A pool used by a signal handler, a finaliser or a weakref callback, in the middle of whatever its thread was doing.
+"""A pool used by a signal handler, a finaliser or a weakref callback, which interrupts its thread at any point.
 
-At lines of our code (tracing runs in the thread that it interrupts, as those do), by real signals, by the collector.
+It is called at lines of our code (tracing runs in the interrupted thread, as handlers and callbacks do), by real
+signals, and by the collector.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def spoken(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, bool
 
 
 class Interruption:
-    """Calls `act` at the n-th line of httpcore that its thread comes to."""
+    """Calls `act` at the n-th line of httpcore that its thread reaches."""
 
     def __init__(self, act: Callable[[], object], line: int) -> None:
         self.act = act
@@ -75,7 +76,7 @@ class Interruption:
 
 
 def in_time(body: Callable[[], None], seconds: float = 120) -> None:
-    """Run it in a thread of its own, so that what hangs is an error here."""
+    """Run it in a thread of its own, so that a hang becomes an error here."""
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -148,7 +149,7 @@ def test_a_pool_can_be_used_in_the_middle_of_its_steps(spoken: Any, act: str, wa
     def body() -> None:
         line = 1 + list(ACTS).index(act)
         while at(line):
-            line += 5 * stride if options else stride  # over HTTP/2 a request has more lines
+            line += 5 * stride if options else stride  # over HTTP/2 a request executes more lines
         assert line > 100
 
     in_time(body)
@@ -158,7 +159,7 @@ def test_repr_changes_nothing_and_takes_no_lock(spoken: Any) -> None:
     url, options = spoken
     with httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(keepalive_expiry=0.001), **options) as pool:
         pool.request("GET", f"{url}/0/a")
-        # Another thread holds the lock for as long as the test needs: no call does.
+        # Another thread holds the lock for as long as the test needs, which no public call does.
         with pool._pool._leases.lock:
             texts: list[str] = []
             thread = threading.Thread(target=lambda: texts.append(repr(pool)), daemon=True)

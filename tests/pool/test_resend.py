@@ -33,9 +33,9 @@ GONE = httpcore.ReadError("gone")
         ("PUT", b"x", SOMETHING, GONE, True),
         ("QUERY", b"x", SOMETHING, GONE, True),
         ("query", b"x", SOMETHING, GONE, False),
-        ("PUT", iter([b"x"]), NOTHING, GONE, True),  # not read from yet
+        ("PUT", iter([b"x"]), NOTHING, GONE, True),  # its body was not read yet
         ("GET", b"", ANSWERED, GONE, False),
-        ("GET", b"", NOTHING, httpcore.ReadTimeout(), False),  # it may still be at work
+        ("GET", b"", NOTHING, httpcore.ReadTimeout(), False),  # the server may still be working on it
         ("GET", b"", NOTHING, httpcore.LocalProtocolError(), False),
         ("GET", b"", NOTHING, httpcore.LimitExceeded(), False),
         ("GET", b"", NOTHING, OSError(), False),  # the user's own

@@ -31,7 +31,7 @@ SURE = RetryPolicy(backoff=1, jitter=0)
 
 
 def answers(*statuses: int | bytes, then: int = 200) -> Callable[[ServerEnd], Coroutine[None, None, None]]:
-    """A server that gives these statuses (or heads) one after the other, on however many connections."""
+    """A server that sends these statuses (or heads) one after the other, on any number of connections."""
     left = list(statuses)
 
     async def serve(peer: ServerEnd) -> None:
@@ -62,7 +62,7 @@ def times(events: list[httpcore.TraceEvent], kind: type[httpcore.TraceEvent]) ->
     return [round(event.at, 6) for event in events if isinstance(event, kind)]
 
 
-# When, and how often.
+# Tests of when a request is retried, and how often.
 
 
 def test_failed_connect_is_tried_again_after_pauses_that_double() -> None:
@@ -365,7 +365,7 @@ def test_successes_earn_retries() -> None:
     play(main)
 
 
-# Nothing is held in a pause.
+# No connection is held during a pause.
 
 
 def test_a_paused_request_holds_no_place_in_the_pool() -> None:
@@ -399,7 +399,8 @@ def test_closing_the_pool_ends_a_pause_at_once() -> None:
         assert task.error.url == URL
         assert task.error.phase == "pause before another attempt"
         assert runtime.now == 0.5
-        # A paused request that is left here would be woken by `close` only: nothing public counts them.
+        # A paused request that remained here would be woken only by `close`, and no public value counts paused
+        # requests.
         assert pool._leases.pausing == set()
 
     play(main)
@@ -425,7 +426,7 @@ def test_a_request_cancelled_in_a_pause_leaves_nothing() -> None:
     assert times(events, httpcore.RequestFailed) == [0.5]
 
 
-# Struck at every await.
+# Strikes at every await.
 
 
 async def refused_then_served(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
@@ -495,7 +496,7 @@ def test_the_pool_closed_at_every_await_of_a_retried_request(name: str) -> None:
     pools: list[httpcore.ConnectionPool] = []
 
     def close(runtime: Runtime, victim: Task[Any]) -> None:
-        # The plain function below `close()`: a strike waits for nothing.
+        # The plain function that `close()` calls: a strike must not wait.
         pools[-1]._close()
 
     assert at_every_point(scene_of(SCENES[name], (httpcore.PoolClosed, httpcore.ConnectError), pools), close) >= 6
@@ -509,7 +510,7 @@ QUICK = RetryPolicy(backoff=0.01, max_backoff=0.02)
 
 @pytest.fixture
 def busy_at_first() -> Iterator[ScriptedServer]:
-    """Answers 503 to every third request but the last, 200 to that."""
+    """Answers 503 to two of three requests, and 200 to each third one."""
     count = [0]
 
     def script(peer: Peer) -> None:

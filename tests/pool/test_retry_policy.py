@@ -226,7 +226,7 @@ def test_retry_after_lengthens_the_pause_up_to_a_cap(value: bytes, seconds: floa
     assert pause((503, [(b"date", DATE), (b"retry-after", value)])) == seconds
 
 
-# The number of attempts, for all.
+# The number of attempts, for all outcomes.
 
 
 def test_a_budget_is_spent_one_by_one_and_earned_by_successes() -> None:

@@ -1,4 +1,4 @@
-"""One rule for settings: a setting that a request leaves out is the pool's, None is no limit; and settings can be
+"""One rule for settings: a setting that a request omits is the pool's, and None means no limit. Settings can also be
 read.
 """
 
@@ -27,7 +27,8 @@ async def slow(peer: ServerEnd) -> None:
     await peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
-# The settings of a pool and of a request, and the timeout that ends it: kind and seconds; None for an answer.
+# The settings of a pool and of a request, and the timeout that ends it: kind and seconds; None if a response is
+# received.
 CASES: list[tuple[Any, Any, tuple[str, float] | None]] = [
     (LEFT_OUT, LEFT_OUT, ("ReadTimeout", 5)),
     (LEFT_OUT, TimeoutConfig(), ("ReadTimeout", 5)),
@@ -152,7 +153,7 @@ def test_other_limits_and_tls_settings_are_derived() -> None:
 
 
 def test_omitted_settings_are_copied_and_pickled() -> None:
-    """It is no part of the value, and must not get lost all the same."""
+    """It is not part of the value, but must be kept nevertheless."""
     partial = TimeoutConfig(read=2)
     for same in (copy.copy(partial), copy.deepcopy(partial), pickle.loads(pickle.dumps(partial))):
         assert same == partial

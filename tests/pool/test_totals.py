@@ -1,4 +1,6 @@
-"""`http.stats().totals` and `.limits`: each number by name. `proofs/test_trace_sweeps` compares them with the wire."""
+"""`http.stats().totals` and `.limits`: each number is tested by name. `proofs/test_trace_sweeps` compares them with the
+wire.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scripts/figures` counts right, on a package whose figures are known; `scripts/instructions` counts a request."""
+"""`scripts/figures` counts correctly, on a package whose figures are known; `scripts/instructions` counts a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/reference/figures.md: the tables have each field of what they document, and no other."""
+"""docs/reference/figures.md: the tables have each field of the documented objects, and no other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_CELL = re.compile(r"^\| (`.+?`) \|", re.MULTILINE)
 
 
 def tables() -> dict[str, list[str]]:
-    """By the column that names the second one's meaning: the names in the first column, table by table."""
+    """The names in the first column of each table, by the heading of its second column."""
     found: dict[str, list[str]] = {}
     for table in re.findall(r"(?:^\|.*\n)+", PAGE.read_text(encoding="utf-8"), re.MULTILINE):
         heading = table.splitlines()[0]
@@ -44,7 +44,7 @@ def test_the_table_has_each_field_once_and_no_other(kind: type) -> None:
 
 
 def test_the_readings_are_documented_as_those_of_records() -> None:
-    """Each time but three has a record, and each record exists."""
+    """Each time except three has a record, and each record exists."""
     fields = {name.partition(".")[0] for name in TABLES[2]}
     assert {field.name for field in dataclasses.fields(RequestTiming)} - fields == {"connected", "first_byte"}
     section = PAGE.read_text(encoding="utf-8").partition("| Time | Record |")[2].partition("\n\n")[0]

@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "httpcore"
 
 # From the ground up: the floors of folders, and inside each folder the floors of its files; "" is the top folder. A
 # module imports from folders on lower floors, and from lower floors of its own folder: so a new file needs a place
-# here, and an import that does not fit means that the idea belongs elsewhere. Types count: what is named is depended
-# upon.
+# here, and an import that does not fit means that the idea belongs elsewhere. Imports of types count: a module depends
+# on each name that it uses.
 FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
@@ -180,7 +180,7 @@ PACKAGES = {folder for folders in FOLDERS for folder in folders if folder}
 
 
 def numbered() -> dict[str, tuple[int, int]]:
-    """The floor of each module: that of its folder, and that inside the folder."""
+    """The floor of each module: the floor of its folder, and its floor inside the folder."""
     found: dict[str, tuple[int, int]] = {}
     for outer, folders in enumerate(FOLDERS):
         for folder, floors in folders.items():
@@ -348,7 +348,7 @@ def folder_of(module: str) -> str:
 
 
 def may_import(module: str, other: str) -> bool:
-    """From a folder on a lower floor, or from a lower floor of the same folder."""
+    """Whether the import is from a folder on a lower floor, or from a lower floor of the same folder."""
     (outer, inner), (other_outer, other_inner) = NUMBER[module], NUMBER[other]
     beside = folder_of(module) == folder_of(other) and other_outer == outer
     return other_outer < outer or (beside and other_inner < inner)
@@ -439,7 +439,7 @@ def test_importing_httpcore_alone_loads_nothing_at_all() -> None:
 
 
 def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
-    # The tables that names are found by at run time, which type checkers do not see.
+    # The tables by which names are found at run time, which type checkers do not see.
     assert sorted(httpcore._MODULE) == sorted(httpcore.__all__)
     typed = {
         node.module: {alias.name for alias in node.names}

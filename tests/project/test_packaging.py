@@ -44,7 +44,7 @@ def archives(clone: Path) -> Path:
         done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     for path in {path for path in clone.rglob("*") if path.is_file()} - before:
-        path.unlink()  # what building left behind
+        path.unlink()  # files that the build has left
     return folder
 
 
@@ -78,7 +78,7 @@ def _pytest(folder: Path, *arguments: str) -> str:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """In which the tests import the httpcore of `folder`, without the settings of the test run around them."""
+    """An environment in which the tests import the httpcore of `folder`, without the settings of the outer test run."""
     left_out = ("PYTEST_", "COV_", "COVERAGE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "PYTHONPATH": str(folder)}

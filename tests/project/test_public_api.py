@@ -52,7 +52,7 @@ def members(cls: type) -> Described:
 
 
 def parameters(thing: Any) -> list[list[str | bool]] | None:
-    """Name, kind, and whether there is a default, of each."""
+    """The name and kind of each parameter, and whether it has a default."""
     try:
         signature = inspect.signature(thing)
     except (TypeError, ValueError):
@@ -62,7 +62,7 @@ def parameters(thing: Any) -> list[list[str | bool]] | None:
 
 
 def differences(old: Described, new: Described, where: str = "") -> list[str]:
-    """The listed names that do not work any more."""
+    """The listed names that no longer work."""
     found = []
     for name, was in old.items():
         place = f"{where}.{name}".strip(".")
@@ -78,7 +78,7 @@ def differences(old: Described, new: Described, where: str = "") -> list[str]:
 
 
 def narrower(old: list[list[Any]], new: list[list[Any]] | None, place: str) -> list[str]:
-    """Calls that were right and are wrong now."""
+    """Calls that were valid and are invalid now."""
     if new is None:
         return [f"{place} is no function any more"]
     now = {name: (index, kind, default) for index, (name, kind, default) in enumerate(new)}

@@ -62,7 +62,7 @@ FORBIDDEN = {
     "datetime": {"response.py", "_certificate.py"},  # spans of time, and times that others name
     "tempfile": set(),
 }
-"""Modules that the library does not import, but for the files named."""
+"""Modules that the library does not import, except in the named files."""
 WALL_CLOCK = {"cookies.py", "front.py"}  # a cookie has the time of day when it expires, a response that of sending
 
 

@@ -1,6 +1,6 @@
 """The form of the source: how large functions and classes are, no import cycle, few imports inside functions.
 
-`scripts/figures` counts; here are the limits, without an exception.
+`scripts/figures` counts; this file has the limits, which have no exceptions.
 """
 
 from __future__ import annotations

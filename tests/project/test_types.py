@@ -1,4 +1,4 @@
-"""What type checkers and editors see: each name, no `Any`, right calls accepted and wrong ones refused."""
+"""The view of type checkers and editors: each name, no `Any`, valid calls accepted and invalid ones refused."""
 
 from __future__ import annotations
 

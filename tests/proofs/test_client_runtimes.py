@@ -1,5 +1,5 @@
 """The proof for the client in the real runtimes: cancelled at every suspension on asyncio and trio, and in threads cut
-and reset by the server after every byte that it sends. Nothing is left behind, and the next call works.
+and reset by the server after every byte that it sends. No resource remains, and the next call works.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ ASYNCIO, TRIO, THREADS = (
 
 
 class Server(ScriptedServer):
-    """Redirects from /away, requires Digest under /digest. After `budget` bytes it ends the connection in `case`."""
+    """Redirects from /away, requires Digest under /digest. After `budget` bytes it ends the connection in the way of
+    `case`.
+    """
 
     def __init__(self) -> None:
         self.budget: int | None = None
@@ -87,7 +89,7 @@ What = Callable[[Any, str], Coroutine[Any, Any, None]]
 
 
 class Counted:
-    """Awaits a coroutine; at its `moment`-th suspension `cancel` is called, and whether it was is kept in `struck`."""
+    """Awaits a coroutine; at its `moment`-th suspension `cancel` is called; `struck` records whether it was called."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], moment: int, cancel: Callable[[], object]) -> None:
         self._coroutine = coroutine

@@ -2,8 +2,8 @@
 intact.
 
 The client runs over a simulated network; a strike is a cancellation, a clock that jumps past every timeout, a reset or
-a cut of every connection, or the beginning of a drain. The face of threads is struck by errors at each wait, as nothing
-can cancel a thread.
+a cut of every connection, or the beginning of a drain. The client of threads is struck by errors at each wait, since a
+thread cannot be cancelled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ CHALLENGE = b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth", algorit
 
 
 async def serve(peer: ServerEnd) -> None:
-    """Redirects from /away (with a body in pieces), requires Digest under /digest, answers all else with 60 bytes."""
+    """Redirects from /away (with a body in pieces), requires Digest under /digest, answers any other path with 60
+    bytes.
+    """
     while head := await peer.recv_until(b"\r\n\r\n"):
         path = head.split(b" ")[1]
         if b"chunked" in head:
@@ -115,7 +117,7 @@ def test_the_pool_is_whole_wherever_a_call_is_struck(
             with suppress(httpcore.HTTPCoreError, Cancelled):
                 await runtime.victim(what(client))
             check(runtime, pool)
-            if strike != "cut":  # a cut body stays cut
+            if strike != "cut":  # a body that is cut off stays incomplete
                 await what(client)
                 check(runtime, pool)
             await client.close()
@@ -157,7 +159,7 @@ REFUSED = "the client drains"
 def test_a_drain_that_begins_at_any_await_ends_with_the_call(
     what: Callable[[Client], Coroutine[Any, Any, None]], strike: str | None
 ) -> None:
-    """A call that has begun ends as it would without the drain, also where it is struck in the same moment."""
+    """A call that has begun ends as it would without the drain, even if it is struck at the same moment."""
     drains: list[Task[bool]] = []
     clients: list[Client] = []
 

@@ -1,4 +1,4 @@
-"""The reasons of `ConnectionClosed` that `tests/test_trace.py` does not name, each made to happen."""
+"""The reasons of `ConnectionClosed` that `tests/test_trace.py` does not name; each is produced here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ URL = "http://a.test"
 
 
 async def serve(peer: ServerEnd) -> None:
-    """Answers one request, and leaves a second later; to /never it sends nothing."""
+    """Answers one request, and disconnects a second later; to /never it sends nothing."""
     head = await peer.recv_until(b"\r\n\r\n")
     if b"/never" in head:
         await peer.scheduler.sleep(1000)
@@ -113,7 +113,7 @@ def test_a_closed_event_loop_is_the_reason() -> None:
 
 
 def interrupt_release(act: Callable[[], object], line: int) -> bool:
-    """Run `act` with KeyboardInterrupt at the n-th line of `Ledger.release`. False when it has fewer."""
+    """Run `act` with KeyboardInterrupt at the n-th line of `Ledger.release`. Returns False if it has fewer lines."""
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal line
@@ -136,7 +136,9 @@ def interrupt_release(act: Callable[[], object], line: int) -> bool:
 @pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupted_step_is_the_reason() -> None:
-    """Ctrl-C leaves a step half done, and then a response is dropped: the step that mends the one finds the other."""
+    """Ctrl-C leaves a step incomplete, and then a response is dropped: the step that repairs the former detects the
+    latter.
+    """
 
     def script(peer: Any) -> None:
         while peer.head():

@@ -1,8 +1,8 @@
 """Ctrl-C at every line of our code that a request passes: the promises for a cancellation hold for it too.
 
-Left out: a line with `with`, since tracing comes to it a second time between the end of the block and the release of
-the lock, where CPython looks for no signals; the streams, whose marks are set by single C calls and which are tested
-with real signals; and finalisers, whose errors are only printed.
+The test leaves out lines with `with`, since tracing reaches them a second time between the end of the block and the
+release of the lock, where CPython does not check for signals; the streams, whose marks are set by single C calls and
+which are tested with real signals; and finalisers, whose errors are only printed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def in_finaliser(frame: FrameType | None) -> bool:
 
 
 def interrupted(act: Callable[[], object], line: int) -> bool:
-    """Run `act`, with KeyboardInterrupt at the n-th line of httpcore that it comes to. False when it has fewer."""
+    """Run `act`, with KeyboardInterrupt at the n-th line of httpcore that it reaches. Returns False if it has fewer."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -106,7 +106,9 @@ def test_at_every_line_of_a_request(url: str, warm: bool, stream: bool) -> None:
 
 
 def check_totals(totals: httpcore.PoolTotals) -> None:
-    """All is counted but the victim, and of that at most what one system call had in hand is missing."""
+    """All requests except the victim are counted, and of the victim at most the bytes of one system call are
+    missing.
+    """
     others = [size for path, size in answers.items() if path != b"/victim"]
     assert totals.requests in (len(others), len(others) + 1)
     assert totals.dials + totals.reuses >= len(others)
@@ -129,7 +131,7 @@ def test_at_every_line_of_connect(url: str, warm: bool) -> None:
     assert line > 100
 
 
-# Drains: what Ctrl-C has ended is waited for by no later drain.
+# Drains: no later drain waits for a request that Ctrl-C has ended.
 
 
 class Local(httpcore.Transport):
@@ -164,7 +166,7 @@ def test_at_every_line_of_a_clients_call_and_drain(act: Callable[[httpcore.Clien
         with httpcore.Client(transport=Local(), trust_env=False) as client:
             struck = interrupted(partial(act, client), line)
             assert client.drain(0.5) is True, f"line {line}"
-            assert client._session.in_flight.marks == set()  # what is kept there is not to be seen from outside
+            assert client._session.in_flight.marks == set()  # no public name shows the calls that are kept there
         line += 3 if act is in_a_call else 1
     assert line > 60
 
@@ -178,7 +180,7 @@ def test_at_every_line_of_a_pools_drain_and_requests(url: str) -> None:
 
         def act(pool: httpcore.SyncConnectionPool = pool) -> None:
             with pool.request("GET", url + "/big", stream=True):
-                assert [one.url for one in pool.requests()] in ([], [url + "/big"])  # it may all have come
+                assert [one.url for one in pool.requests()] in ([], [url + "/big"])  # all may have arrived
                 pool.drain(0.001)
 
         struck = interrupted(act, line)

@@ -1,8 +1,9 @@
 """The cost of a request grows neither with the number of waiting requests nor with that of idle connections.
 
-Counted in lines of Python that the thread executes: unlike seconds they are the same on a busy machine. Where requests
-go through a network they are httpcore's own lines only: how many of them a turn of the event loop serves is chance, and
-a turn costs lines as well. What lines cannot show is a search inside one call of C, such as `deque.remove`.
+The cost is counted in lines of Python that the thread executes: unlike seconds, they are the same on a busy machine.
+Where requests go through a network they are httpcore's own lines only: how many requests one turn of the event loop
+serves is random, and a turn costs lines as well. Lines cannot show a search inside one call of C, such as
+`deque.remove`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ async def lines_in_a_crowd(runtime: Runtime, url: str, size: int) -> tuple[float
     asking, serving = Lines(below=""), Lines()
     done = 0
     async with runtime.pool(limits=httpcore.PoolLimits(max_connections=10), timeout=60) as http:
-        # More than one read gives, so that each keeps its connection until it is read.
+        # More bytes than one read returns, so that each response keeps its connection until it is read.
         held = [await http.request("GET", f"{url}/{2 * PIECE}", stream=True) for _ in range(10)]
 
         async def fetch() -> None:
@@ -120,7 +121,7 @@ def test_thousand_idle_connections_cost_request_no_more_than_ten(runtime: Runtim
 
 
 async def lines_beside_streams(runtime: Runtime, url: str, streams: int) -> float:
-    """Lines for each request when so many are on one HTTP/2 connection at once."""
+    """Lines for each request when this many are on one HTTP/2 connection at once."""
     async with runtime.pool(http1=False, timeout=60) as http:
 
         async def fetch() -> None:

@@ -1,8 +1,8 @@
-"""Ctrl-C at every line of the HTTP/2 modules, in the deterministic runtime: the other tasks go on at once.
+"""Ctrl-C at every line of the HTTP/2 modules, in the deterministic runtime: the other tasks continue at once.
 
-A real Ctrl-C comes between two instructions of one thread. Here it comes at a line of the victim, while the others
-are at their awaits; the schedules are many, and the clock shows whether a request waited for
-an event that never comes.
+A real Ctrl-C happens between two instructions of one thread. Here it happens at a line of the victim, while the others
+are at their awaits; many schedules are tested, and the clock shows whether a request waited for an event that never
+happens.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ SOON = 3.0
 
 
 class Striking:
-    """Raises KeyboardInterrupt at one line that the victim comes to, counted over `MODULES`.
+    """Raises KeyboardInterrupt at one line that the victim reaches, counted over `MODULES`.
 
-    Left out are lines with `with`: tracing comes to them a second time between the end of the block and the release of
-    the lock, where CPython looks for no signals, nor at a `try`. And finalisers, whose errors are only printed.
+    Lines with `with` are left out: tracing reaches them a second time between the end of the block and the release of
+    the lock, where CPython does not check for signals. Lines with `try`, where it does not check either, and
+    finalisers, whose errors are only printed, are left out too.
     """
 
     def __init__(self, runtime: Runtime, line: int) -> None:
@@ -83,8 +84,8 @@ def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
             assert one.error is None or isinstance(one.error, httpcore.HTTPCoreError), one.error
         assert runtime.now - began < SOON
         if pool.stats().leased:
-            gc.collect()  # an error and the frames that it came through hold each other
-        # A connection that it ended reports this to the next task; so a task is made to look now.
+            gc.collect()  # an error and the frames of its traceback hold each other
+        # A connection that Ctrl-C ended reports this to the next task, so one is made to check now.
         for slot in pool._leases.ledger.slots():
             connection: Any = slot.connection
             connection._wire.listen()  # as above
@@ -109,7 +110,9 @@ def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
 @pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_ctrl_c_at_any_line_harms_no_other(name: str) -> None:
-    """At one line of `STRIDE`, beginning elsewhere in each scenario; at all of them with `HTTPCORE_STRIDE=1`."""
+    """Ctrl-C at one of every `STRIDE` lines, with another first line in each scenario; at all lines with
+    `HTTPCORE_STRIDE=1`.
+    """
     line, lines = 1 + list(SCENARIOS).index(name) % STRIDE, 0
     while strike(SCENARIOS[name], Runtime(), line):
         lines += 1

@@ -22,7 +22,7 @@ SEED = 20_261_123
 WORKERS, REQUESTS = 100, 20_000
 
 KINDS = {"small": 79, "posted": 8, "large": 4, "closed at the head": 2, "closed in the body": 2, "timed out": 5}
-"""How many of a hundred requests are of which kind."""
+"""The number of requests of each kind in a hundred."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def url() -> Iterator[str]:
 
 
 class Worker:
-    """One thread or task: makes its share of the requests, and looks at every byte of the answers."""
+    """One thread or task: makes its share of the requests, and checks every byte of the answers."""
 
     def __init__(self, http: Any, url: str, number: int) -> None:
         self.http = http
@@ -72,7 +72,9 @@ class Worker:
 
 @each_runtime
 def test_a_hundred_share_one_connection_for_20_000_requests(runtime: Runtime, url: str) -> None:
-    """Of every kind, in a random order: every body is right, and nothing is left of cancelled requests."""
+    """Requests of every kind are made in a random order: every body is correct, and nothing remains of cancelled
+    requests.
+    """
 
     async def main() -> None:
         limits = httpcore.PoolLimits(max_connections=1)

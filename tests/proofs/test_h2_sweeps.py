@@ -1,8 +1,9 @@
-"""The proof for HTTP/2: every scenario is struck at every await, by every misfortune, and the state afterwards is
+"""The proof for HTTP/2: every scenario is struck at every await, by every kind of strike, and the state afterwards is
 checked.
 
-As `test_sweeps`, in the deterministic runtime. The peer uses the h2 library, which raises when we break a rule,
-and keeps a log of the requests that it acted on. The windows are made small, so that credit flows in every scenario.
+Like `test_sweeps`, it runs in the deterministic runtime. The peer uses the h2 library, which raises when we violate a
+rule, and keeps a log of the requests that it acted on. The windows are made small, so that credit flows in every
+scenario.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class Visit:
     def __init__(self, host: Host, peer: H2Peer) -> None:
         self.host = host
         self.peer = peer
-        self.left: dict[int, int] = {}  # of the big answers
-        self.last: int | None = None  # the stream behind which we left
+        self.left: dict[int, int] = {}  # those of the large answers
+        self.last: int | None = None  # the last stream of the GOAWAY
         self.mirrored: set[int] = set()
         self.refused: set[int] = set()
 
@@ -304,7 +305,7 @@ async def leave_a_quiet_connection(pool: Pool) -> None:
 
 
 async def read_the_unread(pool: Pool) -> None:
-    """An unread response beside the victim's. It is read when the victim has had a second."""
+    """An unread response beside the victim's. It is read after the victim has had a second."""
     # As above.
     backend = pool._leases.backend
     assert backend is not None
@@ -372,14 +373,15 @@ ENDS: dict[str, tuple[type[BaseException], ...]] = {
 
 
 def check_wires(pool: Pool) -> None:
-    """No stream is open, no task is recorded as reading, writing or waiting, and every byte of credit has come back, or
-    does with the next step: what Ctrl-C left unread."""
-    # A connection that goes on with a wrong count fails hours later, so the counts themselves are looked at.
+    """No stream is open, no task is recorded as reading, writing or waiting, and every byte of credit was returned, or
+    will be with the next step: the bytes that Ctrl-C left unread.
+    """
+    # A connection that continues with a wrong count fails hours later, so the counts themselves are checked.
     for slot in pool._leases.ledger.slots():
         connection: Any = slot.connection
         wire = connection._wire  # as above
         assert isinstance(wire, HTTP2Connection)
-        # A stream, a reader or a waiter that is left behind shows on the wire when another never has its turn.
+        # A stream, a reader or a waiter that remains shows on the wire only when another one is never served.
         core = wire._core
         assert not core.settling
         assert not core.uploads.for_room
@@ -388,25 +390,27 @@ def check_wires(pool: Pool) -> None:
         engine = core.engine
         assert engine.open_streams == 0
         unread = sum(inbox.held for inbox in wire.dropped)
-        # As for all counts above.
+        # The same reason as for all counts above.
         assert engine._room + engine._uncredited + unread == engine._goal
 
 
 def check_hosts(hosts: dict[str, Host]) -> None:
-    """No server acted twice on a request that may not be sent twice, and the peers think of the streams as we do."""
+    """No server acted twice on a request that may not be sent twice, and the peers have the same state of the streams
+    as we do.
+    """
     for host in hosts.values():
         for what, count in host.acted.items():
             if what.startswith("POST"):
                 assert count == 1, what
         for peer in host.peers:
             connection = peer.end.connection
-            # Neither end is notified of a cut, so no public name shows it.
+            # Neither end is notified when a connection is cut, so no public name shows it.
             if not connection.client_closed and not connection._there.cut:
                 assert [number for number, stream in peer.h2.streams.items() if not stream.closed] == []
 
 
 async def still_works(pool: Pool) -> None:
-    """Both hosts answer rightly; a connection that was cut while it was idle may cost a timeout each."""
+    """Both hosts answer correctly; a connection that was cut while it was idle may cost a timeout each."""
     for number, host in enumerate(HOSTS):
         for _ in range(4):
             with suppress(httpcore.ReadTimeout):
@@ -463,7 +467,9 @@ def play(scenario: Scenario, act: str) -> Any:
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_misfortune_at_every_await_over_http2(name: str, act: str) -> None:
-    """Cancellation comes twice, too. A reset, and a clock that jumps, are the same whether idle sockets are watched."""
+    """Cancellation also happens twice. A reset and a jump of the clock have the same effect whether or not idle sockets
+    are watched.
+    """
     scene = play(SCENARIOS[name], act)
     for watches in (True, False) if act in ("cancelled", "cut") else (True,):
         for times in (1, 2) if act == "cancelled" else (1,):
@@ -480,7 +486,7 @@ def test_cancelled_at_every_await_of_random_schedules_over_http2(name: str) -> N
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
-    """A request that was sent runs on; one that was not ends with PoolClosed; nothing stays open."""
+    """A request that was sent continues; one that was not ends with PoolClosed; no connection stays open."""
     scenario = SCENARIOS[name]
 
     async def scene(runtime: Runtime) -> None:
@@ -503,11 +509,11 @@ def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
         assert all(connection.client_closed for connection in runtime.connections)
 
     pools: list[Pool] = []
-    # The plain function below `close()`: a strike waits for nothing.
+    # The plain function that `close()` calls: a strike must not wait.
     at_every_point(scene, lambda runtime, victim: pools[-1]._close())
 
 
 def test_that_was_a_great_many_trials() -> None:
-    """Last in the file: a sweep that quietly stopped sweeping would be noticed here."""
+    """This is the last test in the file: it detects a sweep that silently stopped sweeping."""
     print(f"{runs:,} trials in {sweeps} sweeps")
     assert runs >= 20 * sweeps

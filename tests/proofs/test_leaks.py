@@ -40,8 +40,8 @@ async def fetch(pool: httpcore.ConnectionPool, url: str, number: int) -> None:
 
 
 class Aim:
-    """Moments at which to cut requests off: from 10 microseconds to 100 ms, as many in each power of ten, so that some
-    hit and some do not, however fast the machine is.
+    """Moments at which to cut requests off: from 10 microseconds to 100 ms, the same number in each power of ten, so
+    that some interrupt a request and some do not, however fast the machine is.
     """
 
     def __init__(self, seed: int = SEED) -> None:
@@ -168,7 +168,7 @@ class Ends:
 
 
 def check_ends(pool: httpcore.ConnectionPool | httpcore.SyncConnectionPool, ends: Ends, tags: set[str]) -> None:
-    """Each request that was made has one end, and nothing of them is left."""
+    """Each request has one record of its end, and no resource of the requests remains."""
     assert pool.requests() == []
     assert (pool.stats().connections, pool.stats().leased, pool.stats().waiting) == (0, 0, 0)
     assert ends.ends.keys() == tags
@@ -182,7 +182,7 @@ def check_timed(info: httpcore.ResponseInfo) -> None:
 
 
 def test_pools_that_end_at_any_moment_leave_nothing_on_asyncio(url: str) -> None:
-    """A drain that is too short, then an abort: of requests in all phases, traced and tagged."""
+    """A drain that is too short, then an abort, with requests in all phases, traced and tagged."""
     aim = Aim()
 
     async def fetch(pool: httpcore.ConnectionPool, tag: str, tags: set[str]) -> None:

@@ -1,7 +1,7 @@
 """Memory stays flat: a gigabyte down or up costs less than 30 MB, in every runtime, with a slow reader too.
 
-Each case runs in a process of its own, which warms up, notes its peak, moves the gigabyte, and prints by how much the
-peak has grown.
+Each case runs in a process of its own, which warms up, records its peak, transfers the gigabyte, and prints the growth
+of the peak.
 """
 
 from __future__ import annotations

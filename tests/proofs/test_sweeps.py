@@ -1,9 +1,9 @@
-"""The proof: every scenario is struck at every await, by every misfortune, and the state afterwards is checked each
+"""The proof: every scenario is struck at every await, by every kind of strike, and the state afterwards is checked each
 time.
 
-All in the deterministic runtime: a scripted network, a virtual clock, no sockets. A strike is a cancellation, a clock
-that jumps past every timeout, a reset or a cut of every connection, or the pool's close; it comes once, or a second
-time in the victim's clean-up, just after the victim begins to wait and just before it goes on.
+All tests run in the deterministic runtime: a scripted network, a virtual clock, no sockets. A strike is a cancellation,
+a clock that jumps past every timeout, a reset or a cut of every connection, or the pool's close; it happens once, or a
+second time in the victim's clean-up, just after the victim begins to wait and just before it continues.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ async def serve(peer: ServerEnd) -> None:
 
 
 async def mirror(peer: ServerEnd) -> None:
-    """Answers at once, and sends each chunk back when it has come."""
+    """Answers at once, and sends each chunk back when it is received."""
     await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", delay=0.01)
     while line := await peer.recv_until(b"\r\n"):
         size = int(line, 16)
@@ -203,7 +203,7 @@ async def wait_for_the_only_connection(pool: Pool) -> None:
     await fetch(pool, "/mine")
 
 
-# What else goes on.
+# Other activity in the pool.
 
 
 async def warm_up(pool: Pool) -> None:
@@ -252,7 +252,7 @@ SCENARIOS = {
 
 
 async def still_works(pool: Pool) -> None:
-    """Both hosts answer rightly; a connection that was cut while it was idle may cost a timeout each."""
+    """Both hosts answer correctly; a connection that was cut while it was idle may cost a timeout each."""
     for number, host in enumerate(HOSTS * 2):
         for _ in range(4):
             with suppress(httpcore.ReadTimeout):
@@ -308,7 +308,7 @@ def test_cancelled_at_every_await_of_random_schedules(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_pool_closed_at_every_await(name: str) -> None:
-    """A request that was sent runs on; one that was not ends with PoolClosed; nothing stays open."""
+    """A request that was sent continues; one that was not ends with PoolClosed; no connection stays open."""
     scenario = SCENARIOS[name]
 
     async def scene(runtime: Runtime) -> None:
@@ -329,11 +329,11 @@ def test_the_pool_closed_at_every_await(name: str) -> None:
         assert all(connection.client_closed for connection in runtime.connections)
 
     pools: list[Pool] = []
-    # The plain function below `close()`: a strike waits for nothing.
+    # The plain function that `close()` calls: a strike must not wait.
     at_every_point(scene, lambda runtime, victim: pools[-1]._close())
 
 
 def test_that_was_a_great_many_trials() -> None:
-    """Last in the file: a sweep that quietly stopped sweeping would be noticed here."""
+    """This is the last test in the file: it detects a sweep that silently stopped sweeping."""
     print(f"{runs:,} trials in {sweeps} sweeps")
     assert runs >= 20 * sweeps

@@ -75,7 +75,7 @@ class Scene:
 
 
 def check_safety(error: BaseException | None, reached: Callable[[str], bool], *, exactly: bool) -> None:
-    """`reached`: whether a server got something of the request for a path."""
+    """`reached`: whether a server received a part of the request for a path."""
     if not isinstance(error, HTTPCoreError):
         return
     assert error.safe_to_retry is not None, error
@@ -142,5 +142,5 @@ def test_records_are_true_at_every_await_over_http2(name: str, act: str) -> None
 
 
 def test_the_sweeps_saw_both_answers() -> None:
-    """Last in the file."""
+    """This is the last test in the file."""
     assert safe == {True, False}

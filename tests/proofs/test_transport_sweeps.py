@@ -1,4 +1,6 @@
-"""The proof for transports: an exchange is struck at every await, and the pool below it is whole afterwards."""
+"""The proof for transports: an exchange is struck at every await, and the pool below it is in a correct state
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ def stacked(pool: Pool) -> httpcore.Transport:
 
 
 class Own(httpcore.Transport):
-    """Entries of its own, over a pool."""
+    """A transport with its own `request` and `arequest`, over a pool."""
 
     def __init__(self, below: httpcore.Transport) -> None:
         self.below = below
@@ -158,11 +160,11 @@ def test_the_pool_is_whole_wherever_the_exchange_is_struck(
         at_every_await(scenario, act, make=partial(Simulation, seed, shuffle=True))
 
 
-# Apps in this process: no pool, but tasks that the transport owns.
+# Apps in this process: they have no pool, but tasks that the transport owns.
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Streams both ways; of a WebSocket, echoes each message until the client has left."""
+    """Streams in both directions; for a WebSocket, echoes each message until the client has disconnected."""
     try:
         if scope["type"] == "websocket":
             await receive()
@@ -231,7 +233,7 @@ def test_no_app_is_left_running_wherever_its_caller_is_struck(
 
 
 class Timed(httpcore.Middleware):
-    """Has each exchange held to five seconds."""
+    """Limits each exchange to five seconds."""
 
     async def handle(self, request: httpcore.TransportRequest) -> httpcore.TransportResponse:
         request.extensions["timeout"] = 5

@@ -1,4 +1,6 @@
-"""`scripts/bench` runs, reports errors, loses no run to one client, draws its results. No figure is asserted."""
+"""`scripts/bench` runs, reports errors, completes a run in spite of one failed client, and draws its results. No figure
+is asserted.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,7 @@ def test_a_missing_program_is_named_with_its_package(modules: SimpleNamespace) -
 
 
 def test_a_round_prints_a_table_and_writes_page_and_picture(tmp_path: Path) -> None:
-    """And a client that fails, here because its library is missing, is reported and left out."""
+    """A client that fails, here because its library is missing, is reported and left out."""
     program("nginx")
     done = bench("1", "sync GET", PAGES=str(tmp_path), CLIENTS="httpcore, bare socket, urllib3", SHARE="0.05")
     assert done.returncode == 0, done.stderr

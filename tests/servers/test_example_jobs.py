@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def run(example: str, *arguments: str, given: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """As a user starts it, from the clone."""
+    """Runs an example as a user starts it, from the clone."""
     command = [sys.executable, "-m", f"examples.{example}", *arguments]
     environment = {**os.environ, "NO_PROXY": "*", **variables}
     return subprocess.run(command, cwd=PROJECT, input=given, capture_output=True, timeout=60, env=environment)

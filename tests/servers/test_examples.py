@@ -140,7 +140,7 @@ def test_the_gateway_removes_fields_for_one_hop(http: httpcore.SyncConnectionPoo
     lines = heads[0].decode().lower().split("\r\n")
     given = {line.partition(":")[0] for line in lines[1:] if line}
     assert given == {"host", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-kept"}
-    # The address that the client claims goes no further: it is no trusted proxy.
+    # The address that the client claims is not forwarded: the client is no trusted proxy.
     assert "x-forwarded-for: 127.0.0.1" in lines
     assert names(response).count(b"date") == 1
     assert b"x-kept" in names(response)
@@ -206,7 +206,7 @@ def test_a_hundred_megabytes_pass_the_gateway_in_flat_memory(
 def test_fifty_requests_at_once_pass_the_gateway(
     url: str, upstream: Upstream, http: httpcore.SyncConnectionPool
 ) -> None:
-    """Over HTTP/2 they share one connection to the upstream."""
+    """Over HTTP/2 the requests share one connection to the upstream."""
 
     def echo(number: int) -> bytes:
         return http.request("POST", url + "/echo", body=f"number {number}".encode()).body
@@ -255,7 +255,9 @@ def test_the_demo_reports_success() -> None:
 
 
 def test_response_that_begins_during_an_upload_passes_gateway(url: str, upstream: Upstream) -> None:
-    """Piece by piece: the client sends the next one when the last has come back, and the connection stays."""
+    """Piece by piece: the client sends the next piece when the last one was received back, and the connection stays
+    open.
+    """
     with httpcore.SyncConnectionPool(timeout=10) as http:
         http.request("GET", url + "/")
         before = connections(url, upstream)  # with those that other tests have left idle

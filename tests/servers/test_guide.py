@@ -1,4 +1,4 @@
-"""Every python block of the guide runs, in order, and is typed as mypy wants it."""
+"""Every python block of the guide runs, in order, and passes mypy."""
 
 from __future__ import annotations
 

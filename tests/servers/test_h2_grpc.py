@@ -1,8 +1,8 @@
 """gRPC on the pool, in every runtime, against grpcio: unary, streaming in each direction and in both; trailers;
-deadlines; leaving.
+deadlines; disconnects.
 
-A message is a byte (0: not compressed), its length in four bytes, and itself. That and a handful of headers is all that
-is built here: `request` and `duplex=True` do the rest.
+A message consists of a byte (0: not compressed), its length in four bytes, and its content. Only these messages and a
+few headers are built here: `request` and `duplex=True` do the rest.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def framed(message: bytes) -> bytes:
 
 
 class Messages:
-    """The messages in a stream of bytes, which come by `recv`."""
+    """The messages in a stream of bytes that `recv` returns."""
 
     def __init__(self, recv: Any) -> None:
         self.recv = recv
@@ -233,7 +233,7 @@ def test_both_stream_at_once(runtime: Runtime, real: Real) -> None:
 
 @each_runtime
 def test_an_error_comes_without_a_body(runtime: Runtime, real: Real) -> None:
-    """In gRPC's words a "Trailers-Only" response: one HEADERS frame is all of it."""
+    """gRPC calls this a "Trailers-Only" response: it consists of one HEADERS frame."""
 
     async def body(http: Any) -> None:
         for method, status in (("Fail", INVALID_ARGUMENT), ("NotThere", UNIMPLEMENTED)):
@@ -274,7 +274,7 @@ def test_a_deadline_is_kept_by_the_server(runtime: Runtime, real: Real) -> None:
 
 @each_runtime
 def test_the_server_notices_callers_that_leave(runtime: Runtime, real: Real) -> None:
-    """By a timeout of theirs, by closing a response, by closing a two-way stream."""
+    """Calls end by their own timeout, by closing a response, or by closing a two-way stream."""
 
     async def left(http: Any) -> int:
         return int(of_bytes((await unary(http, real, b"", "Left")).body)[0])

@@ -1,4 +1,4 @@
-"""HTTP/2 against servers that people run, in every runtime: nginx, nghttpd and hypercorn, over TLS and by prior
+"""HTTP/2 against widely used servers, in every runtime: nginx, nghttpd and hypercorn, over TLS and by prior
 knowledge.
 """
 
@@ -165,7 +165,7 @@ def digest_of_the_file() -> str:
 
 @each_runtime
 def test_a_thousand_requests_at_once_share_one_connection(runtime: Runtime, real: Real) -> None:
-    """Of mixed sizes, in a random order."""
+    """Responses of mixed sizes, in a random order."""
     sizes = random.Random(SEED).choices(MIXED, weights=(1, 4, 8, 2, 2, 1, 0.3), k=1000)
 
     async def body(http: Any) -> None:
@@ -259,7 +259,7 @@ def test_one_that_times_out_harms_no_other(runtime: Runtime, hypercorn: Ports) -
 
 @each_runtime
 def test_a_refused_upload_stops_and_has_its_reason(runtime: Runtime, nginx: Ports) -> None:
-    """nginx sends 413 at the head already, or after the first megabyte."""
+    """nginx sends 413 immediately after the head, or after the first megabyte."""
     url = f"http://127.0.0.1:{nginx.plain}"
     given = 0
 

@@ -74,7 +74,7 @@ class WebSocket:
         await self.send(TextMessage(data=data) if isinstance(data, str) else BytesMessage(data=data))
 
     async def event(self) -> Event | None:
-        """The next; None at the end of the stream."""
+        """The next event; None at the end of the stream."""
         while (event := next(self._events, None)) is None:
             data = await self.raw.recv()
             if not data:
@@ -207,7 +207,7 @@ def test_the_closing_handshake_from_the_server(runtime: Runtime, case: Case) -> 
 
 
 async def fresh_or_shared(http: Any, case: Case) -> None:
-    """After a WebSocket: over HTTP/2 the connection goes on; over HTTP/1.1 it is gone with it."""
+    """After a WebSocket: over HTTP/2 the connection stays open; over HTTP/1.1 it is closed too."""
     assert http.stats().connections == (1 if case.protocol == "HTTP/2" else 0)
     response = await http.request("GET", case.url + "/hello")
     assert (response.body, response.info.reused) == (b"Hello, world", case.protocol == "HTTP/2")
@@ -226,7 +226,7 @@ def test_a_refused_handshake_is_a_plain_response(runtime: Runtime, case: Case) -
 
 @each_runtime
 def test_a_message_that_comes_too_late_is_for_the_next_receiver(runtime: Runtime, case: Case) -> None:
-    """A `recv` that timed out has taken nothing."""
+    """A `recv` that timed out has consumed no bytes."""
 
     async def body(http: Any) -> None:
         web = await at_last(lambda: opened(http, case, timeout=IMPATIENT))
@@ -241,7 +241,9 @@ def test_a_message_that_comes_too_late_is_for_the_next_receiver(runtime: Runtime
 
 @each_runtime
 def test_a_receiver_interrupted_again_and_again_loses_nothing(runtime: Runtime, case: Case) -> None:
-    """By cancellation; in threads by a timeout. The bytes that it was about to read are there when it reads again."""
+    """The read is ended by cancellation, in threads by a timeout. The bytes that it was about to read are returned by
+    the next read.
+    """
     messages = [f"{number} " * number for number in range(200)]
     config = httpcore.TimeoutConfig(30, read_timeout=0.002 if runtime.name == "threads" else 30)
 
@@ -277,7 +279,7 @@ def test_a_receiver_interrupted_again_and_again_loses_nothing(runtime: Runtime, 
 
 
 async def interrupted(runtime: Runtime, thunk: Any) -> Any:
-    """Its result, or None when it took more than a moment and was interrupted."""
+    """The call's result, or None if it took more than a moment and was interrupted."""
     try:
         if runtime.name == "trio":
             with trio.move_on_after(0.002):
@@ -292,7 +294,7 @@ async def interrupted(runtime: Runtime, thunk: Any) -> Any:
 
 
 async def at_last(thunk: Any) -> Any:
-    """Its result: a slow machine may time out, too."""
+    """The call's result: a slow machine may time out, too."""
     while True:
         try:
             return await thunk()

@@ -37,7 +37,7 @@ def fields(response: Any) -> dict[bytes, bytes]:
 
 
 async def exercise(runtime: Runtime, pool: Any, url: str) -> Any:
-    """A body both ways, larger than any buffer; ten at once; the last small response."""
+    """A body in both directions, larger than any buffer; ten requests at once; the last small response."""
     sent = patterned(300_000)
     echoed = await pool.request("POST", f"{url}/echo", body=sent)
     assert (echoed.status_code, echoed.body) == (200, sent)
@@ -285,7 +285,9 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
     nginx: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """http by squid, which resolves the origin's name; all else by SOCKS; and some of it by neither."""
+    """http requests go through squid, which resolves the origin's name; all others through SOCKS; some through
+    neither.
+    """
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

@@ -1,5 +1,6 @@
-"""What third parties build on `extensions["connection"]`, through the seam and under both entries: a WebSocket with
-wsproto's frames, over HTTP/2 by extended CONNECT and over HTTP/1.1 by Upgrade; and gRPC against grpcio's server.
+"""Protocols that third parties build on `extensions["connection"]`, through the transport interface and with both
+entries: a WebSocket with wsproto's frames, over HTTP/2 by extended CONNECT and over HTTP/1.1 by Upgrade; and gRPC
+against grpcio's server.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""What servers in use send and the RFCs do not: read as curl and urllib3 read it, and named in `info.lenient`; the
-connection carries nothing more behind it. Bytes that two readers could interpret differently are refused in any mode.
+"""Responses of servers in use that violate the RFCs: they are read as curl and urllib3 read them, and named in
+`info.lenient`; the connection is not used again after them. Bytes that two readers could interpret differently are
+refused in any mode.
 
 curl and urllib3 read the same bytes from the same kind of server, so that a row has the results of other clients.
 """
@@ -46,7 +47,7 @@ class Row:
         lenient: our names of its deviations.
         curl, urllib3: whether these read the same body.
         reused: whether our connection is used again.
-        fields: some that must come out so.
+        fields: some that must be read in this form.
     """
 
     raw: bytes
@@ -479,7 +480,7 @@ def test_a_proxys_unusual_answer_to_connect_opens_the_tunnel(runtime: Runtime, n
 
 
 class Expecting:
-    """Answers 417 to whatever has Expect; notes the heads and the bodies that came."""
+    """Answers 417 to each request with Expect; records the received heads and bodies."""
 
     def __init__(self, *, goes_ahead: bool = False) -> None:
         self.heads: list[bytes] = []
@@ -532,7 +533,7 @@ def test_417_is_handed_on_where_the_body_cannot_be_sent_again(runtime: Runtime) 
                 assert (response.status_code, held_back.bodies) == (200, [b"body"])
                 response = await pool.request("POST", other.url, headers, iter([b"body"]))
                 assert (response.status_code, len(taken.heads), taken.bodies) == (417, 1, [b"body"])
-                # Here there is no body to wait with.
+                # This request has no body that could wait.
                 response = await pool.request("GET", server.url, {"Expect": "100-continue"})
                 assert response.status_code == 417
             finally:

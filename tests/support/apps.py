@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 PATTERN = bytes(range(251)) * 400
-"""What `/size-N` is made of, over and over."""
+"""The text that `/size-N` repeats."""
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
-    """Responds to every request with hello: for the pages of documentation."""
+    """Responds to every request with hello; used by the pages of documentation."""
     while scope["type"] == "http" and (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
@@ -21,11 +21,11 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """/echo returns the body; /digest its length and SHA-256; /bytes?n=N gives N bytes; /gzip compressed text;
-    /status?n=N that status; /slow answers after a second; /size-N as in `real_servers`; /trailers ends with one, and
-    /hints begins with 103, where the server can; /version names the protocol, /field?name=N gives a field of the
-    request; any other path returns hello and the request. A WebSocket to /refused is refused; any other receives
-    its own messages, until it closes, or sends "bye".
+    """/echo returns the body; /digest its length and SHA-256; /bytes?n=N returns N bytes; /gzip returns compressed
+    text; /status?n=N returns that status; /slow answers after a second; /size-N as in `real_servers`; /trailers ends
+    with a trailer, and /hints begins with a 103, if the server supports these; /version names the protocol,
+    /field?name=N gives a field of the request; any other path returns hello and the request. A WebSocket to /refused is
+    refused; any other receives its own messages, until it closes, or sends "bye".
     """
     if scope["type"] == "lifespan":
         while True:
@@ -117,7 +117,7 @@ async def talk(path: str, receive: Any, send: Any) -> None:
 
 
 async def echo(receive: Any, send: Any) -> None:
-    """Streams while it receives."""
+    """Streams the response while it receives the request."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     async for piece in pieces(receive):
         await send({"type": "http.response.body", "body": piece, "more_body": True})

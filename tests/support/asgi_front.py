@@ -29,7 +29,7 @@ def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for a state that has no event of its own: figures of a gateway, or that an upstream has seen its end."""
+    """Wait for a state that has no event of its own: figures of a gateway, or an upstream that has seen the end."""
     while not condition():  # noqa: ASYNC110 - see above
         await asyncio.sleep(0.001)
 
@@ -53,14 +53,14 @@ def websocket_scope(*fields: tuple[bytes, bytes], can_deny: bool = True, **more:
 
 
 class Client:
-    """One request as an ASGI server carries it out: the client's bytes, and the app's messages,
-    which must come in the order of ASGI.
+    """One request as an ASGI server carries it out: the client's bytes, and the app's messages, which must arrive in
+    the order that ASGI requires.
 
     Attributes:
         sent: the messages of the app, without `hints`.
-        hints: the links of each 103, which must come before the response.
+        hints: the links of each 103, which must arrive before the response.
         reads: whether the client reads the app's bytes; `send` waits while it does not.
-        fails: `send` raises, as servers may where the client has left.
+        fails: `send` raises, as servers may when the client has disconnected.
         task: that of the app.
     """
 
@@ -86,7 +86,7 @@ class Client:
         kind = message["type"]
         assert not self._is_over, f"{kind} after the end"
         if kind == "http.response.early_hint":
-            await asyncio.sleep(0)  # a server may wait here, and what is sent meanwhile overtake it
+            await asyncio.sleep(0)  # a server may wait here, and messages that are sent meanwhile may overtake this one
             assert not self.sent, "a 103 after the response has begun"
             self.hints.append(message["links"])
             self._unread.put_nowait(message)
@@ -109,7 +109,7 @@ class Client:
         self.give({"type": kind, **fields})
 
     def give(self, message: Message) -> None:
-        """The same as a whole message."""
+        """The same response as one whole message."""
         self._to_app.put_nowait(message)
 
     async def until(self, kind: str) -> Message:
@@ -127,7 +127,7 @@ class Client:
 
     @property
     def status(self) -> int:
-        """0 where there is none; 101 for a WebSocket that was accepted."""
+        """0 if there is no status; 101 for a WebSocket that was accepted."""
         if not self.sent or self.sent[0]["type"] == "websocket.close":
             return 403 if self.sent else 0
         return int(self.sent[0].get("status", 101))
@@ -142,7 +142,7 @@ class Client:
 
     @property
     def is_whole(self) -> bool:
-        """The response has its end."""
+        """Whether the response has ended."""
         return self._is_over
 
     @property
@@ -182,7 +182,7 @@ class Peer:
         await self.writer.drain()
 
     async def rest(self) -> bytes:
-        """All until the gateway closes the connection."""
+        """All bytes until the gateway closes the connection."""
         return await self.reader.read()
 
 
@@ -194,7 +194,7 @@ class Server:
 
     Attributes:
         heads: of the requests that scripts have read.
-        ended: the connections that are over.
+        ended: the connections that have ended.
     """
 
     def __init__(self, script: Script) -> None:
@@ -213,7 +213,7 @@ class Server:
         assert task is not None
         self._tasks.add(task)
         try:
-            with suppress(OSError, asyncio.IncompleteReadError):  # the gateway has left: what follows is seen there
+            with suppress(OSError, asyncio.IncompleteReadError):  # the gateway disconnected: the test checks its side
                 await self._script(Peer(reader, writer, self.heads))
         finally:
             self.ended += 1
@@ -227,7 +227,7 @@ class Server:
             task.cancel()
 
     async def close(self) -> None:
-        """The connections must be over, or end by themselves, since the gateway has closed them."""
+        """The connections must have ended, or end by themselves, since the gateway has closed them."""
         self._server.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
@@ -235,7 +235,9 @@ class Server:
 
 @asynccontextmanager
 async def gateway(*scripts: Script, **options: Any) -> AsyncIterator[tuple[Gateway, list[Server]]]:
-    """A gateway to one upstream for each script. At the end it must hold nothing: no place, no connection, no task."""
+    """A gateway to one upstream for each script. At the end it must hold no place of a limit, no connection and no
+    task.
+    """
     before = asyncio.all_tasks()
     servers = [Server(script) for script in scripts]
     urls = [await server.begin() for server in servers]

@@ -23,7 +23,9 @@ def awaits(block: str) -> bool:
 
 
 def run_blocks(page: Path, **names: Any) -> None:
-    """Run them all, each that awaits in an asyncio loop of its own. A failure shows page, block and line."""
+    """Run all blocks, each block that awaits in an asyncio loop of its own. A failure shows the page, the block and the
+    line.
+    """
     names["__name__"] = page.stem  # the `__module__` of the objects defined there
     for number, block in enumerate(blocks_of(page), 1):
         code = compile(block, f"{page.name}, block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)

@@ -1,4 +1,4 @@
-"""Chromium without a window, for the tests that need a browser: it opens one page, whose script does the rest."""
+"""Chromium without a window, for the tests that need a browser: it opens one page, whose script runs the test."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from real_servers import program
 _OPTIONS = (
     *("--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-default-browser-check"),
     *("--no-sandbox", "--no-proxy-server", "--mute-audio", "--password-store=basic"),
-    # It must ask nothing but the test's own servers.
+    # The browser must send requests only to the test's own servers.
     *("--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--disable-sync"),
     *("--disable-extensions", "--disable-domain-reliability", "--no-pings"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-"""`--no-sandbox`: without it root may not start it, and the page is our own."""
+"""`--no-sandbox`: without this option root may not start the browser, and the page is our own."""
 
 
 def _browser() -> str:
-    """Debian's Chromium, or Chrome, which has the same options, where that is installed in its place."""
+    """Debian's Chromium, or Chrome, which has the same options, if that is installed instead."""
     return shutil.which("google-chrome") or program("chromium")
 
 
 @contextmanager
 def browser(url: str, folder: Path) -> Iterator[None]:
-    """Open the page, with a profile in `folder`; at the end the browser is killed with all its processes. What it wrote
-    is shown where the test fails.
+    """Open the page, with a profile in `folder`; at the end the browser is killed with all its processes. Its output is
+    shown if the test fails.
     """
     seen = (folder / "browser.log").open("w+b")
     running = subprocess.Popen(

@@ -1,4 +1,6 @@
-"""Clients in each runtime: one `async` test body uses `AsyncClient`, and `Client` through a face with its words."""
+"""Clients in each runtime: one `async` test body uses `AsyncClient`, and `Client` through a wrapper with the same
+methods.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ def client(runtime: Runtime, **named: Any) -> Any:
 
 
 class ClientFace:
-    """`Client` with the words of `AsyncClient`."""
+    """`Client` with the interface of `AsyncClient`."""
 
     def __init__(self, sync: httpcore.Client) -> None:
         self.sync = sync
@@ -52,7 +54,7 @@ def _awaited(method: Callable[..., httpcore.ClientResponse]) -> Callable[..., Aw
 
 
 class AnswerFace:
-    """`ClientResponse` with the words of `AsyncClientResponse`."""
+    """`ClientResponse` with the interface of `AsyncClientResponse`."""
 
     def __init__(self, sync: httpcore.ClientResponse) -> None:
         self.__dict__["sync"] = sync

@@ -1,4 +1,4 @@
-"""The command of this project in this process, and curl beside it."""
+"""Runs the command of this project in this process, and curl for comparison."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def curl(*arguments: str, stdin: bytes = b"") -> Ran:
 
 
 class Screen:
-    """A pseudo-terminal, and all that was written to it."""
+    """A pseudo-terminal, and all bytes that were written to it."""
 
     def __init__(self) -> None:
         self._ours, theirs = os.openpty()
@@ -74,7 +74,7 @@ class Screen:
 
 
 def on_a_terminal(*arguments: str, out: bool = True, err: bool = True) -> tuple[int, str, str]:
-    """Status, standard output and error output, of which those that are True are terminals."""
+    """Status, standard output and error output; an output whose argument is True is a terminal."""
     streams, screen = console(), Screen()
     shown = Console(
         streams.stdin, screen.terminal if out else streams.stdout, screen.terminal if err else streams.stderr

@@ -61,7 +61,7 @@ class _Response:
 
 
 def cookiejar(steps: Sequence[Step]) -> list[str | None]:
-    """The results of http.cookiejar, by its rules for Netscape cookies, which it has for all servers."""
+    """The results of http.cookiejar, by its rules for Netscape cookies, which it applies to all servers."""
     jar = http.cookiejar.CookieJar()
     answers: list[str | None] = []
     for url, field in steps:

@@ -39,12 +39,12 @@ READERS: Final[dict[str, type[H1Response]]] = {"native": H1Response, "reference"
 
 
 def chosen_reader() -> type[H1Response]:
-    """What reads the responses of HTTP/1.1."""
+    """The code that reads the responses of HTTP/1.1."""
     return READERS[chosen("http/1.1")]
 
 
-# Tests that fail with the reference engine, and the row of `docs/reference/engines.md` with the reason. They must fail:
-# a row that is no longer true is seen here too.
+# Tests that fail with the reference engine, and the row of `docs/reference/engines.md` with the reason. These tests
+# must fail, so that a row that is no longer true is noticed here too.
 EXPECTED_FAILURES: Final = {
     "http/1.1": {
         "test_the_same_parts_come_however_the_bytes_are_cut[HTTP/1.0 that keeps alive]": "no connection of HTTP/1.0",
@@ -60,7 +60,7 @@ EXPECTED_FAILURES: Final = {
 
 
 def chosen_engine(rules: ReadRules = DEFAULT_RULES) -> H2Engine:
-    """What reads and writes the frames of HTTP/2."""
+    """The code that reads and writes the frames of HTTP/2."""
     return ENGINES[chosen("http/2")](alarm)(rules)
 
 

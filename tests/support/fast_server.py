@@ -1,7 +1,7 @@
-"""A server that costs next to nothing, for tests that count. `python -m tests.support.fast_server PORT`.
+"""A server with minimal cost, for tests that count instructions or lines. `python -m tests.support.fast_server PORT`.
 
-The path chooses the response: /N is N bytes, any other path "Hello, world", and /later that after 2 ms, so that even a
-slow client has to wait; a body of the request is read and discarded, whatever its length.
+The path chooses the response: /N returns N bytes, any other path "Hello, world", and /later returns this text after 2
+ms, so that even a slow client has to wait; a body of the request is read and discarded, whatever its length.
 """
 
 from __future__ import annotations

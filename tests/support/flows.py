@@ -35,6 +35,6 @@ async def over_pool(auth: Auth, pool: Any, method: str, url: str, content: bytes
 
 
 def answers(*responses: ClientResponse) -> Callable[[Request], ClientResponse]:
-    """Serves these, one after the other."""
+    """Serves these responses, one after the other."""
     left: Iterator[ClientResponse] = iter(responses)
     return lambda request: next(left)

@@ -27,7 +27,7 @@ from httpcore._http2.shadow import ShadowEngine  # noqa: E402
 
 
 def http1(random: Random) -> bool:
-    """One message; whether it is accepted."""
+    """Compares one message; returns whether it is accepted."""
     maker = Maker(random, random.choice((0.0, 0.02, 0.1)))
     raw, asked = maker.message(), random.choice(ASKED)
     pieces = maker.pieces(raw)
@@ -41,7 +41,7 @@ def http1(random: Random) -> bool:
 
 
 def http2(random: Random) -> bool:
-    """One script; whether it is accepted."""
+    """Compares one script; returns whether it is accepted."""
     script = damaged(random)
     cuts = sorted(random.randint(0, len(script)) for _ in range(random.choice((0, 1, 20))))
     results = []

@@ -1,4 +1,4 @@
-"""Gateways for the tests, made of environment variables: `uvicorn tests.support.gateway_apps:plain`."""
+"""Gateways for the tests, configured by environment variables: `uvicorn tests.support.gateway_apps:plain`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ gateway = Gateway(
 
 
 def with_stats(app: App) -> App:
-    """The app, with what it counts at `/-/stats`."""
+    """The app, with its statistics at `/-/stats`."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/-/stats":

@@ -1,4 +1,4 @@
-"""A gateway under the servers that people run it with, and the upstreams behind it."""
+"""A gateway under the ASGI servers that are commonly used, and the upstreams behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERVERS = {
 
 @contextmanager
 def serving(server: str, app: str, *options: str, **environment: str) -> Iterator[int]:
-    """`app`, an attribute of `gateway_apps`, under one of `SERVERS`; gives its port."""
+    """`app`, an attribute of `gateway_apps`, under one of `SERVERS`; yields its port."""
     port = free_port()
     command = [sys.executable, "-m", *SERVERS[server], *options]
     if server == "hypercorn":
@@ -31,7 +31,7 @@ def serving(server: str, app: str, *options: str, **environment: str) -> Iterato
 
 
 def exchange(port: int, request: bytes, timeout: float = 10) -> bytes:
-    """Send bytes, and everything that comes until the server closes."""
+    """Send bytes; returns all received bytes until the server closes."""
     with socket.create_connection(("127.0.0.1", port), timeout) as client:
         client.sendall(request)
         received = b""
@@ -41,11 +41,11 @@ def exchange(port: int, request: bytes, timeout: float = 10) -> bytes:
 
 
 def get(path: str = "/", *fields: str, method: str = "GET", body: bytes = b"", host: str = "gw.test") -> bytes:
-    """A request after which the server closes."""
+    """A request after which the server closes the connection."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *fields]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
 def status_of(response: bytes) -> int:
-    """0 where there is none."""
+    """0 if there is no response."""
     return int(response[9:12] or 0)

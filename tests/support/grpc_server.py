@@ -1,8 +1,8 @@
 """gRPC's own server, with bytes for messages. `python -m tests.support.grpc_server PLAIN_PORT SECURE_PORT server.pem`.
 
-All is under `/test.Words/`. Unary and Chat return their input, Count(b"n size") n messages of that size, Join all
-it got as one, Fail a status and no message, FailLate one after two messages. Hang sends nothing until its caller
-has left, and Left returns how often that was.
+All methods are below `/test.Words/`. Unary and Chat return their input, Count(b"n size") returns n messages of that
+size, Join returns all received messages as one, Fail returns a status and no message, FailLate an error status after
+two messages. Hang sends nothing until its caller has disconnected, and Left returns how often this has happened.
 """
 
 from __future__ import annotations

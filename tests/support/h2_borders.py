@@ -1,4 +1,4 @@
-"""HTTP/2 frames of every kind with border values, right and wrong: values that are wrong by one, or repeated."""
+"""HTTP/2 frames of every kind with border values, valid and invalid: values that are off by one, or repeated."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ HEADS += [fields((b":status", status)) for status in (b"200", b"103", b"101", b"
 
 
 def border_frames(random: Random) -> bytes:
-    """A few of them behind each other."""
+    """A few of these frames, one after the other."""
     return b"".join([border_frame(random) for _ in range(random.randint(1, random.choice((2, 8))))])
 
 

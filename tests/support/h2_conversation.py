@@ -16,7 +16,7 @@ class Conversation:
     """One HTTP/2 connection from its server's side: answers each whole request with its path and its body's length.
 
     `/N/...` answers N bytes more, as far as the windows allow at any time. `/never` is not answered, `/old` is refused
-    with HTTP_1_1_REQUIRED. The connection's window is credited as bodies come.
+    with HTTP_1_1_REQUIRED. The connection's window is credited as bodies are received.
     """
 
     def __init__(self, peer: Peer) -> None:

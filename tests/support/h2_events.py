@@ -92,7 +92,7 @@ Event = (
 
 
 make_engine: Callable[[ReadRules], H2Engine] = chosen_engine
-"""Makes the engines, so that a test can take another."""
+"""The function that makes the engines, so that a test can use another engine."""
 
 
 class TellingStream(Stream):
@@ -123,8 +123,8 @@ class TellingStream(Stream):
 
 
 class EventEngine:
-    """An engine whose streams are known by their numbers, and its listener. All other attributes are the engine's
-    own.
+    """An engine whose streams are known by their numbers, and its listener. All other attributes are those of the
+    engine.
     """
 
     def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
@@ -135,7 +135,7 @@ class EventEngine:
         return getattr(self.inner, name)
 
     def _stream(self, number: int) -> Stream:
-        # No other place has the open streams; one that is kept here would count as memory of the engine.
+        # No other object holds the open streams; a stream that is kept here would count as memory of the engine.
         found = self.inner._streams.get(number)
         if found is None:
             found = TellingStream(self)

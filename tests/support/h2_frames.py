@@ -1,4 +1,4 @@
-"""HTTP/2 frames as bytes, to be put together by hand: right ones and wrong ones."""
+"""HTTP/2 frames as bytes, built by hand: valid and invalid ones."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def head(stream: int, *pairs: tuple[bytes, bytes], end: bool = False, status: by
 
 
 def big_head(block: bytes, stream: int) -> bytes:
-    """A header block in as many frames as it needs."""
+    """A header block, in as many frames as it needs."""
     parts = [block[at : at + 16384] for at in range(0, len(block), 16384)]
     out = frame(HEADERS, END_HEADERS if len(parts) == 1 else 0, stream, parts[0])
     for part in parts[1:]:
@@ -97,7 +97,7 @@ def big_head(block: bytes, stream: int) -> bytes:
 
 
 def new_literals(count: int, first: bytes = b"\x00") -> bytes:
-    """Fields that were not seen before, and take as few bytes as such can."""
+    """Fields that were not sent before, encoded in as few bytes as possible."""
     rand = random.Random(count)
     return b"".join([first + b"\x08" + rand.randbytes(8).hex()[:8].encode() + b"\x01v" for _ in range(count)])
 
@@ -110,7 +110,7 @@ def huffman_literal(size: int) -> bytes:
 
 
 def resident() -> int:
-    """Bytes of memory that this process has."""
+    """Bytes of memory that this process uses."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
     except FileNotFoundError:
@@ -122,7 +122,9 @@ CPU_LIMIT = 1.0 if chosen("http/2") == "native" else 3.0
 
 
 class Took:
-    """The cost of a flood for us, from here on, or from `begin` on. CPU time is that of the thread that begins."""
+    """Measures the cost of a flood for us, from the creation of this object or from `begin` on. The CPU time is that of
+    the thread that calls `begin`.
+    """
 
     def __init__(self) -> None:
         self.begin()

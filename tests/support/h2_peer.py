@@ -23,7 +23,9 @@ SHORT = [(":status", "200"), ("content-length", "2")]
 
 
 def text_pairs(headers: Iterable[tuple[str | bytes, str | bytes]]) -> list[tuple[str, str]]:
-    """The fields of an event of h2. Its types name bytes only, but with `header_encoding` they are all text."""
+    """The fields of an event of h2. The types of h2 declare bytes only, but with `header_encoding` all fields are
+    text.
+    """
     found = []
     for name, value in headers:
         assert isinstance(name, str)
@@ -44,8 +46,7 @@ class H2Peer:
     """One connection, from its server's side.
 
     Attributes:
-        seen: every event so far.
-        auto: DATA is credited as it comes. Default True.
+        seen: every event so far. auto: received DATA is credited at once. Default True.
     """
 
     def __init__(self, end: ServerEnd, number: int = 1) -> None:
@@ -59,7 +60,7 @@ class H2Peer:
     async def begin(self, **settings: int) -> None:
         """Send the preface; settings by their names, e.g. `MAX_CONCURRENT_STREAMS=1`."""
         self.h2.initiate_connection()
-        if settings:  # in a frame of their own: so h2 holds the client to them only when it has acknowledged them
+        if settings:  # in a frame of their own, so that h2 enforces them only after the client has acknowledged them
             self.h2.update_settings({getattr(Settings, name): value for name, value in settings.items()})
         await self.flush()
 
@@ -69,7 +70,7 @@ class H2Peer:
             await self.end.send(data)
 
     async def next(self, kind: type[Event], stream: int | None = None) -> Event:
-        """The next event of this kind (and stream) that was not returned yet; others are passed over."""
+        """The next event of this kind (and stream) that was not returned yet; other events are skipped."""
         while True:
             while self._fresh:
                 event = self._fresh.popleft()
@@ -90,11 +91,11 @@ class H2Peer:
         await self.flush()
 
     async def request(self) -> int:
-        """Wait for a request's head; its stream."""
+        """Wait for a request's head; returns its stream."""
         return (await self.next(h2.events.RequestReceived)).stream_id
 
     async def whole(self) -> int:
-        """Wait for a request to be complete; its stream."""
+        """Wait for a request to be complete; returns its stream."""
         return (await self.next(h2.events.StreamEnded)).stream_id
 
     def path(self, stream: int) -> str:
@@ -138,7 +139,7 @@ class H2Peer:
         await self.flush()
 
     async def goaway(self, last: int, code: int = 0, debug: bytes = b"") -> None:
-        """By hand: h2 would take no more frames after its own."""
+        """Written by hand: after a GOAWAY of its own, h2 would accept no more frames."""
         payload = last.to_bytes(4, "big") + code.to_bytes(4, "big") + debug
         await self.frame(7, 0, 0, payload)
 
@@ -152,7 +153,7 @@ class H2Peer:
         await self.flush()
 
     async def linger(self) -> None:
-        """Go on as long as the client does."""
+        """Continue until the client ends the connection."""
         try:
             while True:
                 await self.more()

@@ -1,4 +1,6 @@
-"""Right HTTP/2 scripts, made at random: responses on several streams, their frames mixed as a server may send them."""
+"""Valid HTTP/2 scripts, made at random: responses on several streams, with frames interleaved as a server may send
+them.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ SETTINGS_PAIRS += [(5, 100_000), (6, 100), (8, 1), (0xFF, 7)]
 
 
 class Scripts:
-    """Makes scripts for one connection. Its compression goes on from script to script."""
+    """Makes scripts for one connection. The state of its compression is kept from script to script."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
@@ -58,9 +60,8 @@ class Scripts:
 
         Arguments:
             streams: those with a request that has no response yet.
-            headed, tunnel: which of them are for HEAD and for CONNECT.
-            given_up: one that the client has reset.
-            opened: all that were opened so far.
+            headed, tunnel: those for HEAD and for CONNECT. given_up: one that the client has reset. opened: all that
+            were opened so far.
         """
         choice = self.random.choice
         running = [
@@ -95,7 +96,7 @@ class Scripts:
         size = 5 if bodiless or status == b"304" else sum(map(len, body))
         length = [(b"content-length", b"%d" % size)] if status != b"204" and choice((True, False)) else []
         ends = choice(("head", "data", "empty", "trailers", "reset"))
-        if ends == ("data" if not body else "head"):  # the other one has no place for the end
+        if ends == ("data" if not body else "head"):  # the other one has no flag for the end
             ends = "empty"
         yield self._block(stream, [(b":status", status), *length, *self._fields()], end=ends == "head")
         yield from self._content(stream, body, end=ends == "data")
@@ -144,7 +145,7 @@ class Scripts:
         made = [(name, value, name == b"set-cookie") for name, value in pairs]
         return self._encoder.encode(made, huffman=self.random.choice((True, False)))
 
-    # Between the frames of responses.
+    # Frames between those of responses.
 
     def _between(self, opened: Sequence[int], given_up: int) -> bytes:
         random = self.random

@@ -39,7 +39,7 @@ class Server(asyncio.Protocol):
         )
         self.paths: dict[int, bytes] = {}
         self.bodies: dict[int, bytearray] = {}
-        self.left: dict[int, bytes] = {}  # bytes that are still to be sent
+        self.left: dict[int, bytes] = {}  # the bytes that have not been sent yet
         self.h2.local_settings.max_concurrent_streams = 1000
         self.h2.initiate_connection()
         self.h2.increment_flow_control_window(WINDOW)

@@ -21,7 +21,7 @@ from werkzeug.formparser import parse_form_data
 
 
 class Read(NamedTuple):
-    """One part; of a field without a file name, `filename` and `kind` are None."""
+    """One part; for a field without a file name, `filename` and `kind` are None."""
 
     name: str
     filename: str | None

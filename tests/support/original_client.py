@@ -1,5 +1,5 @@
-"""A small library written for the original API of httpcore, as such libraries are: it uses nothing that was added
-later.
+"""A small library written for the original API of httpcore, which uses nothing that was added later, like existing
+libraries of this kind.
 """
 
 from __future__ import annotations
@@ -78,5 +78,5 @@ class Session:
 
 
 def canned(status_code: int, body: typing.Any) -> Answer:
-    """What such a library's own test double gives."""
+    """The response of such a library's own test double."""
     return Answer(httpcore.Response(status_code=status_code, headers=[(b"X-Canned", b"yes")], body=body))

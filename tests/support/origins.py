@@ -1,4 +1,5 @@
-"""Origins for tests of redirects and credentials: HTTP/1.1 and HTTP/2 (by h2) in one, which note all they got.
+"""Origins for tests of redirects and credentials: HTTP/1.1 and HTTP/2 (by h2) in one server, which records all received
+requests.
 
 The first bytes of a connection show its protocol. The test defines the response.
 """
@@ -18,7 +19,7 @@ Fields = list[tuple[str, str]]
 
 
 class Seen(NamedTuple):
-    """One request as a server got it; names in lower case, `:authority` as "host"."""
+    """One request as a server received it; names are in lower case, `:authority` is "host"."""
 
     server: str
     protocol: str

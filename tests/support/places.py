@@ -1,4 +1,4 @@
-"""Places to connect to."""
+"""Addresses to connect to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def at(listening: socket.socket) -> tuple[list[str], int]:
 
 @contextmanager
 def black_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """A port that answers nothing: its queue is full, so that the system ignores further connections."""
+    """A port that does not respond: its queue is full, so that the system ignores further connections."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Proxies that people run, in processes of their own: squid, tinyproxy, dante, microsocks; and uvicorn on a socket."""
+"""Widely used proxies, in processes of their own: squid, tinyproxy, dante, microsocks; and uvicorn on a socket."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from real_servers import program
 from servers import free_port, process
 
 USER, PASSWORD = "Aladdin", "open sesame:%"
-"""Whom the guarded ports let through. Signs that a URL must escape are part of it."""
+"""The credentials that the guarded ports accept. They include characters that a URL must escape."""
 TAME_PASSWORD = "open-sesame"
-"""The same, for tinyproxy, which accepts letters and digits."""
+"""The same for tinyproxy, which accepts only letters and digits."""
 ODD = {
     USER: PASSWORD,
     "müller": "pässwörd €",
@@ -27,15 +27,15 @@ ODD = {
     "sp ace ": " first and last ",
     "k\"e\\y'": "日本語",
 }
-"""Whom squid lets through: user names and passwords, sent as UTF-8. Its file must have MD5 or SHA in it: of the old
-crypt(3) it takes eight characters and refuses longer passwords.
+"""The credentials that squid accepts: user names and passwords, sent as UTF-8. Squid's file must contain MD5 or SHA
+hashes: with the old crypt(3) squid uses eight characters and refuses longer passwords.
 """
 ORIGIN = "origin.test"
 """Squid's name for this machine, which only squid resolves."""
 
 
 class Ports(NamedTuple):
-    """Of one proxy: open to all, with a password, and open to all under TLS; 0 where there is none."""
+    """The ports of one proxy: open to all, with a password, and open to all under TLS; 0 if there is none."""
 
     open: int
     guarded: int = 0
@@ -44,7 +44,7 @@ class Ports(NamedTuple):
 
 @contextmanager
 def public_folder() -> Iterator[Path]:
-    """A folder that programs which give up their rights can read; pytest's are for their owner alone."""
+    """A folder that programs without root's rights can read; pytest's folders can be read by their owner alone."""
     with tempfile.TemporaryDirectory(prefix="httpcore-proxy-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -100,7 +100,7 @@ def squid(pem: Path) -> Iterator[Ports]:
 
 @contextmanager
 def tinyproxy(folder: Path) -> Iterator[Ports]:
-    """Forwards and tunnels; one process a port. It names itself in a Via field."""
+    """tinyproxy, which forwards and tunnels; one process for each port. It names itself in a Via field."""
     ports = Ports(free_port(), free_port())
     with ExitStack() as stack:
         for port, more in ((ports.open, ""), (ports.guarded, f"BasicAuth {USER} {TAME_PASSWORD}\n")):
@@ -134,7 +134,7 @@ def dante(folder: Path) -> Iterator[Ports]:
 
 @contextmanager
 def microsocks() -> Iterator[Ports]:
-    """SOCKS5; one process a port."""
+    """SOCKS5; one process for each port."""
     ports, base = Ports(free_port(), free_port()), [program("microsocks"), "-i", "127.0.0.1", "-p"]
     with (
         process([*base, str(ports.open)], ports.open),
@@ -145,7 +145,7 @@ def microsocks() -> Iterator[Ports]:
 
 @contextmanager
 def uvicorn_on_a_socket(app: str) -> Iterator[str]:
-    """uvicorn serving `app` on a unix socket; gives its path."""
+    """uvicorn serving `app` on a unix socket; yields its path."""
     with tempfile.TemporaryDirectory(prefix="httpcore-") as folder:  # pytest's paths are too long for a socket
         path = os.path.join(folder, "uvicorn")
         command = [

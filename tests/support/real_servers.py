@@ -1,4 +1,4 @@
-"""Servers that people run, as processes of their own, speaking HTTP/2: nginx, nghttpd and hypercorn.
+"""Widely used servers with HTTP/2, in processes of their own: nginx, nghttpd and hypercorn.
 
 All of them serve `/hello`, and `/size-N` for each of `SIZES`.
 """
@@ -86,8 +86,8 @@ http {{
 
 @contextmanager
 def nginx(folder: Path, pem: Path, app: int) -> Iterator[Ports]:
-    """nginx with HTTP/2 everywhere: files, `/trailers`, and all else handed on to the `app` on that port. Requests to
-    `/small` may have a megabyte. On the third port a connection is good for 50 requests.
+    """nginx with HTTP/2 everywhere: files, `/trailers`, and all other paths are forwarded to the `app` on that port.
+    Requests to `/small` may have a megabyte. On the third port a connection serves at most 50 requests.
     """
     place = folder / "nginx"
     place.mkdir()
@@ -144,8 +144,8 @@ http {{
 
 @contextmanager
 def nginx_that_asks(folder: Path, pem: Path, authority: Path) -> Iterator[int]:
-    """nginx that requests a certificate of the authority, and answers with its subject, or nothing where none is sent.
-    It answers 400 to a request under a certificate that it does not accept.
+    """nginx that requests a certificate of the authority, and answers with its subject, or with an empty body if the
+    client sends no certificate. It answers 400 to a request under a certificate that it does not accept.
     """
     place = folder / "nginx-that-asks"
     place.mkdir()

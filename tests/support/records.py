@@ -19,7 +19,9 @@ POINTS = {"request_sent": RequestSent, "head": httpcore.ResponseStarted, "comple
 
 
 def check_timing(timing: httpcore.RequestTiming | None, events: list[TraceEvent], *, has_tls: bool = False) -> None:
-    """Each time is that of its record, and there is none without a record. `events`: of the one request."""
+    """Each time equals that of its record, and no time exists without a record. `events`: the records of the one
+    request.
+    """
     assert timing is not None
     assert isinstance(events[0], RequestStarted)
     began = timing.started
@@ -52,7 +54,7 @@ def check_timing(timing: httpcore.RequestTiming | None, events: list[TraceEvent]
 
 
 def check_order(timing: httpcore.RequestTiming) -> None:
-    """No step ends before it begins, and those that follow each other do."""
+    """No step ends before it begins, and consecutive steps do not overlap."""
     spans = (timing.dns, timing.connect, timing.proxy_tls, timing.tunnel, timing.tls)
     times = [at for span in spans if span is not None for at in (span.start, span.end)]
     points = [0.0, *times, timing.connected, timing.first_byte, timing.head, timing.complete]
@@ -73,7 +75,7 @@ def check_span(span: httpcore.TimeSpan | None, start: float | None, end: float |
 
 
 def is_same(one: float, other: float | None) -> bool:
-    """Except for rounding of floats: a record has the whole clock, a timing a difference of it."""
+    """Equal except for rounding of floats: a record has the value of the clock, a timing has a difference."""
     return other is not None and abs(one - other) < 1e-8
 
 
@@ -103,12 +105,12 @@ class Records:
         self.events.append(event)
 
     def was_sent(self, path: str) -> bool:
-        """Over HTTP/1.1: whether any server was sent something of a request for it."""
+        """Over HTTP/1.1: whether any part of the request was sent to any server."""
         target = f" {path} ".encode()
         return any(target in connection.sent for connection in self._simulation.connections)
 
     def check_heads(self) -> None:
-        """Over HTTP/1.1: a head that was recorded as sent is on the wire, and the other way round."""
+        """Over HTTP/1.1: each head that was recorded as sent is on the wire, and each head on the wire was recorded."""
         recorded = {self._paths[event.request] for event in self.events if isinstance(event, HeadSent)}
         for path in self._paths.values():
             assert (path in recorded) is self.was_sent(path.decode()), path
@@ -128,23 +130,22 @@ class Records:
         assert totals.reuses >= sum(isinstance(event, HeadSent) and event.reused for event in self.events)
 
     def _unopened(self) -> int:
-        """Sockets that were connected, and became no connection of the pool, or not yet."""
+        """Sockets that were connected, and have not become connections of the pool."""
         kinds = Counter(type(event) for event in self.events)
         return kinds[httpcore.Connected] - kinds[ConnectionOpened]
 
     def of(self, number: int) -> list[TraceEvent]:
-        """Those of one request."""
+        """The records of one request."""
         return [event for event in self.events if event.request == number]
 
     def check_open(self, pool: httpcore.ConnectionPool) -> None:
-        """Connections opened less those closed are those of the pool."""
+        """The number of opened connections minus that of closed ones is the pool's number."""
         stats = pool.stats()
         kinds = Counter(type(event) for event in self.events)
         assert kinds[ConnectionOpened] - kinds[ConnectionClosed] == stats.open
 
     def check_requests(self) -> None:
-        """Each request has one record of its end, and nothing behind it but the close of its connection; each dial has
-        an end."""
+        """Each request ends with one record, followed by at most the close of its connection; each dial has an end."""
         by_request: dict[int, list[TraceEvent]] = defaultdict(list)
         for event in self.events:
             if event.request:

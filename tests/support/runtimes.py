@@ -1,7 +1,7 @@
 """The runtimes that a test body runs in: one `async` body, driven by asyncio, uvloop, trio, or threads.
 
-In the runtime of threads the body calls `SyncConnectionPool` through a face whose coroutines never suspend, so the same
-text tests both faces. `gather` means tasks, a nursery, or threads.
+In the runtime of threads the body calls `SyncConnectionPool` through a wrapper whose coroutines never suspend, so the
+same body tests both interfaces. `gather` uses tasks, a nursery, or threads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Runtime:
-    """How to run a body, make a pool, do things at once and wait, in one runtime."""
+    """The functions of one runtime: to run a body, make a pool, run calls at once, and wait."""
 
     name = ""
 
@@ -34,7 +34,7 @@ class Runtime:
         return httpcore.ConnectionPool(*arguments, **named)
 
     async def gather(self, *thunks: Callable[[], Awaitable[T]]) -> list[T]:
-        """Run all at once; their results in order, or the first exception when all have ended."""
+        """Run all at once; returns their results in order, or raises the first exception when all have ended."""
         raise NotImplementedError
 
     async def sleep(self, seconds: float) -> None:
@@ -125,7 +125,7 @@ def _unwrapped(results: list[Any]) -> list[Any]:
 
 
 class PoolFace:
-    """`SyncConnectionPool` with the words of `ConnectionPool`."""
+    """`SyncConnectionPool` with the interface of `ConnectionPool`."""
 
     def __init__(self, pool: httpcore.SyncConnectionPool) -> None:
         self.sync = pool
@@ -156,7 +156,7 @@ class PoolFace:
 
 
 class ResponseFace:
-    """`SyncResponse` with the words of `Response`."""
+    """`SyncResponse` with the interface of `Response`."""
 
     def __init__(self, response: httpcore.SyncResponse) -> None:
         self.sync = response

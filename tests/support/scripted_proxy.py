@@ -1,8 +1,8 @@
-"""A proxy and the origin behind it, played by one scripted peer over real sockets: every hop of a way, byte for byte.
+"""A proxy and the origin behind it, played by one scripted peer over real sockets: every hop of a route, byte for byte.
 
-A way is a list of steps. For each connection the peer takes one after the other and records the received bytes,
-unencrypted, under the step's name. `acts` replace single steps: the proxy then refuses, resets, sends nonsense or sends
-nothing at this step.
+A route is a list of steps. For each connection the peer carries out one step after the other and records the received
+bytes, unencrypted, under the step's name. `acts` replace single steps: the proxy then refuses, resets, sends nonsense
+or sends nothing at this step.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SOCKS4 = "SOCKS4 request"
 TLS_ORIGIN = "TLS with the origin"
 EXCHANGE = "exchange"
 CERTIFICATE = "certificate"
-"""No step: the certificates of a client at either TLS."""
+"""The certificates that a client shows in either TLS handshake; this name is no step."""
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 BODY = b"Hello, world"
@@ -39,7 +39,7 @@ GARBAGE = b"\xff\xfe! this is not what you asked for\r\n\r\n" * 3
 
 
 class Secured:
-    """The server's side of TLS over anything that has `recv` and `sendall`, be it another of these.
+    """The server's side of TLS over any object that has `recv` and `sendall`, for example another object of this class.
 
     Attributes:
         under: the stream below it.
@@ -82,7 +82,7 @@ class Secured:
 
 
 class Visit(Peer):
-    """One connection. `step` is the one that it is at; `number` counts from 1."""
+    """One connection. `step` is the current step; `number` counts from 1."""
 
     def __init__(self, proxy: ScriptedProxy, bottom: socket.socket, number: int) -> None:
         super().__init__(bottom, number)
@@ -122,8 +122,8 @@ Act = Callable[[Visit], object]
 
 
 class ScriptedProxy(ScriptedServer):
-    """Does `steps` with each connection; `acts` replace some of them for the first `faulty` connections. After an act
-    that returned a true value the next step follows, after any other the connection is closed.
+    """Carries out `steps` with each connection; `acts` replace some of them for the first `faulty` connections. After
+    an act that returned a true value the next step follows, after any other the connection is closed.
 
     Arguments:
         proxy, origin: contexts for TLS at either hop.
@@ -132,7 +132,7 @@ class ScriptedProxy(ScriptedServer):
     Attributes:
         heard: the received bytes of each step, in order, as (step, bytes); of TLS the requested server name.
         raw: all bytes of all connections, as received.
-        silent: how many connections have fallen silent.
+        silent: how many connections have stopped sending.
     """
 
     def __init__(
@@ -166,13 +166,13 @@ class ScriptedProxy(ScriptedServer):
             self.received.append((step, data))
 
     def seen(self, step: str) -> list[bytes]:
-        """The received bytes of that step, connection by connection."""
+        """The received bytes of that step, one entry for each connection."""
         with self.noting:
             return [data for at, data in self.received if at == step]
 
     @property
     def open(self) -> int:
-        """How many connections its clients have not left."""
+        """How many connections the clients have not closed."""
         return len(self._open)
 
     def _walk(self, peer: Peer) -> None:
@@ -206,7 +206,9 @@ class _Tap:
 
 
 def server_context(certificate: trustme.LeafCert, *offers: str, clients: trustme.CA | None = None) -> ssl.SSLContext:
-    """For one hop; it records the name that a client requests. With `clients` it requests their certificates."""
+    """A context for one hop; it records the name that a client requests. With `clients` it requests client
+    certificates.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     context.set_alpn_protocols(list(offers))
@@ -221,7 +223,7 @@ def server_context(certificate: trustme.LeafCert, *offers: str, clients: trustme
 
 
 def connect(visit: Visit) -> Literal[True]:
-    """Also an act: what follows a CONNECT that was granted is the next step's."""
+    """This function is also an act: bytes that follow a granted CONNECT belong to the next step."""
     visit.receive(visit.head())
     visit.send(ESTABLISHED)
     return True
@@ -257,7 +259,7 @@ def socks4(visit: Visit) -> None:
 
 
 def exchange(visit: Visit) -> None:
-    """An origin that responds hello to each request until the client leaves, over the client's protocol."""
+    """An origin that responds hello to each request until the client disconnects, over the client's protocol."""
     visit.something()
     if visit.held.startswith(b"PRI"):
         _exchange_2(visit)
@@ -318,7 +320,7 @@ def silence(visit: Visit) -> None:
 
 
 def refusal(visit: Visit) -> None:
-    """In the words of the step."""
+    """A refusal in the protocol of the step."""
     visit.something()
     with suppress(OSError):
         visit.send(REFUSALS[visit.step])

@@ -25,7 +25,7 @@ class Peer:
     """The server's end of one connection, for a script to use.
 
     Attributes:
-        held: bytes that were received and not read yet.
+        held: received bytes that were not read yet.
     """
 
     def __init__(self, sock: socket.socket, number: int) -> None:
@@ -34,7 +34,7 @@ class Peer:
         self.held = b""
 
     def head(self) -> bytes:
-        """The next request head, its empty line included; `b""` when the client has left."""
+        """The next request head, its empty line included; `b""` when the client has disconnected."""
         return self.until(b"\r\n\r\n")
 
     def until(self, mark: bytes) -> bytes:
@@ -47,7 +47,7 @@ class Peer:
         return found + mark
 
     def exactly(self, size: int) -> bytes:
-        """The next `size` bytes, fewer when the client leaves first."""
+        """The next `size` bytes, or fewer if the client disconnects first."""
         while len(self.held) < size:
             data = self.socket.recv(65536)
             if not data:
@@ -57,7 +57,7 @@ class Peer:
         return data
 
     def rest(self) -> bytes:
-        """Everything until the client leaves."""
+        """All bytes until the client disconnects."""
         with suppress(OSError):
             while data := self.socket.recv(65536):
                 self.held += data
@@ -130,7 +130,7 @@ class ScriptedServer:
                 sock = self.context.wrap_socket(sock, server_side=True)
             self._script(Peer(sock, number))
         except (OSError, ValueError):
-            pass  # the client left, or a certificate was refused: the test checks the client's side
+            pass  # the client disconnected, or a certificate was refused: the test checks the client's side
         except BaseException as error:
             self.failures.append(error)
         finally:
@@ -139,7 +139,7 @@ class ScriptedServer:
             sock.close()
 
     def open_sockets(self) -> list[socket.socket]:
-        """Those that are accepted and not closed yet, without their TLS."""
+        """The sockets that are accepted and not closed yet, without their TLS."""
         with self._lock:
             return list(self._open)
 
@@ -164,7 +164,9 @@ class ScriptedServer:
 
 
 def answering(*answers: bytes, then: Callable[[Peer], object] | None = None) -> Callable[[Peer], None]:
-    """A script: read a request head, send the next of `answers`; after the last, `then`, or close."""
+    """A script that reads a request head and sends the next of `answers`; after the last one it calls `then`, or
+    closes.
+    """
 
     def script(peer: Peer) -> None:
         for answer in answers:
@@ -199,8 +201,8 @@ def ok(body: bytes = b"Hello, world", *fields: bytes) -> bytes:
 
 
 def free_port() -> int:
-    """A port where nothing listens, below those that the system hands out itself: else a connection of another test may
-    take it before its server does, and one that should be refused may be connected with itself.
+    """A port where nothing listens, below those that the system hands out itself: otherwise a connection of another
+    test may use the port before its server does, and a connection that should be refused may be connected with itself.
     """
     while True:
         port = _ports.randrange(10_000, 32_000)
@@ -208,7 +210,7 @@ def free_port() -> int:
             return port
 
 
-_ports = random.SystemRandom()  # processes that were forked or seeded alike draw apart
+_ports = random.SystemRandom()  # processes that were forked or have the same seed draw different numbers
 
 
 def _connected(port: int | str) -> socket.socket:
@@ -227,7 +229,7 @@ def _connected(port: int | str) -> socket.socket:
 def process(
     command: list[str], port: int | str, *, env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server in a process of its own, given when it accepts connections on `port`, or on the unix socket of that
+    """A server in a process of its own, yielded when it accepts connections on `port`, or on the unix socket of that
     path; killed at the end.
     """
     seen = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe without a reader would stop a server
@@ -257,7 +259,7 @@ def process(
 
 @contextmanager
 def uvicorn(app: str, *options: str) -> Iterator[int]:
-    """uvicorn serving `app` ("tests.support.apps:app"); gives its port."""
+    """uvicorn serving `app` ("tests.support.apps:app"); yields its port."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "error", *options]
     with process(command, port):

@@ -1,6 +1,6 @@
-"""Requests of every kind, right and wrong ones, on each runtime: `python -bb tests/support/strict_bytes.py URL`.
+"""Requests of every kind, valid and invalid, on each runtime: `python -bb tests/support/strict_bytes.py URL`.
 
-Comparing bytes with text ends it with a BytesWarning.
+A comparison of bytes with text ends the program with a BytesWarning.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The strikes of the sweeps, and the checks afterwards. All in the deterministic runtime.
+"""The strikes of the sweeps, and the checks afterwards. All of them run in the deterministic runtime.
 
 A strike is a cancellation, a clock that jumps past every timeout, or a reset or a cut of every connection.
 """
@@ -16,12 +16,12 @@ from httpcore.testing import Simulation as Runtime
 from httpcore.testing import Task
 
 SEEDS = int(os.environ.get("HTTPCORE_SEEDS", "30"))
-"""How many random schedules each scenario is struck in, beside the one in order."""
+"""How many random schedules each scenario runs with, in addition to the schedule in order."""
 
 
 @contextmanager
 def traced(trace: Callable[[Any, str, Any], Any]) -> Iterator[None]:
-    """Python's trace function in this thread: for a strike at a line, such as Ctrl-C."""
+    """Python's trace function in this thread: used for a strike at a line, such as Ctrl-C."""
     before = sys.gettrace()
     sys.settrace(trace)
     try:

@@ -1,4 +1,6 @@
-"""TLS origins that record the certificate of each client; and certificates, also such as no authority issues."""
+"""TLS origins that record the certificate of each client; and certificates, including some that no authority would
+issue.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ CLOSE = b"Connection: close"
 
 
 class Shown(NamedTuple):
-    """What one handshake was like, as the server saw it. `began`: the first bytes that came under TLS."""
+    """One handshake as the server saw it. `began`: the first bytes received under TLS."""
 
     sni: str | None
     resumed: bool
@@ -38,7 +40,7 @@ def server_context(
     newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     tickets: int = 2,
 ) -> ssl.SSLContext:
-    """A server's. With `clients` a client must show a certificate of that authority."""
+    """A server's. With `clients`, a client must present a certificate of that authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if isinstance(certificate, Path):
         context.load_cert_chain(certificate)
@@ -56,11 +58,11 @@ def server_context(
 
 
 class Origin(ScriptedServer):
-    """Says hello to every request, for as long as the client stays; with `close` once; with `together` only when
-    so many connections ask.
+    """Responds hello to every request until the client disconnects; with `close` once; with `together` only when that
+    many connections have sent a request.
 
     Attributes:
-        shown: one `Shown` for each connection that spoke.
+        shown: one `Shown` for each connection that sent bytes.
     """
 
     def __init__(self, context: ssl.SSLContext, *, close: bool = False, together: int = 1) -> None:

@@ -1,8 +1,8 @@
 """A pool against a peer that misbehaves, and the checks afterwards.
 
-`HostileServer` does something bad to every request but those for /clean. `trial` gives a pool, and when its block ends
-it checks what every fault must leave behind: no request holds a connection or waits, no socket is open that the pool
-does not count, a clean request to the same server works at once, and a closed pool has no socket left.
+`HostileServer` misbehaves for every request except those for /clean. `trial` yields a pool, and when its block ends, it
+checks the state that must hold after every fault: no request holds a connection or waits, no socket is open that the
+pool does not count, a clean request to the same server works at once, and a closed pool has no socket left.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ import httpcore
 Act = Callable[[Peer], object]
 
 PROMPT = 5.0
-"""Seconds within which what should be at once has to be done on a busy machine."""
+"""Seconds within which an immediate action must be done, even on a busy machine."""
 
 
 class HostileServer(ScriptedServer):
-    """Answers requests for /clean, and calls `act(peer)` when any other request head has come. The connection is closed
-    after `act`, unless it returns something true.
+    """Answers requests for /clean, and calls `act(peer)` after any other request head is received. The connection is
+    closed after `act`, unless it returns something true.
 
     Attributes:
-        lines: the request line of every request that came, without the version: "GET /".
+        lines: the request line of every received request, without the version: "GET /".
         heads: their whole heads.
     """
 
@@ -92,7 +92,7 @@ async def check_quiet(runtime: Runtime, pool: Any, server: ScriptedServer) -> No
 
 
 async def eventually(runtime: Runtime, holds: Callable[[], bool], what: str) -> None:
-    """Wait until `holds`: a loop closes sockets in a later turn, and the kernel takes its time too."""
+    """Wait until `holds`: a loop closes sockets in a later turn, and the kernel may need some time too."""
     ends = time.monotonic() + PROMPT
     while not holds():
         assert time.monotonic() < ends, f"it never came true that {what}"
@@ -127,7 +127,7 @@ def every_runtime_has_run() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_open(every_runtime_has_run: None) -> Iterator[None]:
-    """A module that imports this has every test end with the descriptors that it began with."""
+    """In a module that imports this fixture, every test must end with the descriptors that it began with."""
     before = descriptors()
     yield
     ends = time.monotonic() + PROMPT

@@ -1,4 +1,4 @@
-"""A WebSocket client over a raw stream: wsproto's frames, and the two handshakes."""
+"""A WebSocket client over a raw stream, with wsproto's frames and the two handshakes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class WebSocketClient:
         await self.connection.send(self.frames.send(event))
 
     async def event(self, max_bytes: int = 65536) -> Event | None:
-        """The next; None at the end of the stream."""
+        """The next event; None at the end of the stream."""
         while (event := next(self._events, None)) is None:
             data = await self.connection.recv(max_bytes)
             if not data:
@@ -64,7 +64,7 @@ class WebSocketClient:
         return event
 
     async def message(self, max_bytes: int = 65536) -> Any:
-        """The next whole message, or the event in its place; None at the end of the stream."""
+        """The next whole message, or another event; None at the end of the stream."""
         parts: list[Any] = []
         while isinstance(event := await self.event(max_bytes), Message):
             parts.append(event.data)

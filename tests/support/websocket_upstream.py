@@ -46,7 +46,7 @@ async def fields(socket: WebSocket) -> None:
 
 
 async def many(socket: WebSocket) -> None:
-    """Sends a megabyte in messages, as fast as it may, and closes."""
+    """Sends a megabyte in messages, as fast as possible, and closes."""
     await socket.accept()
     for number in range(64):
         await socket.send_bytes(bytes([number]) * 16384)
@@ -113,7 +113,7 @@ socket.onclose = event => {
     shut();
 };
 </script>"""
-"""Opens WebSockets, one after the other, and reports what it has seen of them."""
+"""A page that opens WebSockets, one after the other, and reports their events."""
 
 reports: asyncio.Queue[object] = asyncio.Queue()
 
@@ -123,7 +123,7 @@ async def page(request: Request) -> Response:
 
 
 async def report(request: Request) -> Response:
-    """What the page has seen; POST is the page's own."""
+    """The events that the page has reported; the page itself sends POST."""
     if request.method == "GET":
         return JSONResponse(await reports.get())
     reports.put_nowait(await request.json())

@@ -27,7 +27,7 @@ from servers import Peer, ScriptedServer, ok
 Check = Callable[["Wire"], None]
 CHECKS: dict[str, Check] = {}
 H2_CHECKS: dict[str, Check] = {}
-"""Those over HTTP/2 without TLS."""
+"""The checks over HTTP/2 without TLS."""
 
 
 def check(function: Check) -> Check:
@@ -41,12 +41,13 @@ def check_h2(function: Check) -> Check:
 
 
 class Wire:
-    """A gateway on `port`, and its upstream, which answers by the path and keeps each request as it came.
+    """A gateway on `port`, and its upstream, whose response depends on the path, and which keeps each request as
+    received.
 
     Attributes:
         requests: as raw bytes, with their bodies.
-        left: set when a client of the upstream has left while it waited.
-        hints: the fields of each 103 that came over HTTP/2; `hinted` is set with the first.
+        left: set when a client of the upstream has disconnected while it waited. hints: the fields of each 103 received
+        over HTTP/2; `hinted` is set with the first.
     """
 
     def __init__(self) -> None:
@@ -59,12 +60,16 @@ class Wire:
         self.upstream = ScriptedServer(self._serve)
 
     def ask(self, request: bytes) -> bytes:
-        """Send it; everything that comes back. `requests` has the requests that the upstream received for it."""
+        """Send a request; returns all received bytes. Afterwards `requests` has the requests that the upstream received
+        for it.
+        """
         self.requests.clear()
         return exchange(self.port, request)
 
     def ask_h2(self, *fields: tuple[str, str], body: bytes | None = None) -> tuple[Pairs, bytes]:
-        """One request over HTTP/2, by the package h2; the response's fields, none where the stream was reset."""
+        """One request over HTTP/2, by the package h2; returns the response's fields, or none if the stream was
+        reset.
+        """
         self.requests.clear()
         self.hints.clear()
         self.hinted.clear()
@@ -121,7 +126,7 @@ class Wire:
         return [value for field, _, value in lines if field == name]
 
     def refused(self, request: bytes, *statuses: int) -> None:
-        """The client is refused or cut off, and the upstream sees nothing of it."""
+        """The client is refused or cut off, and the upstream receives nothing of the request."""
         status = status_of(self.ask(request))
         assert status in statuses, status
         assert self.requests == [], self.requests
@@ -140,7 +145,7 @@ class Wire:
                 peer.send(b"HTTP/1.1 401 No\r\nContent-Length: 5\r\nConnection: close\r\n\r\nearly")
                 peer.rest()
                 return
-            if path == "/hinted":  # the response begins when the client has the hints, or late
+            if path == "/hinted":  # the response begins when the client has received the hints, or after a timeout
                 peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\nX-A: 1\r\n\r\n")
                 peer.send(ok(b"in time" if self.hinted.wait(0.5) else b"late"))
                 continue
@@ -163,7 +168,7 @@ class Wire:
                 return
 
     def _stream(self, peer: Peer) -> None:
-        """An event at once, and then one every 10 ms until the client leaves."""
+        """Sends an event at once, and then one every 10 ms until the client disconnects."""
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         self.began.set()
         with suppress(OSError):
@@ -174,7 +179,7 @@ class Wire:
 
 
 LARGE = bytes(range(256)) * 4096
-"""1 MB that no two places of which look alike for 256 bytes."""
+"""1 MB in which no sequence of 256 bytes occurs twice."""
 Pairs = list[tuple[str, str]]
 
 
@@ -288,7 +293,7 @@ def trace_is_refused(wire: Wire) -> None:
 
 @check
 def an_absolute_target_reaches_no_other_host(wire: Wire) -> None:
-    """Its authority is the host if the server passes it on."""
+    """The target's authority is the host, if the server passes it on."""
     wire.ask(get("http://other.test/abs?q=1"))
     assert wire.head().startswith("GET /abs?q=1 HTTP/1.1\r\n")
     assert wire.fields("host") == [wire.upstream.url.partition("://")[2]]
@@ -410,7 +415,7 @@ def length_and_chunked_together_smuggle_nothing(wire: Wire) -> None:
     sent = get("/", "Content-Length: 6", "Transfer-Encoding: chunked", method="POST", body=inner)
     wire.ask(sent + get("/smuggled"))
     assert len(wire.requests) <= 1
-    time.sleep(0.2)  # the client may be refused before the upstream has got its request
+    time.sleep(0.2)  # the client may be refused before the upstream has received its request
     for request in wire.requests:
         assert not (b"content-length" in request.lower() and b"transfer-encoding" in request.lower())
         assert b"smuggled" not in request
@@ -955,7 +960,7 @@ def a_connection_that_the_upstream_closed_harms_no_get(wire: Wire) -> None:
 
 
 def cut(wire: Wire, *fields: tuple[str, str], body: bytes | None = None) -> None:
-    """It is refused by a status or a reset, and the upstream sees nothing of it."""
+    """The request is refused by a status or a reset, and the upstream receives nothing of it."""
     found, _ = wire.ask_h2(*fields, body=body)
     assert dict(found).get(":status") in (None, "400", "404", "405", "413", "501"), found
     assert wire.requests == []
@@ -1008,8 +1013,8 @@ def fields_for_one_hop_are_no_fields_of_http_2(wire: Wire) -> None:
 
 @check_h2
 def a_length_over_http_2_that_is_wrong_smuggles_nothing(wire: Wire) -> None:
-    """Where the server lets it pass, the upstream receives as many bytes as its head declares, or an end that is
-    cut.
+    """If the server accepts the request, the upstream receives as many bytes as the head declares, or a body that is
+    cut off.
     """
     wire.ask_h2((":method", "POST"), ("content-length", "2"), body=b"hello")
     time.sleep(0.05)

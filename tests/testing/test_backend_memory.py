@@ -1,4 +1,4 @@
-"""The deterministic runtime keeps what base.py promises, plays a seed again, and names a deadlock."""
+"""The deterministic runtime keeps the promises of base.py, repeats the run of a seed, and names a deadlock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Body = Callable[[Stream, ServerEnd], Coroutine[Any, Any, None]]
 
 
 def joined(body: Body, runtime: Runtime | None = None, **place: Any) -> Runtime:
-    """Run `body` with both ends of one connection in hand."""
+    """Run `body` with both ends of one connection."""
     runtime = runtime or Runtime()
     ends: list[ServerEnd] = []
 
@@ -969,7 +969,7 @@ def test_after_a_cut_bytes_vanish_in_both_directions() -> None:
         with pytest.raises(ReadTimeout):
             await stream.read(10, 5.0)
         await write_all(stream, b"x" * PIECE)
-        with pytest.raises(WriteTimeout):  # no acknowledgement comes, so the window stays full
+        with pytest.raises(WriteTimeout):  # no acknowledgement arrives, so the window stays full
             await stream.write_some(b"y", 5.0)
         with pytest.raises(ConnectTimeout):
             await runtime.backend().connect_tcp(["a.test"], 80, 5.0)
@@ -1198,7 +1198,7 @@ def test_a_leak_is_found_and_the_note_names_the_moment() -> None:
 
 
 def test_a_grant_that_arrives_with_the_cancellation_is_tried() -> None:
-    """The moment just before the victim goes on: the awaited event has happened already."""
+    """The moment just before the victim continues: the awaited event has already happened."""
     granted_and_cancelled: list[bool] = []
 
     async def scenario(runtime: Runtime) -> None:

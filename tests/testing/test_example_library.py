@@ -19,7 +19,9 @@ BASE = "http://notes.test/v1"
 
 
 def answering(*responses: bytes) -> tuple[Callable[[ServerEnd], Awaitable[None]], list[bytes]]:
-    """A server that gives one after the other, over all connections; and the request lines that it received."""
+    """A server that sends one response after the other, over all connections; and the request lines that it
+    received.
+    """
     left, lines = iter(responses), []
 
     async def serve(peer: ServerEnd) -> None:

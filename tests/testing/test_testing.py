@@ -188,7 +188,7 @@ def test_another_thread_does_not_find_the_simulation() -> None:
 
 
 class CountingBackend:
-    """Counts connects, and leaves all else to the backend that it wraps."""
+    """Counts connects, and passes all other calls to the backend that it wraps."""
 
     def __init__(self, backend: httpcore.Backend) -> None:
         self.wrapped = backend
@@ -489,7 +489,7 @@ def test_a_sweep_passes_code_that_cleans_up(name: str, checkpoints: bool) -> Non
     moments = at_every_await(scenario_of(tight, ends), strike, make=lambda: Simulation(checkpoints=checkpoints))
     assert len(ends) == moments + 1
     assert {type(end) for end in ends if end is not None} <= set(errors)
-    if name != "time" or checkpoints:  # otherwise the data is there in time, and wins
+    if name != "time" or checkpoints:  # otherwise the data arrives in time
         assert any(end is not None for end in ends)
 
 

@@ -1,4 +1,4 @@
-"""ASGI apps in this process. Peers: Starlette and Django, beside plain apps that look at each message."""
+"""ASGI apps in this process. The apps are of Starlette and Django, or plain apps that check each message."""
 
 from __future__ import annotations
 
@@ -442,7 +442,7 @@ def test_an_app_that_breaks_the_protocol_gets_the_reason(runtime: Runtime, messa
     runtime.run(body)
 
 
-# The rest of the protocol.
+# Other parts of the protocol.
 
 
 @each_runtime

@@ -18,7 +18,7 @@ URL = "http://example.com/"
 
 
 class Noting(httpcore.Transport):
-    """Answers, and notes which of its responses are closed."""
+    """Answers, and records which of its responses are closed."""
 
     def __init__(self) -> None:
         self.closed: list[str] = []

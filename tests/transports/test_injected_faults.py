@@ -1,4 +1,4 @@
-"""Faults on purpose: each is the error that a real server's fault gives, and the same run gives the same faults."""
+"""Injected faults: each raises the same error as a real server's fault, and the same run has the same faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retries, rate and concurrency: tables of times on the virtual clock, and each runtime for real."""
+"""Retries, rate and concurrency: tables of times on the virtual clock, and tests with each real runtime."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_response_that_is_retried_holds_no_connection(runtime: Runtime) -> Non
         (2, 1, 1, [0, 0, 0], [0, 0.5, 1]),
         (10, 1, 1, [0, 0.05, 0.3], [0, 0.1, 0.3]),
         (1, 1, 3, [0, 0, 0, 0, 0], [0, 0, 0, 1, 2]),
-        (1, 1, 2, [0, 0, 5, 5, 5], [0, 0, 5, 5, 6]),  # after a rest the burst is there again, and no more
+        (1, 1, 2, [0, 0, 5, 5, 5], [0, 0, 5, 5, 6]),  # after a rest, exactly the burst is allowed again
         (1, 1, 1, [0, 0, 10], [0, 1, 10]),
         (60, 60, 1, [0, 0], [0, 1]),
         (0.5, 1, 1, [0, 0], [0, 2]),

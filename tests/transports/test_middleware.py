@@ -1,4 +1,4 @@
-"""A middleware that is not of this library: the one of examples/, under both entries and in a stack with the others."""
+"""A middleware outside of this library: the one of examples/, under both entries and in a stack with the others."""
 
 from __future__ import annotations
 

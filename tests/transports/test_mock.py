@@ -1,4 +1,4 @@
-"""A transport that is answered by a function: plain or async, under both entries, or by a table."""
+"""A transport whose responses a function returns: plain or async, under both entries, or by a table."""
 
 from __future__ import annotations
 

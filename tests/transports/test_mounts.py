@@ -61,8 +61,9 @@ def test_a_pattern_matches_as_in_the_reference(runtime: Runtime, pattern: str) -
 
 
 def test_the_most_specific_pattern_is_first_as_in_the_reference() -> None:
-    """Each pair of patterns, given in both orders. Left out are pairs that the reference orders as they were given, and
-    those of a wildcard with a name, whose "*." it counts as part of the name's length."""
+    """Each pair of patterns, given in both orders. Pairs that the reference keeps in the given order are left out, and
+    so are pairs of a wildcard with a name, since the reference counts the "*." as part of the name's length.
+    """
     checked = 0
     for one in PATTERNS:
         for other in PATTERNS:
@@ -94,7 +95,7 @@ def compare(one: str, other: str) -> int:
 
 
 ORDER = [
-    # What matches, from the most specific on; for http://www.example.com:1234/ .
+    # The patterns that match http://www.example.com:1234/ , beginning with the most specific.
     "http://www.example.com:1234",
     "all://www.example.com:1234",
     "all://*.example.com:1234",

@@ -156,7 +156,7 @@ def test_an_error_in_the_middle_of_a_response_reaches_the_reader(runtime: Runtim
 
 
 class Closing:
-    """An iterable that notes its close."""
+    """An iterable that records its close."""
 
     def __init__(self, pieces: Any) -> None:
         self.closed = 0
@@ -191,7 +191,7 @@ def test_the_iterable_is_closed_once_however_far_it_was_read(runtime: Runtime, r
     runtime.run(body)
 
 
-# The letter of PEP 3333, with the validator between the transport and the app.
+# The exact rules of PEP 3333, with the validator between the transport and the app.
 
 
 def plain(environ: Any, start_response: Any) -> Any:
