@@ -928,13 +928,13 @@ FAILING: dict[str, tuple[Callable[[Runtime], Any], dict[str, str], type[Exceptio
         lambda runtime: pieces(runtime, b"half"),
         {"Content-Length": "8"},
         httpcore.LocalProtocolError,
-        "shorter than its Content-Length: 4 bytes, 8 declared",
+        "shorter than its Content-Length: expected 8 bytes, got 4",
     ),
     "is too long": (
         lambda runtime: pieces(runtime, b"half", b"more!"),
         {"Content-Length": "8"},
         httpcore.LocalProtocolError,
-        "longer than its Content-Length: 9 bytes or more, 8 declared",
+        "longer than its Content-Length: expected 8 bytes, got 9 or more",
     ),
 }
 

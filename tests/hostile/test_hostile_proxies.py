@@ -379,7 +379,7 @@ def test_bytes_after_the_response_to_connect_end_it(runtime: Runtime, scheme: st
         with scripted(steps, keys, {CONNECT: saying(ESTABLISHED + surplus)}) as server:
             proxy = httpcore.Proxy(f"http://127.0.0.1:{server.port}", tunnel=True)
             async with runtime.pool(httpcore.SSLConfig(verify=keys.trusting_origin), proxy=proxy) as pool:
-                with pytest.raises(httpcore.ProxyError, match="behind its answer to CONNECT") as caught:
+                with pytest.raises(httpcore.ProxyError, match="after its response to CONNECT") as caught:
                     await pool.request("GET", f"{scheme}://origin.test/")
                 assert str(proxy) in str(caught.value)
                 assert pool.stats().connections == 0

@@ -444,10 +444,10 @@ def test_a_response_before_the_request_is_its_answer_if_valid(shape: Any) -> Non
 @pytest.mark.parametrize(
     ("pieces", "words"),
     [
-        ([b"12345"], "longer than its Content-Length: 5 bytes or more, 4 declared"),
-        ([b"123", b"45"], "longer than its Content-Length: 5 bytes or more, 4 declared"),
-        ([b"123"], "shorter than its Content-Length: 3 bytes, 4 declared"),
-        ([], "shorter than its Content-Length: 0 bytes, 4 declared"),
+        ([b"12345"], "longer than its Content-Length: expected 4 bytes, got 5 or more"),
+        ([b"123", b"45"], "longer than its Content-Length: expected 4 bytes, got 5 or more"),
+        ([b"123"], "shorter than its Content-Length: expected 4 bytes, got 3"),
+        ([], "shorter than its Content-Length: expected 4 bytes, got 0"),
     ],
 )
 def test_a_body_of_undeclared_length_closes_before_its_end(pieces: list[bytes], words: str) -> None:

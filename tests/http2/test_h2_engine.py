@@ -1313,7 +1313,7 @@ def test_our_own_goaway_is_the_last_word() -> None:
     engine.goaway(Code.NO_ERROR)
     assert engine.take() == b""
     assert engine.receive(frame(PING, payload=bytes(8))) == []
-    with pytest.raises(LocalProtocolError, match="over"):
+    with pytest.raises(LocalProtocolError, match="has ended"):
         engine.request(GET, end=True)
     with pytest.raises(LocalProtocolError):
         engine.data(POSTED, b"x", end=True)
