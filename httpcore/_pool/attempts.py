@@ -65,14 +65,8 @@ class Attempts:
                     delivery.arrive(head)
                     return delivery
                 except BaseException as error:
-                    # Before the release, which takes the ticket out of the ledger: a pool that drains must see the call
-                    # in one of them.
-                    leases.draining.keep(call)
                     slot = delivery.slot
-                    if may_have_acted(exchange):  # before `give_up`, which also refuses bytes that have not been sent
-                        call.may_have_acted = True
-                    reusable = exchange is not None and exchange.give_up()
-                    leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
+                    self._give_up(call, delivery, exchange, error)
                     # Only now, with the connection released: another attempt may need its place.
                     where = None
                     if exchange is not None and not delivery.closed:
@@ -99,6 +93,16 @@ class Attempts:
         finally:
             if call.continues and self._are_last:
                 leases.draining.forget(call)
+
+    def _give_up(self, call: Call, delivery: Delivery, exchange: Exchange | None, error: BaseException) -> None:
+        """End an attempt that failed and release its connection."""
+        # Before the release, which takes the ticket out of the ledger: a pool that drains must see the call in one of
+        # them.
+        self._leases.draining.keep(call)
+        if may_have_acted(exchange):  # before `give_up`, which also refuses bytes that have not been sent
+            call.may_have_acted = True
+        reusable = exchange is not None and exchange.give_up()
+        self._leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
 
     def _described(
         self,
