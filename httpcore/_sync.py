@@ -354,8 +354,8 @@ class SyncConnectionPool:
         run(self._pool.close(abort=abort))
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Take no new requests, which end with PoolClosed, and block until those of the other threads have ended: until
-        their bodies were received or their responses and raw streams closed. Nothing is closed by this.
+        """Refuse new requests with PoolClosed, and block until the requests of other threads have ended: until their
+        bodies were received, or their responses and raw streams closed. The pool stays open: call `close()` after it.
 
         Arguments:
             timeout: seconds to wait; 0 looks once. Default None: no limit.

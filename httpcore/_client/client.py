@@ -531,18 +531,18 @@ class Client(_Face[ClientResponse]):
         drive(self._session.close(abort), self)
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Take no new calls, which end with PoolClosed, and block until those of the other threads have ended, with
-        their redirects, authentication, retries and downloads: until their bodies were received, or their responses and
-        raw streams closed. Nothing is closed by this: `close()` comes after it, with `abort=True` if need be.
+        """Refuse new calls with PoolClosed, and block until the calls of other threads have ended, with their
+        redirects, authentication, retries and downloads: until their bodies were received, or their responses and raw
+        streams closed. The client stays open: call `close()` after it, with `abort=True` to end the remaining calls.
 
-        Only what this client does is waited for, and a pool or a transport that others use too goes on for them. What a
-        hook or `response.next()` begins is a new call.
+        It waits for the calls of this client only: a pool or a transport that others use continues for them. A call
+        that a hook or `response.next()` begins is a new one.
 
         Arguments:
             timeout: seconds to wait; 0 looks once. Default None: no limit.
 
         Returns:
-            Whether all have ended. False: some are in flight still; `requests()` says which.
+            Whether all have ended. False: some are still in flight; `requests()` lists them.
 
         Raises:
             TypeError, ValueError: `timeout` is no number of seconds.
@@ -841,18 +841,18 @@ class AsyncClient(_Face[AsyncClientResponse]):
         await self._session.close(abort)
 
     async def drain(self, timeout: float | None = None) -> bool:
-        """Take no new calls, which end with PoolClosed, and wait until those in flight have ended, with their
-        redirects, authentication, retries and downloads: until their bodies were received, or their responses and raw
-        streams closed. Nothing is closed by this: `close()` comes after it, with `abort=True` if need be.
+        """Refuse new calls with PoolClosed, and wait until those in flight have ended, with their redirects,
+        authentication, retries and downloads: until their bodies were received, or their responses and raw streams
+        closed. The client stays open: call `close()` after it, with `abort=True` to end the remaining calls.
 
-        Only what this client does is waited for, and a pool or a transport that others use too goes on for them. What a
-        hook or `response.next()` begins is a new call.
+        It waits for the calls of this client only: a pool or a transport that others use continues for them. A call
+        that a hook or `response.next()` begins is a new one.
 
         Arguments:
             timeout: seconds to wait; 0 looks once. Default None: no limit.
 
         Returns:
-            Whether all have ended. False: some are in flight still; `requests()` says which.
+            Whether all have ended. False: some are still in flight; `requests()` lists them.
 
         Raises:
             TypeError, ValueError: `timeout` is no number of seconds.

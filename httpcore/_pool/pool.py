@@ -385,9 +385,9 @@ class ConnectionPool:
         self._leases.close(abort=abort)
 
     async def drain(self, timeout: float | None = None) -> bool:
-        """Accept no new requests, which end with PoolClosed, and wait until those in flight have ended: until their
-        bodies were received or their responses and raw streams closed. Requests that wait for a connection get one,
-        and retries are made. This closes nothing: `close()` comes after it, with `abort=True` if need be.
+        """Refuse new requests with PoolClosed, and wait until those in flight have ended: until their bodies were
+        received, or their responses and raw streams closed. Requests that wait for a connection get one, and retries
+        are made. The pool stays open: call `close()` after it, with `abort=True` to end the remaining requests.
 
         Arguments:
             timeout: seconds to wait; 0 looks once. Default None: no limit.
