@@ -255,7 +255,8 @@ def _of_the_family_of(local: str, host: str, addresses: Sequence[str]) -> list[s
     if not same:
         others = ", ".join(addresses[:MOST_ADDRESSES])
         raise ConnectError(
-            f"cannot connect to {host}: the local address {local} is of another family than {others}", phase="connect"
+            f"cannot connect to {host}: the local address {local} is of another address family than {others}",
+            phase="connect",
         )
     return same
 

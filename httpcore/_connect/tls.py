@@ -402,7 +402,7 @@ class TLSStream:
             if self._barren > _BARREN or self._outgoing.pending > _MOST_PENDING:
                 self._break(ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data"))
             elif self._answered > _BARREN:
-                self._break(ssl.SSLError(f"its requests for a certificate took more than {_BARREN} bytes of answers"))
+                self._break(ssl.SSLError(f"answers to the peer's certificate requests took more than {_BARREN} bytes"))
 
     def forbid_requests(self) -> None:
         """From now on a CertificateRequest is a fault, as HTTP/2 has it (RFC 9113, section 9.2.3)."""

@@ -120,7 +120,7 @@ def _read_status(line: bytes) -> Status:
     """Status, reason phrase and version."""
     match = STATUS_LINE.fullmatch(line)
     if match is None:
-        raise RemoteProtocolError(f"not a status line of HTTP/1.0 or HTTP/1.1: {show(line)}")
+        raise RemoteProtocolError(f"expected a status line of HTTP/1.0 or HTTP/1.1, got {show(line)}")
     minor, digits, reason = match.groups(b"")
     return int(digits), reason, b"1." + minor
 
@@ -270,8 +270,8 @@ def is_persistent(options: list[bytes], old: bool) -> bool:
 def fault_of_fields(what: str, section: bytes) -> RemoteProtocolError:
     lines = section.split(b"\r\n")[1:-2]
     bad = next((line for line in lines if not _is_field(line)), section)
-    rule = "expected name, colon and value on one line, without control characters"
-    return RemoteProtocolError(f"not a {what} field: {show(bad)}: {rule}")
+    rule = "it has a name, a colon and a value on one line, and no control characters"
+    return RemoteProtocolError(f"expected a {what} field, got {show(bad)}: {rule}")
 
 
 def _is_field(line: bytes) -> bool:

@@ -282,7 +282,7 @@ class H1Response:
             return
         if phase is HEAD and not self.started:
             raise RemoteProtocolError("the peer ended the connection before any byte of a response")
-        raise RemoteProtocolError(f"the peer ended the connection too early, missing: {self.unfinished}")
+        raise RemoteProtocolError(f"the peer ended the connection too early: expected {self.unfinished}")
 
     @property
     def is_until_close(self) -> bool:

@@ -469,6 +469,6 @@ def _decode(decoder: FieldDecoder, block: bytes, most: int) -> FieldBlock:
     try:
         return decoder.decode(block)
     except LimitExceeded:
-        raise too_much("the peer sent a head that is too large when decompressed", most) from None
+        raise too_much("the peer sent a head that is too large after decompression", most) from None
     except RemoteProtocolError as error:
         raise fault(Code.COMPRESSION_ERROR, str(error)) from None

@@ -350,7 +350,7 @@ class HTTP2Exchange:
         inbox = self._inbox
         if inbox.error is not None:
             raise inbox.failure()
-        why = "it was ended" if inbox.sent_all else "the peer wants no more of it"
+        why = "it was ended" if inbox.sent_all else "the peer accepts no more of it"
         raise WriteError(f"no more can be sent on this stream: {why}", peer=self._connection.stream.info().peer)
 
     # Receiving.

@@ -149,14 +149,16 @@ class Pump:
                 left = deadline.within(limit)
                 if stop is not None and core.now() >= stop:
                     raise WriteTimeout(
-                        f"it took more than {most:g} seconds to write", peer=self._stream.info().peer, limit=most
+                        f"writing took more than {most:g} seconds", peer=self._stream.info().peer, limit=most
                     )
                 if limit is not None and left is not None:
                     left = min(left, limit - (core.now() - since))
                     if left <= 0:
                         core.stall()
                         raise WriteTimeout(
-                            f"no room to write for {limit:g} seconds", peer=self._stream.info().peer, limit=limit
+                            f"the peer accepted no bytes for {limit:g} seconds",
+                            peer=self._stream.info().peer,
+                            limit=limit,
                         )
         finally:
             try:

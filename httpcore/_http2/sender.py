@@ -174,7 +174,9 @@ class Sender:
         self._check_sending(stream)
         size = len(data)
         if size > self.window(stream):
-            raise LocalProtocolError(f"{size:,} bytes for a window of {self.window(stream):,} bytes")
+            raise LocalProtocolError(
+                f"data has {size:,} bytes: expected at most the window, {self.window(stream):,} bytes"
+            )
         # Both windows are charged here, where the frame is queued, and not when it is sent: queued frames must fit.
         stream.spare -= size
         self.connection_window -= size

@@ -158,7 +158,7 @@ class _Cut:
         if self._left <= 0:
             self._response.close()
             raise RemoteProtocolError(
-                "injected fault: the body was cut",
+                "injected fault: the body was cut short",
                 phase="read the response body",
                 method=self._request.verb,
                 url=self._request.parsed_url().redacted,

@@ -92,14 +92,16 @@ def agreed(given: Headers, offer: Offer, without: frozenset[bytes], name: bytes)
     for field, value in given:
         fields.setdefault(field, []).append(value)
     if b",".join(fields.get(b"upgrade", ())).strip().lower() != b"websocket":
-        raise RemoteProtocolError("the upstream switched to another protocol than websocket")
+        raise RemoteProtocolError("the upstream switched to another protocol: expected websocket")
     # RFC 6455, section 4.1: it shows that the upstream speaks WebSocket, and is no cache that repeats a 101.
     if fields.get(b"sec-websocket-accept") != [offer.accept]:
         raise RemoteProtocolError("the upstream's Sec-WebSocket-Accept does not match the key")
     if b"sec-websocket-extensions" in fields:
-        raise RemoteProtocolError("the upstream chose an extension of WebSockets, and none was offered")
+        raise RemoteProtocolError("the upstream chose a WebSocket extension: expected none, since none was offered")
     chosen = [value.decode("latin-1") for value in fields.get(b"sec-websocket-protocol", ())]
     if len(chosen) > 1 or (chosen and chosen[0] not in offer.subprotocols):
-        raise RemoteProtocolError(f"the upstream chose a subprotocol that was not offered: {show(', '.join(chosen))}")
+        raise RemoteProtocolError(
+            f"the upstream chose the subprotocol {show(', '.join(chosen))}, which was not offered"
+        )
     headers = [pair for pair in returned(given, without, "1.1", name) if pair[0] not in _OWN]
     return Agreed(chosen[0] if chosen else None, headers)

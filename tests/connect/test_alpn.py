@@ -133,7 +133,7 @@ def test_http_2_to_a_server_of_http_1_1_is_an_error(
         with ScriptedServer(saying(SETTINGS), context) as server:
             async with runtime.pool(trusting) as pool:
                 message = await error_of(pool, server.url, httpcore.RemoteProtocolError)
-            assert "not the beginning of a response head: " in message
+            assert "expected the beginning of a response head, got " in message
             assert server.connections == 1
 
     runtime.run(body)

@@ -345,7 +345,7 @@ def test_late_certificate_requests_of_a_connection_are_bounded(files: Files) -> 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         end = peer.below
         assert isinstance(end, testing.ServerEnd)
-        with pytest.raises(httpcore.ReadError, match="its requests for a certificate took more than"):  # noqa: PT012
+        with pytest.raises(httpcore.ReadError, match="answers to the peer's certificate requests took more than"):  # noqa: PT012
             for _ in range(1000):
                 await ask(peer)
                 asked.append(None)

@@ -419,7 +419,7 @@ def test_a_local_address_that_fits_no_address_is_a_connect_error() -> None:
     runtime = MemoryRuntime()
     runtime.resolve("a.test", ["2001:db8::1"])
     with pytest.raises(
-        ConnectError, match=r"a\.test: the local address 127\.0\.0\.9 is of another family.*2001:db8::1"
+        ConnectError, match=r"a\.test: the local address 127\.0\.0\.9 is of another address family.*2001:db8::1"
     ):
         reaching("a.test", Network(local_address="127.0.0.9"), runtime=runtime)
     assert runtime.attempts == []

@@ -144,7 +144,7 @@ def test_another_version_is_named_with_any_line_end(version: bytes, interim: byt
 
 @pytest.mark.parametrize("text", ["SSH-2.0-x", "HTTP/", "HTTP/x.1 200 OK", "HTTP/2 200 OK", " HTTP/2.0 200 OK"])
 def test_no_other_beginning_of_a_head_is_named(text: str) -> None:
-    assert not differences.forgives(f"not the beginning of a response head: {text!r}")
+    assert not differences.forgives(f"expected the beginning of a response head, got {text!r}")
 
 
 def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
@@ -188,7 +188,7 @@ def test_a_head_that_h11_refuses_is_a_fault_of_the_peer(raw: bytes, monkeypatch:
 
 
 def test_the_grammar_names_the_fault_of_a_head() -> None:
-    with pytest.raises(RemoteProtocolError, match="not a header field: 'A : b'"):
+    with pytest.raises(RemoteProtocolError, match="expected a header field, got 'A : b'"):
         H11Response(b"GET").receive(b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n")
 
 

@@ -306,43 +306,43 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 Laxer = tuple[str, set[str], str, bytes]
 LAXER: dict[str, Laxer] = {
     "another version": (
-        r"not (a status line.*|the beginning of a response head): 'HTTP/\d\.\d ",
+        r"expected (a status line.*|the beginning of a response head), got 'HTTP/\d\.\d ",
         {"h11", "llhttp"},
         "RFC 9112 2.3: what 0.9, 1.2 and 2.0 look like is not said there",
         b"HTTP/2.0 200 OK\r\n\r\n",
     ),
     "control characters in the reason": (
-        r"not a status line.*\\(x[01]|x7f|t)",
+        r"expected a status line.*\\(x[01]|x7f|t)",
         {"h11", "llhttp"},
         "RFC 9112 4: HTAB, SP, VCHAR and obs-text",
         b"HTTP/1.1 200 O\x7fK\r\n\r\n",
     ),
     "an empty line before the status line": (
-        r"not a (status line.*: '(\\n|')|beginning of a response head: '\\r)",
+        r"expected (a status line.*, got '(\\n|')|the beginning of a response head, got '\\r)",
         {"llhttp"},
         "RFC 9112 2.2: a server should overlook one; of a client it is not said",
         b"\r\nHTTP/1.1 200 OK\r\n\r\n",
     ),
     "a lone LF in a head": (
-        r"(not a (status line|header field).*\\n|a line of the response head ends in LF)",
+        r"(expected a (status line|header field).*\\n|a line of the response head ends in LF)",
         {"h11"},
         "RFC 9112 2.2: a recipient may take it for a line's end",
         b"HTTP/1.1 200 OK\nA: b\r\n\r\n",
     ),
     "a lone LF in a trailer section": (
-        r"(not a trailer field.*\\n|a line of the trailer section ends in LF)",
+        r"(expected a trailer field.*\\n|a line of the trailer section ends in LF)",
         {"h11"},
         "RFC 9112 2.2, and 7.1.2 for the section",
         CHUNKED + b"0\r\nA: b\n\r\n",
     ),
     "a folded line": (
-        r"not a (header|trailer) field: .( |\\t)",
+        r"expected a (header|trailer) field, got .( |\\t)",
         {"h11"},
         "RFC 9112 5.2: a recipient may replace it by spaces",
         b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
     ),
     "control characters in a value": (
-        r"not a (header|trailer) field: .*\\x",
+        r"expected a (header|trailer) field, got .*\\x",
         {"h11"},
         "RFC 9110 5.5: HTAB, SP, VCHAR and obs-text",
         b"HTTP/1.1 200 OK\r\nA: \x1b\r\n\r\n",
@@ -390,7 +390,7 @@ LAXER: dict[str, Laxer] = {
         b"HTTP/1.1 101 x\r\n\r\n",
     ),
     "a chunk's size and extensions": (
-        r"not a chunk's size and extensions",
+        r"expected a chunk's size and extensions",
         {"h11", "llhttp"},
         "RFC 9112 7.1 and 7.1.1; h11 takes any extension, both an empty value and more than 16 digits",
         CHUNKED + b"1;a=\r\nx\r\n0\r\n\r\n",

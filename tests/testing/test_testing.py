@@ -532,7 +532,7 @@ def test_awaiting_another_runtime_is_named(simulation: Simulation) -> None:
 
     loop = asyncio.new_event_loop()
     try:
-        with pytest.raises(RuntimeError, match=r"main awaits <Future .*which is not of this simulation"):
+        with pytest.raises(RuntimeError, match=r"main awaits <Future .*which does not belong to this simulation"):
             simulation.run(main())
     finally:
         loop.close()
