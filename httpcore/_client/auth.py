@@ -179,8 +179,8 @@ class DigestAuth(Auth):
         self.needs_request_body = integrity
         self._status = 407 if proxy else 401
         self._prefix = "Proxy-" if proxy else ""
-        self._asks = b"proxy-authenticate" if proxy else b"www-authenticate"
-        self._tells = b"proxy-authentication-info" if proxy else b"authentication-info"
+        self._challenge_name = b"proxy-authenticate" if proxy else b"www-authenticate"
+        self._info_name = b"proxy-authentication-info" if proxy else b"authentication-info"
         self._lock = Lock()
         self._sessions: dict[Place, DigestSession] = {}
 
@@ -196,10 +196,10 @@ class DigestAuth(Auth):
             response = yield request
             if response.status_code != self._status:
                 if session is not None and answer is not None:
-                    self._learn(session, answer, response)
+                    self._read_info(session, answer, response)
                 return
             challenge = self._digest.choose_challenge(
-                parse_challenges(response.headers.get_raw(self._asks)), self._algorithms
+                parse_challenges(response.headers.get_raw(self._challenge_name)), self._algorithms
             )
             stale = challenge is not None and challenge.parameters.get("stale", "").lower() == "true"
             # A fresh answer that is refused and not called stale is a wrong password: to repeat it may lock the
@@ -238,13 +238,13 @@ class DigestAuth(Auth):
             if session is not None and self._sessions.get(place) is session:
                 del self._sessions[place]
 
-    def _learn(self, session: DigestSession, answer: DigestAnswer, response: ClientResponse) -> None:
+    def _read_info(self, session: DigestSession, answer: DigestAnswer, response: ClientResponse) -> None:
         """Read Authentication-Info: the server's proof, and the next nonce.
 
         Raises:
             RemoteProtocolError: its proof that it knows the password is wrong.
         """
-        parameters = parse_parameters(response.headers.get_raw(self._tells))
+        parameters = parse_parameters(response.headers.get_raw(self._info_name))
         if answer.proof_is_wrong(parameters):
             raise RemoteProtocolError(
                 "the server's rspauth is wrong: the server does not know the password, or responded to another request "

@@ -104,7 +104,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             if not await self._write(request.head):
                 return
             self._unreported = self.deadline.tracer
-            self._tell_head()
+            self._record_head_sent()
             if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
                 return
             self._begin_body()

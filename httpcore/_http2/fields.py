@@ -215,7 +215,7 @@ def check_fields(
         return (), None
     names, values = zip(*fields, strict=True)
     marks = [*map(_received.__getitem__, names)]
-    if not _surely_right(b"\n".join((b"", *values, b"")), len(values) + 1):
+    if not _is_surely_valid(b"\n".join((b"", *values, b"")), len(values) + 1):
         _check_values(fields)
     marked = tuple(compress(fields, marks))
     lengths = [value for name, value in marked if name == b"content-length"]
@@ -228,7 +228,7 @@ def check_fields(
     return marked, received_length(lengths)
 
 
-def _surely_right(lines: bytes, count: int) -> bool:
+def _is_surely_valid(lines: bytes, count: int) -> bool:
     """Whether there is no control character, and no white space at an end. It may return False for valid values."""
     return (
         forbidden_bytes(lines) == b"\n" * count

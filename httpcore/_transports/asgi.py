@@ -77,7 +77,7 @@ class ASGITransport(Transport):
         self._settings = (lifespan, shutdown_timeout)
         self._lock = threading.Lock()
         self._closed = False
-        self._here = _Apps(app, *self._settings)
+        self._own_apps = _Apps(app, *self._settings)
         self._there: _Apps | None = None
         self._thread: LoopThread | None = None
 
@@ -87,7 +87,7 @@ class ASGITransport(Transport):
             raise PoolClosed("the transport is closed")
         scope = scope_of(wire, {**self._defaults, **request.extensions})
         if not request.is_sync:
-            return await self._exchange(self._here, wire, scope, request.extensions, _same)
+            return await self._exchange(self._own_apps, wire, scope, request.extensions, _same)
         thread, apps = self._loop_thread()
         response = thread.call(self._exchange(apps, wire, scope, request.extensions, _in_a_thread))
         if "connection" in response.extensions:
@@ -141,16 +141,16 @@ class ASGITransport(Transport):
     def close(self) -> None:
         """Cancel the apps of `arequest` and end the loop thread of `request`, after its apps and their lifespan."""
         self._closed = True
-        self._here.cancel()
+        self._own_apps.cancel()
         self._end_thread()
 
     async def aclose(self) -> None:
         """Wait for the apps, at most `shutdown_timeout`, cancel the others, and end the lifespan."""
         self._closed = True
         try:
-            await self._here.stop()
+            await self._own_apps.stop()
         finally:
-            self._here.cancel()
+            self._own_apps.cancel()
             if self._thread is not None:
                 self._end_thread()
 
@@ -176,7 +176,7 @@ class ASGITransport(Transport):
         return self
 
     async def __aenter__(self) -> Self:
-        await self._here.begin()
+        await self._own_apps.begin()
         return self
 
     async def __aexit__(

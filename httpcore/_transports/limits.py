@@ -48,7 +48,7 @@ class RateLimit(Middleware):
             raise ValueError("requests and seconds: expected finite numbers, got None or infinity")
         _check_limit("burst", burst)
         self._interval = period / count
-        self._ahead = self._interval * (burst - 1)
+        self._allowance = self._interval * (burst - 1)
         self._lock = threading.Lock()
         self._next: dict[str, float] = {}
         """By origin: when the next request may go that finds no burst left (its theoretical arrival time)."""
@@ -71,7 +71,7 @@ class RateLimit(Middleware):
         with self._lock:
             # GCRA: one number for an origin is enough, and waiting in order needs no queue.
             begins = max(self._next.get(origin, now), now)
-            pause = max(0.0, begins - self._ahead - now)
+            pause = max(0.0, begins - self._allowance - now)
             if longest is not None and pause > longest:
                 raise PoolTimeout(
                     f"the rate limit of {origin} lets this request begin in {pause:.3f} seconds, which is after the "

@@ -14,7 +14,7 @@ from .._errors import RemoteProtocolError, show
 from .messages import Headers, Refusal, Scope
 from .plan import Forward, Trust, plan, returned
 
-__all__ = ["Agreed", "Offer", "agreed", "asked"]
+__all__ = ["Agreed", "Offer", "agreed", "offer_for"]
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _OWN: Final = frozenset(
@@ -50,7 +50,7 @@ class Agreed(NamedTuple):
     headers: Headers
 
 
-def asked(scope: Scope, trust: Trust, nonce: bytes) -> Offer | Refusal:
+def offer_for(scope: Scope, trust: Trust, nonce: bytes) -> Offer | Refusal:
     """The handshake with the upstream for one that a client has begun.
 
     Arguments:

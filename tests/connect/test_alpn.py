@@ -64,7 +64,7 @@ def test_an_unknown_protocol_is_an_error_before_a_request(runtime: Runtime, trus
             with Origin(server_context(CERTIFICATE, chosen)) as server:
                 async with runtime.pool(settings) as pool:
                     message = await error_of(pool, server.url, httpcore.UnsupportedProtocol)
-                assert f"the server chose {chosen!r} by ALPN: http/1.1 is spoken here" in message
+                assert f"the server chose {chosen!r} by ALPN: expected http/1.1" in message
                 assert server.connections == 1
                 assert {shown.began for shown in server.shown} <= {b""}
 

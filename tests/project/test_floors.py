@@ -90,7 +90,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "_pool": [
             {"__init__", "engines", "resend", "retry_policy", "stats", "tickets", "tracer"},
-            {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
+            {"counting", "expiry", "recovery", "ring", "protocols", "wire"},
             {"ledger"},
             {"connection"},
             {"arguments", "loaded", "streamed"},

@@ -191,7 +191,7 @@ class EventEngine:
     def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
         self.events.append(Malformed(stream.number, error))
 
-    def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
+    def on_goaway(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
         self.events.append(WentAway(last, code, debug))
 
     def on_failed(self, error: HTTPCoreError) -> None:
