@@ -59,8 +59,8 @@ Verdict = Reading | Refusal
 # The readers.
 
 
-def ours(pieces: Iterable[bytes], asked: Asked) -> Verdict:
-    parser = asked.parser()
+def ours(pieces: Iterable[bytes], requested: Asked) -> Verdict:
+    parser = requested.parser()
     reading = Reading()
     pieces = [*pieces, b""]
     size = sum(map(len, pieces))
@@ -85,12 +85,12 @@ def ours(pieces: Iterable[bytes], asked: Asked) -> Verdict:
     return reading
 
 
-def of_h11(raw: bytes, asked: Asked) -> Verdict:
+def of_h11(raw: bytes, requested: Asked) -> Verdict:
     connection = h11.Connection(h11.CLIENT, HEAD_BYTES)
-    headers = [("Host", "h"), ("Connection", "close")] if asked.close else [("Host", "h")]
-    if asked.upgrade:
+    headers = [("Host", "h"), ("Connection", "close")] if requested.close else [("Host", "h")]
+    if requested.upgrade:
         headers += [("Upgrade", "u"), ("Connection", "upgrade")]
-    connection.send(h11.Request(method=asked.method, target="h:1", headers=headers))
+    connection.send(h11.Request(method=requested.method, target="h:1", headers=headers))
     connection.send(h11.EndOfMessage())
     connection.receive_data(raw)
     reading = Reading()
@@ -124,8 +124,8 @@ def of_h11(raw: bytes, asked: Asked) -> Verdict:
 class Listener:
     """The callbacks of httptools, which have these names."""
 
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
+    def __init__(self, requested: Asked) -> None:
+        self.requested = requested
         self.parser: Any = None
         self.reading = Reading()
         self.reason = b""
@@ -151,8 +151,8 @@ class Listener:
         status, version = self.parser.get_status_code(), self.parser.get_http_version().encode()
         self.reading.heads.append((status, self.reason, version, self.fields))
         # llhttp has no argument for the request, so it would wait for a body.
-        tunnel = self.asked.method == b"CONNECT" and 200 <= status < 300
-        self.complete = tunnel or status == 101 or (self.asked.method == b"HEAD" and status >= 200)
+        tunnel = self.requested.method == b"CONNECT" and 200 <= status < 300
+        self.complete = tunnel or status == 101 or (self.requested.method == b"HEAD" and status >= 200)
 
     def on_body(self, body: bytes) -> None:
         self.reading.body += body
@@ -160,12 +160,12 @@ class Listener:
     def on_message_complete(self) -> None:
         if self.parser.get_status_code() >= 200:
             if not self.complete:
-                self.reading.persistent = self.parser.should_keep_alive() and not self.asked.close
+                self.reading.persistent = self.parser.should_keep_alive() and not self.requested.close
             self.complete = True
 
 
-def of_llhttp(raw: bytes, asked: Asked) -> Verdict:
-    listener = Listener(asked)
+def of_llhttp(raw: bytes, requested: Asked) -> Verdict:
+    listener = Listener(requested)
     listener.parser = httptools.HttpResponseParser(listener)
     try:
         for at, byte in enumerate(single_bytes(raw)):
@@ -500,22 +500,22 @@ def test_where_a_reference_reads_otherwise_the_table_is_right(what: str) -> None
     assert WHEN[what].search(raw)
 
 
-def check(raw: bytes, asked: Asked) -> bool:
+def check(raw: bytes, requested: Asked) -> bool:
     """Whether we accept the message."""
-    our = ours([raw] if raw else [], asked)
+    our = ours([raw] if raw else [], requested)
     for name, reference in REFERENCES.items():
-        verdict = reference(raw, asked)
+        verdict = reference(raw, requested)
         if isinstance(our, Reading):
             how = differs(our, verdict)
-            assert not how or apart(name, how, raw), (name, how, raw, asked, our, verdict)
+            assert not how or apart(name, how, raw), (name, how, raw, requested, our, verdict)
         elif isinstance(verdict, Reading):
             # httptools cannot be notified of the end of the stream: a message that is cut off stays incomplete.
             cut = name == "llhttp" and verdict.end is None and our.why.startswith("the peer ended the connection")
-            assert cut or laxer(name, our.why), (name, raw, asked, our, verdict)
+            assert cut or laxer(name, our.why), (name, raw, requested, our, verdict)
     return isinstance(our, Reading)
 
 
-EXAMPLES = {name: (raw, asked) for name, (raw, asked, *_) in ACCEPTED.items()} | REFUSED
+EXAMPLES = {name: (raw, requested) for name, (raw, requested, *_) in ACCEPTED.items()} | REFUSED
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -536,9 +536,9 @@ def test_the_references_read_the_same_but_for_the_tables(mistakes: float) -> Non
     def reference(random: Random) -> None:
         nonlocal accepted
         maker = Maker(random, mistakes)
-        raw, asked = maker.message(), random.choice(ASKED)
-        accepted += check(raw, asked)
-        assert ours(maker.pieces(raw), asked) == ours([raw] if raw else [], asked)
+        raw, requested = maker.message(), random.choice(ASKED)
+        accepted += check(raw, requested)
+        assert ours(maker.pieces(raw), requested) == ours([raw] if raw else [], requested)
 
     reference()
     assert accepted > EACH / 10

@@ -45,7 +45,7 @@ SPOKEN: dict[str, tuple[Callable[[Peer], None], dict[str, bool]]] = {
 
 
 @pytest.fixture(params=SPOKEN, scope="module")
-def spoken(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, bool]]]:
+def protocol_options(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, bool]]]:
     script, options = SPOKEN[request.param]
     with ScriptedServer(script) as server:
         yield server.url, options
@@ -121,8 +121,8 @@ ACTS: dict[str, tuple[Callable[[httpcore.SyncConnectionPool, str, httpcore.SyncR
 @pytest.mark.proofs
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "new"])
-def test_a_pool_can_be_used_in_the_middle_of_its_steps(spoken: Any, act: str, warm: bool) -> None:
-    (url, options), (do, stride) = spoken, ACTS[act]
+def test_a_pool_can_be_used_in_the_middle_of_its_steps(protocol_options: Any, act: str, warm: bool) -> None:
+    (url, options), (do, stride) = protocol_options, ACTS[act]
 
     def at(line: int) -> bool:
         with httpcore.SyncConnectionPool(limits=LIMITS, **options) as pool:
@@ -155,8 +155,8 @@ def test_a_pool_can_be_used_in_the_middle_of_its_steps(spoken: Any, act: str, wa
     in_time(body)
 
 
-def test_repr_changes_nothing_and_takes_no_lock(spoken: Any) -> None:
-    url, options = spoken
+def test_repr_changes_nothing_and_takes_no_lock(protocol_options: Any) -> None:
+    url, options = protocol_options
     with httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(keepalive_expiry=0.001), **options) as pool:
         pool.request("GET", f"{url}/0/a")
         # Another thread holds the lock for as long as the test needs, which no public call does.
@@ -172,7 +172,7 @@ class Trap:
     """Calls `act` when the collector finds it: by its finaliser, or by the callback of a weak reference to it."""
 
     def __init__(self, act: Callable[[], object], *, weak: bool) -> None:
-        self.me = self
+        self.cycle = self
         self.act = (lambda: None) if weak else act
         if weak:
             weakref.finalize(self, act)
@@ -184,8 +184,8 @@ class Trap:
 @pytest.mark.proofs
 @pytest.mark.parametrize("weak", [True, False], ids=["weakref callback", "finaliser"])
 @pytest.mark.parametrize("act", ACTS)
-def test_the_collector_may_use_a_pool_at_any_moment(spoken: Any, act: str, weak: bool) -> None:
-    (url, options), (do, _) = spoken, ACTS[act]
+def test_the_collector_may_use_a_pool_at_any_moment(protocol_options: Any, act: str, weak: bool) -> None:
+    (url, options), (do, _) = protocol_options, ACTS[act]
 
     def body() -> None:
         for _ in range(5):
@@ -298,8 +298,8 @@ assert counts["done"] and counts["calls"] > 5, counts
 @pytest.mark.proofs
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
 @pytest.mark.parametrize("act", ["repr", "stats", "close", "request"])
-def test_a_signal_handler_may_use_a_pool_at_any_moment(spoken: Any, act: str, runtime: str) -> None:
-    url, options = spoken
+def test_a_signal_handler_may_use_a_pool_at_any_moment(protocol_options: Any, act: str, runtime: str) -> None:
+    url, options = protocol_options
     if (act, runtime) == ("request", "asyncio"):
         pytest.skip("a handler cannot await")
     program = [sys.executable, "-c", SIGNALS, url, act, runtime, repr(options)]
