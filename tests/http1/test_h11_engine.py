@@ -10,7 +10,7 @@ import pytest
 from engines import Alarmed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, single_bytes
+from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, RequestFacts, single_bytes
 from test_references import ASKED, EACH, LAXER, Maker
 
 from httpcore import RemoteProtocolError
@@ -24,7 +24,7 @@ from httpcore._message.head import Head
 Outcome = tuple[object, ...]
 
 
-def outcome(kind: type[H1Response], pieces: list[bytes], requested: Asked) -> Outcome:
+def outcome(kind: type[H1Response], pieces: list[bytes], requested: RequestFacts) -> Outcome:
     """All results of a reader for a stream that ends after these pieces."""
     response = kind(requested.method, upgrade=requested.upgrade, close=requested.close)
     error = ""
@@ -130,7 +130,7 @@ BEHIND = b"Content-Length: 1\r\n\nx\r\n"  # h11 ends the head at the lone LF; th
 @pytest.mark.parametrize("requested", [GET, HEAD])
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 x\r\n\r\n"], ids=["alone", "behind 103"])
 @pytest.mark.parametrize("version", [b"0.1", b"0.9", b"2.0", b"9.9"])
-def test_another_version_is_named_with_any_line_end(version: bytes, interim: bytes, requested: Asked) -> None:
+def test_another_version_is_named_with_any_line_end(version: bytes, interim: bytes, requested: RequestFacts) -> None:
     for end in (b"\r\n" + BEHIND, b"\r\n\r\nx", b"\n\n"):
         raw = interim + b"HTTP/" + version + b" 200 OK" + end
         for pieces in ([raw], [raw[:9], raw[9:]], single_bytes(raw)):
@@ -159,8 +159,10 @@ def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
 # The engine over h11.
 
 
-@pytest.mark.parametrize("requested", [GET, HEAD, CONNECT, UPGRADE, Asked(close=True), Asked(b"M-SEARCH")])
-def test_requests_of_one_kind_are_one_request_for_h11(requested: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "requested", [GET, HEAD, CONNECT, UPGRADE, RequestFacts(close=True), RequestFacts(b"M-SEARCH")]
+)
+def test_requests_of_one_kind_are_one_request_for_h11(requested: RequestFacts, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[h11.Request] = []
     make = h11.Request
 

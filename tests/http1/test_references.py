@@ -20,7 +20,7 @@ import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, End, single_bytes
+from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, End, RequestFacts, single_bytes
 
 from httpcore._errors import HTTPCoreError
 from httpcore._message.fields import HEAD_BYTES
@@ -59,7 +59,7 @@ Verdict = Reading | Refusal
 # The readers.
 
 
-def ours(pieces: Iterable[bytes], requested: Asked) -> Verdict:
+def ours(pieces: Iterable[bytes], requested: RequestFacts) -> Verdict:
     parser = requested.parser()
     reading = Reading()
     pieces = [*pieces, b""]
@@ -85,7 +85,7 @@ def ours(pieces: Iterable[bytes], requested: Asked) -> Verdict:
     return reading
 
 
-def of_h11(raw: bytes, requested: Asked) -> Verdict:
+def of_h11(raw: bytes, requested: RequestFacts) -> Verdict:
     connection = h11.Connection(h11.CLIENT, HEAD_BYTES)
     headers = [("Host", "h"), ("Connection", "close")] if requested.close else [("Host", "h")]
     if requested.upgrade:
@@ -124,7 +124,7 @@ def of_h11(raw: bytes, requested: Asked) -> Verdict:
 class Listener:
     """The callbacks of httptools, which have these names."""
 
-    def __init__(self, requested: Asked) -> None:
+    def __init__(self, requested: RequestFacts) -> None:
         self.requested = requested
         self.parser: Any = None
         self.reading = Reading()
@@ -164,7 +164,7 @@ class Listener:
             self.complete = True
 
 
-def of_llhttp(raw: bytes, requested: Asked) -> Verdict:
+def of_llhttp(raw: bytes, requested: RequestFacts) -> Verdict:
     listener = Listener(requested)
     listener.parser = httptools.HttpResponseParser(listener)
     try:
@@ -184,7 +184,7 @@ def of_llhttp(raw: bytes, requested: Asked) -> Verdict:
     return listener.reading
 
 
-REFERENCES: dict[str, Callable[[bytes, Asked], Verdict]] = {"h11": of_h11, "llhttp": of_llhttp}
+REFERENCES: dict[str, Callable[[bytes, RequestFacts], Verdict]] = {"h11": of_h11, "llhttp": of_llhttp}
 
 
 def differs(our: Reading, verdict: Verdict) -> str:
@@ -500,7 +500,7 @@ def test_where_a_reference_reads_otherwise_the_table_is_right(what: str) -> None
     assert WHEN[what].search(raw)
 
 
-def check(raw: bytes, requested: Asked) -> bool:
+def check(raw: bytes, requested: RequestFacts) -> bool:
     """Whether we accept the message."""
     our = ours([raw] if raw else [], requested)
     for name, reference in REFERENCES.items():
@@ -523,7 +523,7 @@ def test_the_references_agree_about_the_cases_of_the_parser(name: str) -> None:
     assert check(*EXAMPLES[name]) == (name in ACCEPTED)
 
 
-ASKED = (GET, GET, GET, HEAD, CONNECT, UPGRADE, Asked(close=True))
+ASKED = (GET, GET, GET, HEAD, CONNECT, UPGRADE, RequestFacts(close=True))
 
 
 @pytest.mark.proofs

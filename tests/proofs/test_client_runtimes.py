@@ -145,7 +145,7 @@ def transport() -> httpcore.HTTPTransport:
 
 
 def busy_count(of: httpcore.HTTPTransport) -> int:
-    return sum(stats.busy_count + stats.waiting + stats.dialing for stats in of.stats() if stats is not None)
+    return sum(stats.leased + stats.waiting + stats.dialing for stats in of.stats() if stats is not None)
 
 
 @pytest.mark.parametrize(("runtime", "struck"), [(ASYNCIO, in_asyncio), (TRIO, in_trio)], ids=["asyncio", "trio"])

@@ -23,7 +23,7 @@ import httpcore
 
 
 def busy_count(transport: httpcore.HTTPTransport) -> int:
-    return sum(stats.busy_count for stats in transport.stats() if stats is not None)
+    return sum(stats.leased for stats in transport.stats() if stats is not None)
 
 
 async def talk(connection: Any) -> None:
