@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable
-from threading import Lock
 from types import CoroutineType
 from typing import TYPE_CHECKING, Final
 
 from .._errors import HTTPCoreError, LocalProtocolError, RemoteProtocolError, show
 from .._public import public
+from .._reentry import step_lock
 from .challenges import parse_challenges, parse_parameters
 from .pairs import octets
 from .request import Request
@@ -181,8 +182,8 @@ class DigestAuth(Auth):
         self._prefix = "Proxy-" if proxy else ""
         self._challenge_name = b"proxy-authenticate" if proxy else b"www-authenticate"
         self._info_name = b"proxy-authentication-info" if proxy else b"authentication-info"
-        self._lock = Lock()
-        self._sessions: dict[Place, DigestSession] = {}
+        self._lock = step_lock()
+        self._sessions: OrderedDict[Place, DigestSession] = OrderedDict()
 
     def flow(self, request: Request) -> Flow:
         place = (request.url.scheme, request.url.host, request.url.port)
@@ -226,17 +227,17 @@ class DigestAuth(Auth):
 
     def _remember(self, place: Place, session: DigestSession) -> None:
         with self._lock:
-            # Taken out and put in again: the order of a dict is that of insertion, and the oldest is dropped.
+            # Taken out and put in again: their order is that of insertion, and the oldest is dropped.
             self._sessions.pop(place, None)
             while len(self._sessions) >= _ORIGINS:
-                del self._sessions[next(iter(self._sessions))]
+                self._sessions.popitem(last=False)
             self._sessions[place] = session
 
     def _forget(self, place: Place, session: DigestSession | None) -> None:
         with self._lock:
             # Only the one that was refused: another task may have stored a fresher one meanwhile.
             if session is not None and self._sessions.get(place) is session:
-                del self._sessions[place]
+                self._sessions.pop(place, None)
 
     def _read_info(self, session: DigestSession, answer: DigestAnswer, response: ClientResponse) -> None:
         """Read Authentication-Info: the server's proof, and the next nonce.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import ModuleType, TracebackType
@@ -18,6 +17,7 @@ from .._message.raw import CLOSED, HeldStream, RawStream
 from .._message.request import Request, TrailerTypes
 from .._message.response import Response
 from .._public import public
+from .._reentry import step_lock
 from .asgi_cycle import ASGIApp, Cycle, Pieces, Scope, Timeouts
 from .base import Transport, TransportRequest, TransportResponse, drive
 from .extensions import RequestExtensions
@@ -75,7 +75,7 @@ class ASGITransport(Transport):
         self._raises = raise_app_errors
         self._defaults: RequestExtensions = {"mount_path": mount_path, "client_addr": client_addr}
         self._settings = (lifespan, shutdown_timeout)
-        self._lock = threading.Lock()
+        self._lock = step_lock()
         self._closed = False
         self._own_apps = _Apps(app, *self._settings)
         self._there: _Apps | None = None
@@ -133,10 +133,11 @@ class ASGITransport(Transport):
 
     def _loop_thread(self) -> tuple[LoopThread, _Apps]:
         with self._lock:
-            if self._thread is None or self._there is None:
-                self._thread = LoopThread()
-                self._there = _Apps(self._app, *self._settings)
-            return self._thread, self._there
+            thread, apps = self._thread, self._there
+            if thread is None or apps is None:
+                thread, apps = LoopThread(), _Apps(self._app, *self._settings)
+                self._thread, self._there = thread, apps
+            return thread, apps
 
     def close(self) -> None:
         """Cancel the apps of `arequest` and end the loop thread of `request`, after its apps and their lifespan."""

@@ -7,23 +7,19 @@ signals, and by the collector.
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 import pytest
 from h2_conversation import Conversation
+from reentry import Interruption, Trap, in_time
 from servers import Peer, ScriptedServer, ok
-from strikes import traced
 
 import httpcore
 
-PACKAGE = os.path.dirname(httpcore.__file__)
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + bytes(100_000)
 LIMITS = httpcore.PoolLimits(max_connections=10)
 
@@ -49,48 +45,6 @@ def protocol_options(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict
     script, options = SPOKEN[request.param]
     with ScriptedServer(script) as server:
         yield server.url, options
-
-
-class Interruption:
-    """Calls `act` at the n-th line of httpcore that its thread reaches."""
-
-    def __init__(self, act: Callable[[], object], line: int) -> None:
-        self.act = act
-        self.line = line
-        self.seen = 0
-        self.came = False
-
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        if event == "line":
-            self.seen += 1
-            if self.seen == self.line:
-                self.came = True
-                self.act()
-        return self
-
-    def during(self, call: Callable[[], object]) -> object:
-        with traced(self):
-            return call()
-
-
-def in_time(body: Callable[[], None], seconds: float = 120) -> None:
-    """Run it in a thread of its own, so that a hang becomes an error here."""
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            body()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert not thread.is_alive(), "it hangs"
-    if failures:
-        raise failures[0]
 
 
 def request_or_refusal(pool: httpcore.SyncConnectionPool, url: str) -> None:
@@ -166,19 +120,6 @@ def test_repr_changes_nothing_and_takes_no_lock(protocol_options: Any) -> None:
             thread.start()
             thread.join(10)
         assert texts == ["<SyncConnectionPool 1 open, 0 leased, 0 waiting>"]
-
-
-class Trap:
-    """Calls `act` when the collector finds it: by its finaliser, or by the callback of a weak reference to it."""
-
-    def __init__(self, act: Callable[[], object], *, weak: bool) -> None:
-        self.cycle = self
-        self.act = (lambda: None) if weak else act
-        if weak:
-            weakref.finalize(self, act)
-
-    def __del__(self) -> None:
-        self.act()
 
 
 @pytest.mark.proofs

@@ -22,10 +22,10 @@ PACKAGE = Path(__file__).resolve().parents[2] / "httpcore"
 FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
-            {"_exact", "_forking", "_public", "_reentry", "_values"},
+            {"_exact", "_forking", "_public", "_values"},
             {"_timing"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline", "_log_handler", "_log_lines", "_totals"},
+            {"_certificate", "_deadline", "_log_handler", "_log_lines", "_reentry", "_totals"},
             {"_log"},
         ]
     },
