@@ -2,7 +2,8 @@
 
 A signal handler, a finaliser or a weakref callback runs in the middle of whatever its thread does, also of a step under
 one of our locks. A plain lock would wait there for the very code that was interrupted. So each entrance that such code
-may use asks first. Calls that can be postponed are postponed until the step ends; a request is refused.
+may use checks first: a call that can be postponed is postponed until the step ends, and a request is refused. Where the
+steps of a lock can be nested without harm, no check is needed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from threading import RLock
 from typing import Protocol, cast
 
-__all__ = ["REENTERED", "StepLock", "step_lock"]
+from ._errors import LocalProtocolError
+
+__all__ = ["REENTERED", "StepLock", "check_not_inside", "step_lock"]
 
 REENTERED = (
     "request() was called by a signal handler, a finaliser or a weakref callback that interrupted a step of the same "
@@ -29,6 +32,19 @@ class StepLock(Protocol):
 
 
 def step_lock() -> StepLock:
-    """A new one. It could be entered twice, and is not: so it knows its owner, and no mark of ours can be left wrong by
-    Ctrl-C."""
+    """A new lock, which its owner may enter again. An `RLock` records its owner itself: a flag of ours could be wrong
+    after Ctrl-C."""
     return cast(StepLock, RLock())
+
+
+def check_not_inside(lock: StepLock, name: str) -> None:
+    """Call this before a step that cannot begin in the middle of another one; a plain lock would wait for ever.
+
+    Raises:
+        LocalProtocolError: the calling thread is inside.
+    """
+    if lock._is_owned():
+        raise LocalProtocolError(
+            f"{name} was used by a signal handler, a finaliser or a weakref callback that interrupted a step of the "
+            "same object in the same thread: use it after that step, e.g. from another thread"
+        )

@@ -80,7 +80,7 @@ def run_sync(coroutine: Coroutine[object, None, T]) -> T:
         Exception: what the coroutine raised.
     """
     if not isinstance(coroutine, Coroutine):
-        raise TypeError(f"coroutine: expected what a call of an async def returns, got a {type(coroutine).__name__}")
+        raise TypeError(f"coroutine is of type {type(coroutine).__name__}: expected the coroutine of an async function")
     return run(coroutine, "run_sync")
 
 

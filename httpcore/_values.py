@@ -89,7 +89,7 @@ class _Later:
     def __get__(self, instance: object, owner: Any = None) -> Any:
         made = self._made
         if self._name.startswith("__dataclass_"):
-            _tell_the_standard_library(made, self._options, self._own)
+            _register_as_dataclass(made, self._options, self._own)
         else:
             for function in _functions(made, made._all_fields, self._options):
                 # Neither over a method of the class itself, nor over one that another thread has made meanwhile.
@@ -204,7 +204,7 @@ def _replace() -> Any:
 # What the standard library is asked for.
 
 
-def _tell_the_standard_library(made: Any, options: dict[str, bool], own: dict[str, Any]) -> None:
+def _register_as_dataclass(made: Any, options: dict[str, bool], own: dict[str, Any]) -> None:
     """Give the class what `dataclasses` knows its own by, made by itself from a class that is like the original."""
     dataclasses = _dataclasses()
     given = {name: _given(dataclasses.field, value) for name, value in own.items() if value is not _MISSING}

@@ -501,11 +501,11 @@ def test_the_trace_of_a_request_is_checked_before_it_is_sent(pool: Any, value: A
     async def request() -> None:
         await made.request("GET", "http://127.0.0.1:1/", trace=value)
 
-    def ask() -> None:
+    def send_request() -> None:
         if pool is httpcore.SyncConnectionPool:
             made.request("GET", "http://127.0.0.1:1/", trace=value)
         asyncio.run(request())
 
     with pytest.raises(TypeError, match=r"trace is .*: expected a plain callable"):
-        ask()
+        send_request()
     assert made.stats().connections == 0

@@ -200,7 +200,7 @@ def test_lines_of_one_call_are_joined_by_its_first(runtime: Runtime, caplog: pyt
 
 def test_a_first_hop_that_is_no_request_has_no_number(server: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "httpcore")
-    moved = httpcore.MockTransport(lambda *asked: (302, [(b"location", server.url.encode())], b"", {}))
+    moved = httpcore.MockTransport(lambda *requested: (302, [(b"location", server.url.encode())], b"", {}))
     transport = httpcore.Mounts({"all://a.test": moved}, httpcore.HTTPTransport())
     with httpcore.Client(transport=transport, trust_env=False) as http:
         assert http.get("http://a.test/").status_code == 200

@@ -337,11 +337,11 @@ def test_a_listener_may_use_the_pool_since_no_lock_is_held() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         seen: list[tuple[str, int, int]] = []
 
-        def ask(event: TraceEvent) -> None:
+        def send_request(event: TraceEvent) -> None:
             stats = pool.stats()
             seen.append((type(event).__name__, stats.connections, stats.leased))
 
-        await pool.request("GET", "http://a.test/one", trace=ask)
+        await pool.request("GET", "http://a.test/one", trace=send_request)
         assert seen == [
             ("RequestStarted", 0, 0),
             *[(kind, 1, 0) for kind in ("DialStarted", "LookupStarted", "LookupDone", "ConnectStarted", "Connected")],

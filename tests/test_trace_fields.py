@@ -23,7 +23,7 @@ class Adding:
     def __init__(self, *fields: tuple[bytes, bytes], name: str = "X-Sending") -> None:
         self._fields = fields
         self._name = name.encode()
-        self.asked: list[int] = []
+        self.requested: list[int] = []
         self.earlier: list[int] = []
         self.records: list[httpcore.TraceEvent] = []
 
@@ -33,8 +33,8 @@ class Adding:
             self.earlier.append(earlier.get().sends)
 
     def request_fields(self, number: int) -> list[tuple[bytes, bytes]]:
-        self.asked.append(number)
-        return [*self._fields, (self._name, b"%d" % len(self.asked))]
+        self.requested.append(number)
+        return [*self._fields, (self._name, b"%d" % len(self.requested))]
 
 
 @each_runtime
@@ -53,7 +53,7 @@ def test_each_sending_has_the_fields_of_the_trace(runtime: Runtime) -> None:
         line for line in lines[1] if b"Sending" not in line
     ]
     assert b"Content-Length: 4" in lines[0]
-    assert trace.asked == [trace.records[0].request] * 2
+    assert trace.requested == [trace.records[0].request] * 2
 
 
 def test_both_traces_add_fields_and_those_of_a_request_stay() -> None:

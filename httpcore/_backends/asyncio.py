@@ -121,7 +121,6 @@ class AsyncioStream:
         "_is_over",
         "_look_first",
         "_loop",
-        "_me",
         "_number",
         "_offset",
         "_pieces",
@@ -130,14 +129,15 @@ class AsyncioStream:
         "_read_by",
         "_reader",
         "_size",
-        "_spoke",
         "_timer",
         "_timer_at",
         "_wakes",
         "_watcher",
+        "_weak_self",
         "_write_by",
         "_writer",
         "_writer_listens",
+        "_wrote_last",
     )
 
     # No bytes are held back: the system has the bytes that `write_some` accepted. And TCP alone has no truncated
@@ -167,7 +167,7 @@ class AsyncioStream:
         # Whether to check the socket before waiting for the loop's report. See `_receive`.
         self._look_first = False
         # Whether the last call was a write: the next one checks for an early answer. See `write_some`.
-        self._spoke = False
+        self._wrote_last = False
         # Bytes in both directions since this stream last let other tasks run.
         self._burst = 0
         self._reader: Future | None = None
@@ -179,13 +179,13 @@ class AsyncioStream:
         self._timer_at = inf
         self._wakes = 0  # how often `wake` was called
         self._watcher: Callable[[], None] | None = None
-        self._me = weakref.ref(self)
+        self._weak_self = weakref.ref(self)
         self._listen()
 
     # Reading.
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        self._spoke = False
+        self._wrote_last = False
         self._at_once = max(max_bytes, _AT_ONCE)  # the descriptor gives no more than a piece
         while not self._pieces and not self._is_over:
             await self._wait_for_input(timeout)
@@ -198,7 +198,7 @@ class AsyncioStream:
         return self._descriptor.receive(max_bytes) or b""
 
     def take(self) -> bytes | None:
-        self._spoke = False
+        self._wrote_last = False
         if not self._pieces:
             self._look()
             if not self._pieces and not self._is_over:
@@ -210,14 +210,14 @@ class AsyncioStream:
         return self._descriptor.take() or b""
 
     def is_quiet(self) -> bool:
-        self._spoke = False
+        self._wrote_last = False
         if not self._pieces:
             self._look()
         return not (self._pieces or self._is_over)
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
         self._watcher = callback
-        self._tell_soon()
+        self._notify_watcher_soon()
         return True
 
     def _next(self, max_bytes: int) -> bytes:
@@ -308,7 +308,7 @@ class AsyncioStream:
         except BaseException:
             # After a cancellation, input from this turn of the loop has no reader, so a watcher must be notified.
             self._reader = None
-            self._tell_soon()
+            self._notify_watcher_soon()
             raise
         self._reader = None
         # Input wins over the timer: a loop that was busy may run a due timer before it reports the input.
@@ -326,19 +326,19 @@ class AsyncioStream:
         if self._writer is not None and self._writer_listens:
             _settle(self._writer, True)
 
-    def _tell_soon(self) -> None:
+    def _notify_watcher_soon(self) -> None:
         if self._watcher is not None and (self._pieces or self._is_over):
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon(self._tell)
+                self._loop.call_soon(self._notify_watcher)
 
-    def _tell(self) -> None:
+    def _notify_watcher(self) -> None:
         # A reader may have begun, or have read the input, since this call was requested.
         if self._watcher is not None and self._reader is None and (self._pieces or self._is_over):
             self._watcher()
 
     def _listen(self) -> None:
         self._is_listening = True
-        self._loop.add_reader(self._number, _input, self._me)
+        self._loop.add_reader(self._number, _input, self._weak_self)
 
     def _stop_listening(self) -> None:
         if self._is_listening:
@@ -354,7 +354,7 @@ class AsyncioStream:
             raise self._descriptor.write_timeout(timeout)
         # Input is checked from the second of two calls on that have no check of the input between them: a
         # request that fits one call costs one system call, and an upload still sees an early answer within one piece.
-        if self._spoke and not duplex:
+        if self._wrote_last and not duplex:
             self._look()
         sent = self._try_to_write(data, duplex)
         return await self._write_when_ready(data, timeout, duplex) if sent is None else sent
@@ -404,7 +404,7 @@ class AsyncioStream:
             self._burst += sent
             # A connection that was reset would have refused these bytes: so the next wait need not check first.
             self._look_first = False
-            self._spoke = True
+            self._wrote_last = True
         return sent
 
     def _keep(self) -> None:
@@ -431,7 +431,7 @@ class AsyncioStream:
         self._write_by = until
         if until < self._timer_at:
             self._set_timer(until)
-        self._loop.add_writer(self._number, _room, self._me)
+        self._loop.add_writer(self._number, _room, self._weak_self)
         try:
             return await writer
         finally:
@@ -447,7 +447,7 @@ class AsyncioStream:
             self._timer.cancel()
         self._timer_at = until
         left = max(until - self._clock(), least)
-        self._timer = self._loop.call_later(min(left, _LONGEST), _tick, self._me)
+        self._timer = self._loop.call_later(min(left, _LONGEST), _tick, self._weak_self)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -523,9 +523,9 @@ class AsyncioStream:
 
     def __del__(self) -> None:
         # The loop holds no reference to the stream, so a dropped stream is finalised at once. One that was
-        # interrupted before `_me` was set is not registered with the loop, and lacks the attributes that `close` needs:
-        # see `_stream`.
-        if hasattr(self, "_me"):
+        # interrupted before `_weak_self` was set is not registered with the loop, and lacks the attributes that `close`
+        # needs: see `_stream`.
+        if hasattr(self, "_weak_self"):
             self.close()
 
 

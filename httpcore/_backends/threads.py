@@ -71,7 +71,7 @@ def _left(timeout: float | None, begun: float) -> float | None:
 class BlockingStream:
     """A `Stream` over a connected socket, for threads: one may read while another writes, and any may close it."""
 
-    __slots__ = ("_descriptor", "_either", "_input", "_inside", "_spoke")
+    __slots__ = ("_descriptor", "_either", "_input", "_inside", "_wrote_last")
 
     # Nothing is buffered here: bytes that `write_some` took are with the system. And TCP has no truncated end: see TLS.
     owes = False
@@ -83,14 +83,14 @@ class BlockingStream:
         self._descriptor = descriptor
         self._input = _waiter(number, _IN)
         self._either = _waiter(number, _IN | _OUT)
-        self._spoke = False
+        self._wrote_last = False
         # One entry for each thread inside a call. `append` and `pop` are atomic, so there is no lock, which Ctrl-C or a
         # finaliser could meet held. A thread that enters after `is_closed` was set does not use the socket, and the
         # last one inside closes it: closed earlier, its number could be another socket's while a thread still uses it.
         self._inside: list[None] = []
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        self._spoke = False
+        self._wrote_last = False
         descriptor = self._descriptor
         try:
             self._inside.append(None)
@@ -123,10 +123,10 @@ class BlockingStream:
             # Input is looked for from the second call on that follows another with no look at the input between them:
             # a request that fits one call, right after its connection was read or asked, costs one system call,
             # and an upload still sees an early answer within one piece. When there is no room both are waited for.
-            if duplex or not self._spoke:
+            if duplex or not self._wrote_last:
                 sent = descriptor.send(data)
                 if sent is not None:
-                    self._spoke = True
+                    self._wrote_last = True
                     return sent
             return self._write_when_ready(data, timeout, duplex)
         except RuntimeError as error:  # as in `read`
@@ -152,7 +152,7 @@ class BlockingStream:
                 return 0
             sent = descriptor.send(data)
             if sent is not None:
-                self._spoke = True
+                self._wrote_last = True
                 return sent
             left = _left(timeout, begun)
         raise descriptor.write_timeout(timeout)
@@ -173,7 +173,7 @@ class BlockingStream:
                 self._close_behind_all()
 
     def take(self) -> bytes | None:
-        self._spoke = False
+        self._wrote_last = False
         try:
             self._inside.append(None)
             descriptor = self._descriptor
@@ -187,7 +187,7 @@ class BlockingStream:
                 self._close_behind_all()
 
     def is_quiet(self) -> bool:
-        self._spoke = False
+        self._wrote_last = False
         try:
             self._inside.append(None)
             descriptor = self._descriptor
@@ -268,13 +268,13 @@ class BlockingEvent:
             pass  # it is open: set twice, or two came through
 
 
-class _Here(threading.local):
+class _OfThread(threading.local):
     """The interrupt of the dial that this thread is in. A thread is in one at a time, since no wait here suspends."""
 
     interrupt: Interrupt | None = None
 
 
-_here = _Here()
+_of_thread = _OfThread()
 
 
 class BlockingBackend:
@@ -285,11 +285,11 @@ class BlockingBackend:
 
     async def interruptible(self, interrupt: Interrupt, run: Callable[[], Awaitable[T]]) -> T:
         """See `Backend`."""
-        before, _here.interrupt = _here.interrupt, interrupt  # a resolver may send a request of its own
+        before, _of_thread.interrupt = _of_thread.interrupt, interrupt  # a resolver may send a request of its own
         try:
             return await run()
         finally:
-            _here.interrupt = before
+            _of_thread.interrupt = before
 
     def is_current(self) -> bool:
         return True
@@ -304,8 +304,8 @@ class BlockingBackend:
         return False
 
     async def sleep(self, seconds: float) -> None:
-        if _here.interrupt is not None:
-            _here.interrupt.check()
+        if _of_thread.interrupt is not None:
+            _of_thread.interrupt.check()
         time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this runtime does
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
@@ -313,7 +313,7 @@ class BlockingBackend:
         return function()
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
-        return resolve(host, timeout, _here.interrupt)
+        return resolve(host, timeout, _of_thread.interrupt)
 
     async def connect_tcp(
         self,
@@ -338,7 +338,7 @@ async def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> 
     """Wait until one of the sockets is writable, or for so many seconds. Returns the sockets that are known to be
     connected.
     """
-    interrupt = _here.interrupt
+    interrupt = _of_thread.interrupt
     if interrupt is not None:
         interrupt.check()
         seconds = _LOOK if seconds is None else min(seconds, _LOOK)

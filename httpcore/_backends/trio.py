@@ -74,7 +74,7 @@ async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
 class TrioStream:
     """A `Stream` over a connected socket, for the tasks of one trio run. Any thread may close it."""
 
-    __slots__ = ("_descriptor", "_moved", "_spoke", "_token", "_waits", "_wakes")
+    __slots__ = ("_descriptor", "_moved", "_token", "_waits", "_wakes", "_wrote_last")
 
     # Nothing is held back: the bytes that `write_some` accepted are with the system. And TCP alone knows no end cut
     # short.
@@ -87,14 +87,14 @@ class TrioStream:
         # `run_sync_soon`.
         self._descriptor = descriptor
         self._token = token
-        self._spoke = False
+        self._wrote_last = False
         # Bytes that have gone either way since this stream last let others run, and `_CALL` for each call.
         self._moved = 0
         self._waits: list[trio.CancelScope] = []  # the waiting tasks at this moment, for `wake`
         self._wakes = 0  # how often `wake` was called
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        self._spoke = False
+        self._wrote_last = False
         is_woken = self._moved >= PIECE and await self._is_woken_in_a_turn()
         data = self._receive(max_bytes)
         if data is None and not is_woken:
@@ -112,7 +112,7 @@ class TrioStream:
         # Input is looked for from the second call on that follows another with no look at the input between them:
         # a request that fits one call, right after its connection was read or asked, costs one system call,
         # and an upload still sees an early answer within one piece. When there is no room both are waited for.
-        sent = self._send(data, listens=self._spoke and not duplex)
+        sent = self._send(data, listens=self._wrote_last and not duplex)
         if sent is None:
             wait = self._wait_for_room(duplex)
             sent = await self._when_ready(lambda: self._send(data, listens=not duplex), wait, timeout, "writing to")
@@ -129,11 +129,11 @@ class TrioStream:
         self._descriptor.end()
 
     def take(self) -> bytes | None:
-        self._spoke = False
+        self._wrote_last = False
         return self._descriptor.take()
 
     def is_quiet(self) -> bool:
-        self._spoke = False
+        self._wrote_last = False
         return self._descriptor.is_quiet()
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
@@ -154,13 +154,13 @@ class TrioStream:
             return
         if _is_current(self._token):
             descriptor.is_closed = True
-            self._close_here()
+            self._close_in_loop()
             return
         # From another thread: waiting tasks are woken now, but only its own loop knows which tasks still wait for the
         # descriptor.
         descriptor.shut_down()
         try:
-            self._token.run_sync_soon(self._close_here)
+            self._token.run_sync_soon(self._close_in_loop)
         except trio.RunFinishedError:
             descriptor.sock.close()
 
@@ -191,7 +191,7 @@ class TrioStream:
             return 0
         sent = descriptor.send(data)
         if sent is not None:
-            self._spoke = True
+            self._wrote_last = True
             self._moved += sent + _CALL
         return sent
 
@@ -237,7 +237,7 @@ class TrioStream:
         self._moved = 0
         return self._wakes != wakes
 
-    def _close_here(self) -> None:
+    def _close_in_loop(self) -> None:
         sock = self._descriptor.sock
         # Twice, if a thread and a task have closed it. `notify_closing` comes first: it needs the number, and ends the
         # waits, which would otherwise wait on whatever socket gets that number next.

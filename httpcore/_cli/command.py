@@ -102,7 +102,7 @@ class Run:
                 Path(plan.trace_svg).write_text(svg_of(exchanges), encoding="utf-8")
             except OSError as error:
                 status = status or Exit.WRITE
-                self._complain(Exit.WRITE, f"{plan.trace_svg} cannot be written: {error.strerror or error}")
+                self._show_error(Exit.WRITE, f"{plan.trace_svg} cannot be written: {error.strerror or error}")
         return status
 
     def _failed(self, error: BaseException) -> Exit:
@@ -113,10 +113,10 @@ class Run:
         else:
             status = exit_of(error, self._watch.records)
         if status is not Exit.INTERRUPTED:
-            self._complain(status, str(error))
+            self._show_error(status, str(error))
         return status
 
-    def _complain(self, status: Exit, text: str) -> None:
+    def _show_error(self, status: Exit, text: str) -> None:
         self._end_bar()  # else the text would go on behind the bar
         if self._plan.show_errors or not self._plan.is_silent:
             self._console.say(f"httpcore: ({status:d}) {line_text(text)}")
@@ -141,7 +141,7 @@ class Run:
             )
             with response:
                 if plan.fail and response.status_code >= 400:
-                    self._complain(Exit.STATUS, f"the server answered with status {response.status_code:d}")
+                    self._show_error(Exit.STATUS, f"the server answered with status {response.status_code:d}")
                     return Exit.STATUS
                 self._write(response)
             if wire.last is not None:

@@ -54,17 +54,17 @@ class Watch:
         if isinstance(record, ConnectionOpened):
             self._protocols[record.peer] = "HTTP/2" if record.alpn == "h2" or not self._plan.http1 else "HTTP/1.1"
         if isinstance(record, (RequestRetried, RequestFailed)):
-            self._tell_begun()
+            self._show_begun()
         line = record_line(record)
         if line is not None:
-            self._tell([line])
+            self._show_lines([line])
         if isinstance(record, ResponseStarted):
             self._begun = record
         elif isinstance(record, HeadSent) and self._request is not None:
             protocol = self._protocols.get(record.peer, "HTTP/1.1")
-            self._tell(request_lines(self._request, protocol, secrets=self._secrets))
+            self._show_lines(request_lines(self._request, protocol, secrets=self._secrets))
         elif isinstance(record, InterimResponse):
-            self._tell(
+            self._show_lines(
                 response_lines(
                     "HTTP", record.status_code, usual_reason(record.status_code), record.headers, secrets=self._secrets
                 )
@@ -74,7 +74,7 @@ class Watch:
     def _secrets(self) -> bool:
         return self._plan.verbosity > 1
 
-    def _tell(self, lines: list[str]) -> None:
+    def _show_lines(self, lines: list[str]) -> None:
         if self._begun is not None:  # a head has been received, which is shown first
             self._held += lines
             return
@@ -83,26 +83,26 @@ class Watch:
         for line in lines:
             self._console.say(line)
 
-    def _tell_begun(self) -> None:
+    def _show_begun(self) -> None:
         """Show the head of a response that is not delivered, since the request is sent again or has failed."""
         begun = self._begun
         if begun is not None:
-            self._tell_response(
+            self._show_response(
                 response_lines(
                     "HTTP", begun.status_code, usual_reason(begun.status_code), begun.headers, secrets=self._secrets
                 )
             )
 
-    def _tell_response(self, lines: list[str]) -> None:
+    def _show_response(self, lines: list[str]) -> None:
         """Show the head of a response, and then the steps since it was received."""
         self._begun = None
         held, self._held = self._held, []
-        self._tell([*lines, *held])
+        self._show_lines([*lines, *held])
 
     def answered(self, response: SyncResponse) -> None:
         """Show the head of a response."""
         if self._plan.verbosity:
-            self._tell_head(response)
+            self._show_received(response)
         if self._plan.show_head:
             for interim in response.informational:
                 self._output.head(
@@ -112,7 +112,7 @@ class Watch:
                 head_of(response.protocol, response.status_code, response.reason_phrase, response.raw_headers)
             )
 
-    def _tell_head(self, response: SyncResponse) -> None:
+    def _show_received(self, response: SyncResponse) -> None:
         lines = response_lines(
             response.protocol,
             response.status_code,
@@ -120,12 +120,12 @@ class Watch:
             response.raw_headers,
             secrets=self._secrets,
         )
-        self._tell_response([*([] if response.info.reused else certificate_lines(response.info)), *lines])
+        self._show_response([*([] if response.info.reused else certificate_lines(response.info)), *lines])
 
     def ended(self, response: SyncResponse) -> None:
         """Show the end of the body, and the trailers."""
         if self._plan.verbosity:
-            self._tell(trailer_lines(response.trailers, secrets=self._secrets))
+            self._show_lines(trailer_lines(response.trailers, secrets=self._secrets))
         if self._plan.show_head and response.trailers:
             self._output.head(b"".join([b"%b: %b\r\n" % field for field in response.trailers]))
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable
-from threading import Lock
 from types import CoroutineType
 from typing import TYPE_CHECKING, Final
 
 from .._errors import HTTPCoreError, LocalProtocolError, RemoteProtocolError, show
 from .._public import public
+from .._reentry import step_lock
 from .challenges import parse_challenges, parse_parameters
 from .pairs import octets
 from .request import Request
@@ -179,10 +180,10 @@ class DigestAuth(Auth):
         self.needs_request_body = integrity
         self._status = 407 if proxy else 401
         self._prefix = "Proxy-" if proxy else ""
-        self._asks = b"proxy-authenticate" if proxy else b"www-authenticate"
-        self._tells = b"proxy-authentication-info" if proxy else b"authentication-info"
-        self._lock = Lock()
-        self._sessions: dict[Place, DigestSession] = {}
+        self._challenge_name = b"proxy-authenticate" if proxy else b"www-authenticate"
+        self._info_name = b"proxy-authentication-info" if proxy else b"authentication-info"
+        self._lock = step_lock()
+        self._sessions: OrderedDict[Place, DigestSession] = OrderedDict()
 
     def flow(self, request: Request) -> Flow:
         place = (request.url.scheme, request.url.host, request.url.port)
@@ -196,10 +197,10 @@ class DigestAuth(Auth):
             response = yield request
             if response.status_code != self._status:
                 if session is not None and answer is not None:
-                    self._learn(session, answer, response)
+                    self._read_info(session, answer, response)
                 return
             challenge = self._digest.choose_challenge(
-                parse_challenges(response.headers.get_raw(self._asks)), self._algorithms
+                parse_challenges(response.headers.get_raw(self._challenge_name)), self._algorithms
             )
             stale = challenge is not None and challenge.parameters.get("stale", "").lower() == "true"
             # A fresh answer that is refused and not called stale is a wrong password: to repeat it may lock the
@@ -226,25 +227,25 @@ class DigestAuth(Auth):
 
     def _remember(self, place: Place, session: DigestSession) -> None:
         with self._lock:
-            # Taken out and put in again: the order of a dict is that of insertion, and the oldest is dropped.
+            # Taken out and put in again: their order is that of insertion, and the oldest is dropped.
             self._sessions.pop(place, None)
             while len(self._sessions) >= _ORIGINS:
-                del self._sessions[next(iter(self._sessions))]
+                self._sessions.popitem(last=False)
             self._sessions[place] = session
 
     def _forget(self, place: Place, session: DigestSession | None) -> None:
         with self._lock:
             # Only the one that was refused: another task may have stored a fresher one meanwhile.
             if session is not None and self._sessions.get(place) is session:
-                del self._sessions[place]
+                self._sessions.pop(place, None)
 
-    def _learn(self, session: DigestSession, answer: DigestAnswer, response: ClientResponse) -> None:
+    def _read_info(self, session: DigestSession, answer: DigestAnswer, response: ClientResponse) -> None:
         """Read Authentication-Info: the server's proof, and the next nonce.
 
         Raises:
             RemoteProtocolError: its proof that it knows the password is wrong.
         """
-        parameters = parse_parameters(response.headers.get_raw(self._tells))
+        parameters = parse_parameters(response.headers.get_raw(self._info_name))
         if answer.proof_is_wrong(parameters):
             raise RemoteProtocolError(
                 "the server's rspauth is wrong: the server does not know the password, or responded to another request "

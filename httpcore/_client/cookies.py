@@ -14,13 +14,13 @@ The lock is held for plain steps over the store, never at an await.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Final, TypeAlias
 
 from .._errors import HTTPCoreError, show
 from .._public import public
+from .._reentry import check_not_inside, step_lock
 from . import cookie_file
 from .cookie_store import CookieStore, Entry
 from .headers import Headers
@@ -63,7 +63,7 @@ class Cookies(MutableMapping[str, str]):
     """
 
     def __init__(self, cookies: CookieTypes = None) -> None:
-        self._lock = threading.Lock()
+        self._lock = step_lock()
         self._store = CookieStore()
         if cookies is not None:
             self.update(cookies)
@@ -113,6 +113,7 @@ class Cookies(MutableMapping[str, str]):
         moment = time.time()
         wanted = None if domain is None else canonical_domain(domain)
         # Copied under the lock; sorting and looking at the time need none.
+        check_not_inside(self._lock, "Cookies")
         with self._lock:
             entries = [
                 entry
@@ -125,6 +126,7 @@ class Cookies(MutableMapping[str, str]):
     def remove(self, name: str | None = None, *, domain: str | None = None, path: str | None = None) -> int:
         """Forget the cookies that `select` with these arguments gives. Returns how many there were."""
         selected = self.select(name, domain=domain, path=path)
+        check_not_inside(self._lock, "Cookies")
         with self._lock:
             for cookie in selected:
                 self._store.drop(cookie)
@@ -152,6 +154,7 @@ class Cookies(MutableMapping[str, str]):
         asked = URL(url)
         new = [cookie for field in fields if (cookie := received(field, asked, moment)) is not None]
         domains = {cookie.domain for cookie in new}
+        check_not_inside(self._lock, "Cookies")
         with self._lock:
             # Of all fields at once: the look at secure cookies costs one pass over the jar for each domain.
             secure = {} if is_trusted(asked) else {each: self._store.secure_paths(each) for each in domains}
@@ -192,6 +195,7 @@ class Cookies(MutableMapping[str, str]):
 
     def _matching(self, url: URL, moment: float, cross_site: bool, unbound: bool) -> list[Entry]:
         host, trusted = host_of(url), url.is_ssl or is_trusted(url)
+        check_not_inside(self._lock, "Cookies")
         with self._lock:
             return self._store.matching(host, url.path, moment, trusted=trusted, cross_site=cross_site, unbound=unbound)
 
@@ -226,6 +230,7 @@ class Cookies(MutableMapping[str, str]):
 
     def clear(self) -> None:
         """Forget all cookies."""
+        check_not_inside(self._lock, "Cookies")
         with self._lock:
             self._store.clear()
 
@@ -235,6 +240,7 @@ class Cookies(MutableMapping[str, str]):
 
     def _put(self, cookies: list[Cookie]) -> None:
         moment = time.time()
+        check_not_inside(self._lock, "Cookies")
         with self._lock:
             for cookie in cookies:
                 self._store.put(cookie, moment)

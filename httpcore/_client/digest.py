@@ -17,10 +17,11 @@ import os
 from collections.abc import Callable, Iterable
 from functools import cache
 from hmac import compare_digest
-from threading import Lock
+from itertools import count
 from typing import Final
 
 from .._errors import LocalProtocolError
+from .._reentry import step_lock
 from .._values import dataclass
 from .challenges import Challenge
 
@@ -141,18 +142,19 @@ class DigestAnswer:
 class DigestSession:
     """One challenge, answered by any number of tasks and threads at once: no count of its nonce is used twice."""
 
-    __slots__ = ("_challenge", "_cnonce", "_count", "_integrity", "_lock", "_nonce", "_secret", "_user")
+    __slots__ = ("_challenge", "_cnonce", "_current", "_integrity", "_lock", "_secret", "_user")
 
     def __init__(self, challenge: Challenge, username: bytes, password: bytes, *, integrity: bool = False) -> None:
         self._challenge = challenge
         self._integrity = integrity
-        self._lock = Lock()
-        self._count = 0
-        self._nonce = self._parameter("nonce")
+        self._lock = step_lock()
+        # Nonce and counts change in one assignment, and a count is drawn in one call: so a finaliser that sends a
+        # request in between draws another count.
+        self._current = self._parameter("nonce"), count(1)
         self._cnonce = _fresh() if self._algorithm.upper().endswith("-SESS") else None
         # H(A1) is made once: of a `-sess` algorithm it has the first nonce in it for good (RFC 7616, section 3.4.2).
         realm = self._parameter("realm")
-        self._secret = secret_of(self._algorithm, username, realm, password, self._nonce, self._cnonce or b"")
+        self._secret = secret_of(self._algorithm, username, realm, password, self._current[0], self._cnonce or b"")
         self._user = self._user_field(username, realm)
 
     @property
@@ -176,8 +178,8 @@ class DigestSession:
         """Use the nonce of Authentication-Info from now on (RFC 7616, section 3.5)."""
         octets = nonce.encode("latin-1")
         with self._lock:
-            if octets and octets != self._nonce:
-                self._nonce, self._count = octets, 0
+            if octets and octets != self._current[0]:
+                self._current = octets, count(1)
 
     def answer(self, method: bytes, uri: bytes, body: bytes | None) -> DigestAnswer:
         """The credentials for one request; `body` is None where it is not in memory.
@@ -187,9 +189,9 @@ class DigestSession:
         """
         qop = self._qop(body)
         with self._lock:
-            # Nonce and count belong together: drawn apart, a new nonce could go out with the count of the old one.
-            self._count += 1
-            nonce, nc = self._nonce, b"%08x" % self._count
+            # Nonce and counts belong together: drawn apart, a new nonce could go out with the count of the old one.
+            nonce, counts = self._current
+            nc = b"%08x" % next(counts)
         cnonce = self._cnonce or _fresh()
         facts = {"secret": self._secret, "uri": uri, "nonce": nonce, "qop": qop, "nc": nc, "cnonce": cnonce}
         response = digest_response(self._algorithm, method=method, body=body or b"", **facts)

@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable
 from functools import partial
 from json import dumps, loads
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from .._backends.base import Backend
 from .._errors import RemoteProtocolError, show
+from .._reentry import step_lock
 from .delivery import Progress, ProgressCallback
 from .options import Call
 from .request import Request
@@ -138,7 +138,7 @@ class _Target:
         self._part = path + ".part"
         self._note = path + ".part.json"
         self._url = url
-        self._lock = Lock()
+        self._lock = step_lock()
         self._is_busy = False
         self._ends: bool | None = None  # abandoned: whether the part is kept
         self._file: FileIO | None = None

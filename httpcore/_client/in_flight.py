@@ -77,7 +77,7 @@ class CallsInFlight:
         self.marks.discard(mark)
         # What waits in another event loop than this one's looks for itself.
         if self._waiters.events and not self.marks and self._backend is not None and self._backend.is_current():
-            self._waiters.tell()
+            self._waiters.notify()
 
     def end_call(self, call: Call) -> None:
         """The call has ended and is no more in `calls`, but there may be a reference to it."""

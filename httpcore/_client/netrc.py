@@ -83,7 +83,7 @@ class Netrc:
         except UnicodeDecodeError:  # it would show the file
             text = None
         if text is None:
-            raise HTTPCoreError(f"{show(name)} is not UTF-8")
+            raise HTTPCoreError(f"the netrc file {show(name)} is not UTF-8: expected text in UTF-8")
         found = cls.parse(text, name)
         if os.name == "posix" and mode & _OTHERS and any(entry.password for entry in found._entries):
             warn(

@@ -196,7 +196,7 @@ def _characters(text: str) -> str:
         pass
     else:
         return text
-    raise LocalProtocolError("query_params has a surrogate without its other half: expected characters")
+    raise LocalProtocolError("query_params has a lone surrogate: expected text that UTF-8 can encode")
 
 
 QueryParamTypes: TypeAlias = (

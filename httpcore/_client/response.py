@@ -338,10 +338,10 @@ class Readable:
         status = int(self.status_code)
         if status < 400:
             return
-        whose = "the client's request" if status < 500 else "the server"
+        whose = "a client error" if status < 500 else "a server error"
         request = self._request
         raise HTTPStatusError(
-            f"status {status} {printable(self.reason_phrase)}: an error of {whose}",
+            f"status {status} {printable(self.reason_phrase)}: {whose}",
             request=request,
             response=self,
             method=None if request is None else request.method,

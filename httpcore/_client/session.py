@@ -189,7 +189,9 @@ class Session(Generic[R]):
             if in_flight.refusal and (self.is_closed or not call.has_begun):
                 raise refused(in_flight.refusal)
             if self.runtime and current_backend().name != self.runtime:
-                raise LocalProtocolError(f"this client runs on {self.runtime} only, and another runtime is running")
+                raise LocalProtocolError(
+                    f"this client belongs to {self.runtime}: expected a call inside of it, got one in another runtime"
+                )
             self.was_used = True
             if self.netrc is not None and not self._netrc_is_read:
                 await self._read_netrc(self.netrc)

@@ -257,5 +257,5 @@ class JSONLines:
                 why = "nested too deeply"
             except ValueError:  # Python limits the length of numbers, since it converts them in quadratic time
                 why = "a number has too many digits"
-            raise DecodingError(f"line {self._number} is not a JSON text: {why}")
+            raise DecodingError(f"line {self._number} is not JSON: {why}")
         return values

@@ -436,7 +436,7 @@ def _octets(value: object, name: str) -> bytes:
         return exact_str(value).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         pass
-    raise InvalidURL(f"{name} has a surrogate without its other half: expected characters")
+    raise InvalidURL(f"{name} has a lone surrogate: expected text that UTF-8 can encode")
 
 
 def _part(value: object, name: str, excluded: str) -> str:

@@ -243,7 +243,7 @@ class Dial:
             # Never read more than needed: bytes after the answer belong to the origin.
             piece = await stream.read(size - len(data), self._left())
             if not piece:
-                raise ProxyError("the proxy closed the connection in the middle of its answer")
+                raise ProxyError("the proxy closed the connection in the middle of its response")
             data += piece
         return data
 

@@ -142,7 +142,7 @@ async def reach(
         PolicyError: every address is denied. A denied address among others is skipped.
         LocalProtocolError: the resolver's answer is not a sequence of addresses.
     """
-    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, steps)
+    addresses = _known_addresses(network, host) or await _recorded_answer(backend, network, host, left, steps)
     # The address is checked here, and the same text is used to connect below: the name is not resolved again in
     # between.
     if network.policy is not None:
@@ -168,7 +168,7 @@ async def addresses_of(
     backend: Backend, network: Network, host: str, port: int, left: Left, steps: Steps | None = None
 ) -> Sequence[str]:
     """The addresses that `reach` would try. Raises as `reach` does, except errors of connecting."""
-    addresses = _known_addresses(network, host) or await _asked(backend, network, host, left, steps)
+    addresses = _known_addresses(network, host) or await _recorded_answer(backend, network, host, left, steps)
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
     return _in_order(addresses)
@@ -184,7 +184,9 @@ def _known_addresses(network: Network, host: str) -> Sequence[str]:
     return (host,) if is_address(host) else ()
 
 
-async def _asked(backend: Backend, network: Network, host: str, left: Left, steps: Steps | None) -> Sequence[str]:
+async def _recorded_answer(
+    backend: Backend, network: Network, host: str, left: Left, steps: Steps | None
+) -> Sequence[str]:
     if steps is None:
         return await _answer(backend, network, host, left)
     steps.looking_up(host)
@@ -255,7 +257,8 @@ def _of_the_family_of(local: str, host: str, addresses: Sequence[str]) -> list[s
     if not same:
         others = ", ".join(addresses[:MOST_ADDRESSES])
         raise ConnectError(
-            f"cannot connect to {host}: the local address {local} is of another family than {others}", phase="connect"
+            f"cannot connect to {host}: the local address {local} is of another address family than {others}",
+            phase="connect",
         )
     return same
 

@@ -220,7 +220,7 @@ def _embedded(number: int) -> tuple[_Point, ...]:
     if high in (0, 0xFFFF, 0xFFFF_0000, 0x0064_FF9B << 64):  # compatible, mapped, SIIT (RFC 7915), NAT64
         found = (last,)
     elif number >> 80 == 0x0064_FF9B_0001:  # RFC 8215: a prefix of any length that RFC 6052 allows
-        found = (last, *_behind(number, 48), *_behind(number, 56), *_behind(number, 64))
+        found = (last, *_after_prefix(number, 48), *_after_prefix(number, 56), *_after_prefix(number, 64))
     elif number >> 112 == 0x2002:  # RFC 3056
         found = (number >> 80 & _LOW,)
     elif number >> 96 == 0x2001_0000:  # RFC 4380: the server, and the client with inverted bits
@@ -230,7 +230,7 @@ def _embedded(number: int) -> tuple[_Point, ...]:
     return tuple(_Point(4, each) for each in found)
 
 
-def _behind(number: int, prefix: int) -> tuple[int]:
+def _after_prefix(number: int, prefix: int) -> tuple[int]:
     """The IPv4 address after a prefix of 48, 56 or 64 bits: bits 64 to 71 are left out (RFC 6052, section 2.2)."""
     before = 64 - prefix
     rest = 32 - before

@@ -62,7 +62,7 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
             raise ProxyError(f"the proxy refused the user name and password (status {status})")
     elif method == _NOTHING:
         wanted = "neither no password nor this one" if auth is not None else "no connection without a password"
-        raise ProxyError(f"the proxy allows {wanted}: it accepts none of the methods offered")
+        raise ProxyError(f"the proxy accepts none of the offered authentication methods: it allows {wanted}")
     elif method != _NO_PASSWORD:
         raise ProxyError(f"the proxy chose method {method}, which was not offered")
     yield b"\x05\x01\x00" + destination
@@ -129,4 +129,4 @@ def socks4(host: str, port: int, user: bytes) -> Conversation:
 def _check(what: str, seen: int, right: int) -> None:
     if seen != right:
         text = " (is it an HTTP proxy?)" if seen == ord("H") else ""
-        raise ProxyError(f"the proxy answered with {what} {seen}: expected {right}{text}")
+        raise ProxyError(f"the proxy sent {what} {seen}: expected {right}{text}")

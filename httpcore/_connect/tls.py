@@ -76,7 +76,7 @@ without their header. `ssl` tells of neither."""
 _LOOK: Final = 0.05
 """Seconds after which a read looks whether there is room for an answer that it owes the peer."""
 
-_BARREN: Final = 256 * 1024
+_UNPRODUCTIVE: Final = 256 * 1024
 """How much ciphertext may come without one byte of data in it: session tickets take some hundred bytes, so a peer that
 goes beyond this only keeps us busy. Also how much one connection may have us answer while we read: some hundred
 requests for a certificate, a signature each."""
@@ -161,10 +161,10 @@ class TLSStream:
 
     __slots__ = (
         "_answered",
-        "_barren",
         "_closed",
         "_ended",
         "_fault",
+        "_has_late_authentication",
         "_incoming",
         "_info",
         "_inner",
@@ -172,7 +172,6 @@ class TLSStream:
         "_keep",
         "_listening",
         "_lock",
-        "_may_be_asked",
         "_no_requests",
         "_now",
         "_outbox",
@@ -184,6 +183,7 @@ class TLSStream:
         "_resumable",
         "_server_name",
         "_session",
+        "_unproductive",
         "_writing",
         "truncated",
     )
@@ -216,7 +216,7 @@ class TLSStream:
         self._keep = keep
         self._outbox: bytes | memoryview = b""  # ciphertext on its way
         self._plain = b""  # received data that was not read yet
-        self._barren = 0  # bytes that were received since the last data
+        self._unproductive = 0  # bytes that were received since the last data
         self._fault: ssl.SSLError | None = None  # what broke the session while reading
         self._over = False  # close_notify or a fault was received
         self._reported = False  # the caller has received the end or the fault
@@ -227,7 +227,7 @@ class TLSStream:
         self._writing = False  # a write is at work: the outbox is its own
         self._is_stuck = False  # a read made ciphertext for which there was no room
         self._no_requests = False
-        self._may_be_asked = bool(context.post_handshake_auth)
+        self._has_late_authentication = bool(context.post_handshake_auth)
         self._answered = 0  # bytes that reads made for the peer
 
     def _begin(self, context: ssl.SSLContext, resumed: ssl.SSLSession | None) -> ssl.SSLObject:
@@ -261,7 +261,7 @@ class TLSStream:
             self._reading = True
             try:
                 if not await self._fill(timeout):
-                    return self._tell_the_end() if self._over else b""
+                    return self._report_end() if self._over else b""
             finally:
                 self._reading = False
         return self._pop(max_bytes)
@@ -306,7 +306,7 @@ class TLSStream:
             raise ReadError("this TLS stream is closed", peer=self._info.peer)
         while not self._plain:
             if self._over:
-                return self._tell_the_end()
+                return self._report_end()
             raw = self._inner.take()
             if raw is None:
                 return None
@@ -351,7 +351,7 @@ class TLSStream:
         """Whether there is data, the end, or a fault that the caller has not received yet."""
         return bool(self._plain) or (self._over and not self._reported)
 
-    def _tell_the_end(self) -> bytes:
+    def _report_end(self) -> bytes:
         """The result of a read when no more data comes."""
         self._reported = True
         if self._fault is not None:
@@ -377,7 +377,7 @@ class TLSStream:
             return  # bytes after close_notify are ignored (RFC 8446, section 6.1)
         with self._lock:
             pending = self._outgoing.pending
-            if self._may_be_asked and len(raw) > _STEP:
+            if self._has_late_authentication and len(raw) > _STEP:
                 pieces = self._decrypt_in_steps(raw, pending)
             else:
                 self._incoming.write(raw)
@@ -393,16 +393,18 @@ class TLSStream:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             # Decrypted at once and kept: OpenSSL holds records back, which a look at the socket below would not find.
             self._plain = self._plain + data if self._plain else data
-            self._barren = 0
+            self._unproductive = 0
             if self._keep is not None:
                 self._hand_over()
         else:
-            self._barren += len(raw)
+            self._unproductive += len(raw)
         if self._fault is None:
-            if self._barren > _BARREN or self._outgoing.pending > _MOST_PENDING:
-                self._break(ssl.SSLError(f"more than {_BARREN} bytes of records that carry no data"))
-            elif self._answered > _BARREN:
-                self._break(ssl.SSLError(f"its requests for a certificate took more than {_BARREN} bytes of answers"))
+            if self._unproductive > _UNPRODUCTIVE or self._outgoing.pending > _MOST_PENDING:
+                self._break(ssl.SSLError(f"more than {_UNPRODUCTIVE} bytes of records that carry no data"))
+            elif self._answered > _UNPRODUCTIVE:
+                self._break(
+                    ssl.SSLError(f"answers to the peer's certificate requests took more than {_UNPRODUCTIVE} bytes")
+                )
 
     def forbid_requests(self) -> None:
         """From now on a CertificateRequest is a fault, as HTTP/2 has it (RFC 9113, section 9.2.3)."""
@@ -460,7 +462,7 @@ class TLSStream:
         for start in range(0, len(raw), _STEP):
             self._incoming.write(raw[start : start + _STEP])
             pieces += self._decrypt()
-            if self._over or self._answered + self._outgoing.pending - pending > _BARREN:
+            if self._over or self._answered + self._outgoing.pending - pending > _UNPRODUCTIVE:
                 break
         return pieces
 

@@ -170,7 +170,10 @@ class Chunks:
 
     def _check_line(self, line: int, extensions: int) -> None:
         if line > CHUNK_LINE_BYTES:
-            raise LimitExceeded(f"a chunk's line is longer than {CHUNK_LINE_BYTES} bytes", limit=CHUNK_LINE_BYTES)
+            raise LimitExceeded(
+                f"the peer sent a chunk line that is too long: expected at most {CHUNK_LINE_BYTES} bytes",
+                limit=CHUNK_LINE_BYTES,
+            )
         if extensions:
             self._extensions += extensions
             # Limited in proportion to the body: each of many chunks may have some, but a peer cannot send them without
@@ -187,12 +190,14 @@ class Chunks:
         if lead and rest[:1] == b"\n" and not self._rules.strict:
             lead = b"\n"
         if not rest.startswith(lead[: len(rest)]):
-            raise RemoteProtocolError(f"a chunk's data is not followed by CRLF but by {show(rest)}")
+            raise RemoteProtocolError(f"the peer sent {show(rest)} after a chunk's data: expected CRLF")
         # A complete line that no pattern matches is wrong; the beginning of a line may still become right.
         newline = rest.find(b"\n", len(lead))
         self._check_line(newline + 1 or len(rest), 0)
         if newline >= 0:
-            raise RemoteProtocolError(f"not a chunk's size and extensions: {show(rest[len(lead) : newline + 1])}")
+            raise RemoteProtocolError(
+                f"expected a chunk's size and extensions, got {show(rest[len(lead) : newline + 1])}"
+            )
         self._held += rest
 
     def _feed_trailers(self, section: Section, data: bytes) -> None:

@@ -35,7 +35,7 @@ class HTTP11Connection:
 
     is_quiet: Callable[[], bool]
 
-    __slots__ = ("_has_spoken", "backend", "engine", "is_quiet", "rules", "stream", "totals", "was_used")
+    __slots__ = ("_had_input", "backend", "engine", "is_quiet", "rules", "stream", "totals", "was_used")
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class HTTP11Connection:
         self.engine = engine
         self.totals = Totals() if totals is None else totals
         self.was_used = False
-        self._has_spoken = False
+        self._had_input = False
         # Tested only once, here: whether a stream has the method does not change, and each request would pay for the
         # test.
         look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)
@@ -59,12 +59,12 @@ class HTTP11Connection:
 
     def _is_quiet_to_take(self) -> bool:
         """`is_quiet` for a stream without that method. The result of `take` is remembered, since it returns it once."""
-        if not self._has_spoken:
+        if not self._had_input:
             try:
-                self._has_spoken = self.stream.take() is not None
+                self._had_input = self.stream.take() is not None
             except ReadError:
-                self._has_spoken = True
-        return not self._has_spoken
+                self._had_input = True
+        return not self._had_input
 
     async def is_alive(self, deadline: Deadline) -> bool:
         """HTTP/1.1 has no PING: `is_quiet` is the only check."""

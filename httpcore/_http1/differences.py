@@ -48,32 +48,32 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     for what, pattern, why in (
         (
             "another version",
-            r"not (a status line.*|the beginning of a response head): 'HTTP/\d\.\d ",
+            r"expected (a status line.*|the beginning of a response head), got 'HTTP/\d\.\d ",
             "RFC 9112, 2.3 does not say what 0.9, 1.2 and 2.0 look like",
         ),
         (
             "control characters in the reason phrase",
-            r"not a status line.*\\(x[01]|x7f|t)",
+            r"expected a status line.*\\(x[01]|x7f|t)",
             "RFC 9112, 4: HTAB, SP, VCHAR and obs-text",
         ),
         (
             "a lone LF in a head",
-            r"(not a (status line|header field).*\\n|a line of the response head ends in LF)",
+            r"(expected a (status line|header field).*\\n|a line of the response head ends in LF)",
             "RFC 9112, 2.2 leaves it to the recipient",
         ),
         (
             "a lone LF in a trailer section",
-            r"(not a trailer field.*\\n|a line of the trailer section ends in LF)",
+            r"(expected a trailer field.*\\n|a line of the trailer section ends in LF)",
             "RFC 9112, 2.2 and 7.1.2",
         ),
         (
             "a folded line",
-            r"not a (header|trailer) field: .( |\\t)",
+            r"expected a (header|trailer) field, got .( |\\t)",
             "RFC 9112, 5.2 leaves it to the recipient",
         ),
         (
             "control characters in a value",
-            r"not a (header|trailer) field: .*\\x",
+            r"expected a (header|trailer) field, got .*\\x",
             "RFC 9110, 5.5: HTAB, SP, VCHAR and obs-text",
         ),
         (
@@ -103,7 +103,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         ),
         (
             "a chunk's size and extensions",
-            r"not a chunk's size and extensions",
+            r"expected a chunk's size and extensions",
             "RFC 9112, 7.1 and 7.1.1: h11 takes any extension",
         ),
         (

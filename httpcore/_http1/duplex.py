@@ -104,7 +104,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             if not await self._write(request.head):
                 return
             self._unreported = self.deadline.tracer
-            self._tell_head()
+            self._record_head_sent()
             if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
                 return
             self._begin_body()
@@ -202,7 +202,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         if self._cut_short:
             raise self._refusal("sending was cut short before")
         if self.ended or (self.head is not None and self.head.status >= 400):
-            raise self._refusal("the server has answered, and wants no more of it")
+            raise self._refusal("the server has responded, and accepts no more of it")
 
     def _refusal(self, why: str) -> WriteError:
         return WriteError(f"no more of this request can be sent: {why}", peer=self._stream.info().peer)
@@ -243,7 +243,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         finally:
             self._input = _FREE
         if not going_on:
-            raise self._refusal("the server has answered, and wants no more of it")
+            raise self._refusal("the server has responded, and accepts no more of it")
 
     async def recv(self, max_bytes: int) -> bytes:
         """The next bytes of the response's body, `b""` at its end."""

@@ -91,7 +91,11 @@ class HTTP11Exchange(H1Response):
         """
         if request.protocol is not None:
             raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
-        self._asked = request.method, request.upgrade, request.close  # all the arguments with which `H1Response` begins
+        self._request_facts = (
+            request.method,
+            request.upgrade,
+            request.close,
+        )  # all the arguments with which `H1Response` begins
         self._connection = connection
         self._rules = connection.rules
         self._stream = connection.stream
@@ -250,7 +254,7 @@ class HTTP11Exchange(H1Response):
         if not await self._write(request.head):
             return False
         self._unreported = self.deadline.tracer
-        self._tell_head()
+        self._record_head_sent()
         # Flushed before the wait: a server cannot answer an expectation that TLS still holds back.
         if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
             return False
@@ -293,7 +297,7 @@ class HTTP11Exchange(H1Response):
         self.bytes_received += size
         self._connection.totals.bytes_received += size
 
-    def _tell_head(self) -> None:
+    def _record_head_sent(self) -> None:
         """Record that the head was sent, unless TLS still holds its end: this end is sent before anything else."""
         if self._unreported is not None and not self._stream.owes:
             self._unreported.head_sent()
@@ -340,7 +344,7 @@ class HTTP11Exchange(H1Response):
             if not await self._flush_some(duplex=self.held > EARLY) and not self._take_input():
                 return False
         if self._unreported is not None:
-            self._tell_head()
+            self._record_head_sent()
         return True
 
     async def _flush_some(self, *, duplex: bool) -> bool:
@@ -442,12 +446,12 @@ class HTTP11Exchange(H1Response):
 class HTTP11RawStream(RawStream):
     """See `RawStream`: the connection itself, after 101 (Switching Protocols) or a 2xx to CONNECT."""
 
-    __slots__ = ("_behind", "_deadline", "_exchange", "_receiving", "_release", "_sending", "_stream")
+    __slots__ = ("_deadline", "_exchange", "_receiving", "_release", "_sending", "_stream", "_surplus")
 
     def __init__(self, exchange: HTTP11Exchange, release: Callable[[], None]) -> None:
         self._exchange = exchange
         self._stream = exchange._stream
-        self._behind = exchange.surplus
+        self._surplus = exchange.surplus
         self._deadline = exchange.deadline
         self._release = release
         self._receiving = False
@@ -459,8 +463,8 @@ class HTTP11RawStream(RawStream):
         try:
             self._receiving = True
             # First, because they were received with the head, before anything that the stream still has.
-            if self._behind:
-                data, self._behind = self._behind[:max_bytes], self._behind[max_bytes:]
+            if self._surplus:
+                data, self._surplus = self._surplus[:max_bytes], self._surplus[max_bytes:]
                 return data
             data = await self._stream.read(max_bytes, self._deadline.within(self._deadline.config.read_timeout))
             self._exchange.count_received(len(data))
@@ -497,7 +501,7 @@ class HTTP11RawStream(RawStream):
             self._sending = False
 
     def close(self) -> Awaitable[None]:
-        self._behind = b""
+        self._surplus = b""
         self._stream.close()
         # After the stream is closed: the pool must not assign it to a request in between.
         self._release()

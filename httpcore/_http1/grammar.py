@@ -120,7 +120,7 @@ def _read_status(line: bytes) -> Status:
     """Status, reason phrase and version."""
     match = STATUS_LINE.fullmatch(line)
     if match is None:
-        raise RemoteProtocolError(f"not a status line of HTTP/1.0 or HTTP/1.1: {show(line)}")
+        raise RemoteProtocolError(f"expected a status line of HTTP/1.0 or HTTP/1.1, got {show(line)}")
     minor, digits, reason = match.groups(b"")
     return int(digits), reason, b"1." + minor
 
@@ -144,17 +144,17 @@ class _Name:
     """A field's name and the lines with it that are remembered.
 
     Attributes:
-        rare: a bit mask: a line is remembered when `learned`, the count of new lines, has none of these bits.
+        rare: a bit mask: a line is remembered when `new_lines`, the count of new lines, has none of these bits.
         lines: the lines that are remembered, in a ring.
     """
 
-    __slots__ = ("is_marked", "learned", "lines", "lower", "place", "rare")
+    __slots__ = ("is_marked", "lines", "lower", "new_lines", "place", "rare")
 
     def __init__(self, lower: bytes) -> None:
         self.lower = lower
         self.is_marked = lower in MARKED
         self.rare = -1 if may_be_private(lower) is not None else 0
-        self.learned = 0
+        self.new_lines = 0
         self.lines = [b""] * LINES_OF_A_NAME
         self.place = 0
 
@@ -192,7 +192,7 @@ def read_fields(what: str, section: bytes, lines: list[bytes], most: int = FIELD
     # line would cost more than to read it.
     fields: list[Field | None] = list(map(_lines.get, inner))
     are_known = all(fields)
-    if not are_known and not _learn(inner, fields):
+    if not are_known and not _read_new(inner, fields):
         raise fault_of_fields(what, section)
     return fields, are_known  # type: ignore[return-value]  # no None is left
 
@@ -202,7 +202,7 @@ def check_count(what: str, count: int, most: int) -> None:
         raise LimitExceeded(f"the peer sent {count} {what} fields: expected at most {most}", limit=most)
 
 
-def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
+def _read_new(lines: list[bytes], fields: list[Field | None]) -> bool:
     """Read the lines that are not known yet; False if one is not a field."""
     for at, line in enumerate(lines):
         if fields[at] is None:
@@ -214,8 +214,8 @@ def _learn(lines: list[bytes], fields: list[Field | None]) -> bool:
             value = value.strip(b" \t")
             pair = (name.lower, value)
             fields[at] = field = (pair, (sent, value), pair if name.is_marked else None)
-            name.learned = learned = name.learned + 1
-            if not learned & name.rare:
+            name.new_lines = new_lines = name.new_lines + 1
+            if not new_lines & name.rare:
                 name.remember(line, field)
     return True
 
@@ -270,8 +270,8 @@ def is_persistent(options: list[bytes], old: bool) -> bool:
 def fault_of_fields(what: str, section: bytes) -> RemoteProtocolError:
     lines = section.split(b"\r\n")[1:-2]
     bad = next((line for line in lines if not _is_field(line)), section)
-    rule = "expected name, colon and value on one line, without control characters"
-    return RemoteProtocolError(f"not a {what} field: {show(bad)}: {rule}")
+    rule = "it has a name, a colon and a value on one line, and no control characters"
+    return RemoteProtocolError(f"expected a {what} field, got {show(bad)}: {rule}")
 
 
 def _is_field(line: bytes) -> bool:

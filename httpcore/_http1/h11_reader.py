@@ -49,7 +49,7 @@ class H11Reader(H1Response):
         read_head(raw, method, upgrade, most)  # raises an error with a better reason than that of h11
         connection = self._h11
         if connection is None:
-            self._h11 = connection = begin(*self._asked)
+            self._h11 = connection = begin(*self._request_facts)
         try:
             connection.receive_data(raw)
             event = connection.next_event()

@@ -83,7 +83,7 @@ def _lines(raw: bytes, unusual: dict[Leniency, None]) -> list[bytes]:
     plain = [line.removesuffix(b"\r") for line in lines]
     # A CR that is no line end: some readers treat it as one, others as a blank.
     if b"\r" in b"".join(plain):
-        raise RemoteProtocolError("a line has a CR in it")
+        raise RemoteProtocolError("the peer sent a CR inside of a line: expected it only before LF")
     if not all(line.endswith(b"\r") for line in lines):
         unusual["line-end"] = None
     return plain[:-1]
@@ -95,11 +95,11 @@ def _fields(what: str, lines: list[bytes], unusual: dict[Leniency, None], most: 
     for parts in _unfolded(lines):
         name, colon, value = b" ".join(parts).partition(b":")
         if not colon or not is_token(name) or b"\0" in value:
-            raise RemoteProtocolError(f"not a {what} field: {show(parts[0])}")
+            raise RemoteProtocolError(f"expected a {what} field, got {show(parts[0])}")
         if len(parts) > 1:
             if name.lower() in _FRAMING:
                 raise RemoteProtocolError(
-                    f"the field {show(name)} is folded: expected it on one line, since it describes the framing"
+                    f"the peer sent {show(name)} folded: expected it on one line, since it describes the framing"
                 )
             unusual["folded-field"] = None
         if forbidden_bytes(value):
@@ -117,7 +117,7 @@ def _unfolded(lines: list[bytes]) -> list[list[bytes]]:
         elif found:
             found[-1].append(line.lstrip(b" \t"))
         else:
-            raise RemoteProtocolError(f"a continuation line without a field before it: {show(line)}")
+            raise RemoteProtocolError(f"the peer sent the continuation line {show(line)}: expected a field before it")
     return found
 
 

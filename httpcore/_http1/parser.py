@@ -87,7 +87,7 @@ class H1Response:
             close: the request has `Connection: close`. Default False.
             rules: the accepted deviations. Default: the strict ones, with the usual limits.
         """
-        self._asked = method, upgrade, close
+        self._request_facts = method, upgrade, close
         self._rules = rules
 
     @property
@@ -128,7 +128,7 @@ class H1Response:
     def _take_heads(self, data: bytes) -> None:
         # After the first byte the request must not be sent again: the server has begun to answer it.
         self.started = True
-        method, upgrade, close = self._asked
+        method, upgrade, close = self._request_facts
         rules = self._rules
         while data:
             raw = b""
@@ -199,7 +199,7 @@ class H1Response:
                 return None
             # Never persistent, whatever the fields are (the `False` below): two readers may disagree where such a
             # message ends.
-            head = read_lenient_head(got[0], self._asked[0], self._asked[1], rules.field_count)
+            head = read_lenient_head(got[0], self._request_facts[0], self._request_facts[1], rules.field_count)
         except RemoteProtocolError:
             raise error from None  # the error of the strict rules is more helpful than that of the second reader
         self._section = None
@@ -282,7 +282,7 @@ class H1Response:
             return
         if phase is HEAD and not self.started:
             raise RemoteProtocolError("the peer ended the connection before any byte of a response")
-        raise RemoteProtocolError(f"the peer ended the connection too early, missing: {self.unfinished}")
+        raise RemoteProtocolError(f"the peer ended the connection too early: expected {self.unfinished}")
 
     @property
     def is_until_close(self) -> bool:

@@ -76,7 +76,7 @@ class Section:
     def _check_start(self) -> None:
         held = self._held
         if not held.startswith(self._start[: len(held)]):
-            raise RemoteProtocolError(f"not the beginning of a {self._what}: {show(bytes(held))}")
+            raise RemoteProtocolError(f"expected the beginning of a {self._what}, got {show(bytes(held))}")
 
 
 class LenientSection(Section):

@@ -109,7 +109,7 @@ class ShadowResponse(H1Response):
         data, self._waiting = self._waiting + data, b""
         shadow = self._shadow
         if shadow is None:
-            self._shadow = shadow = Shadow(*self._asked)
+            self._shadow = shadow = Shadow(*self._request_facts)
         self.has_stream_ended = not data
         shadow.receive(data)
         found = difference(self, self._checksum, shadow, error)

@@ -29,7 +29,7 @@ from .pump import Pump
 
 __all__ = ["HTTP2Connection"]
 
-GREETING: Final = 1.0
+SETTINGS_TIMEOUT: Final = 1.0
 """Seconds that a new connection waits for the peer's SETTINGS before its first exchange begins."""
 
 LAST_STREAM: Final = 2**31 - 1
@@ -119,13 +119,15 @@ class HTTP2Connection:
         """Handle input. This is plain: a loop that watches its sockets calls it."""
         self._core.on_input()
 
-    async def greet(self, deadline: Deadline) -> None:
+    async def wait_for_settings(self, deadline: Deadline) -> None:
         """Wait a moment for the peer's SETTINGS, which contain the number of streams that it allows.
 
         Servers send them at once, many together with the end of the TLS handshake. A client that opens more streams
         than are allowed, because it did not wait, has them refused, and some servers end the connection.
         """
-        await self._pump.attend_all(self.inbox(), lambda: self._engine.settings_seen, deadline.within(GREETING))
+        await self._pump.wait_for_connection(
+            self.inbox(), lambda: self._engine.settings_seen, deadline.within(SETTINGS_TIMEOUT)
+        )
 
     async def is_alive(self, deadline: Deadline) -> bool:
         """Whether the peer is alive. If it was silent for the ping interval it is sent a PING, and has as long to
@@ -136,17 +138,19 @@ class HTTP2Connection:
         if due is not None:
             # A cancelled exchange has sent a PING: wait for its answer; any input counts as one.
             left = deadline.within(max(0.0, due - core.now()))
-            answered = await self._pump.attend_all(self.inbox(), lambda: liveness.unconfirmed_since is None, left)
+            answered = await self._pump.wait_for_connection(
+                self.inbox(), lambda: liveness.unconfirmed_since is None, left
+            )
             if not answered and core.now() >= due:  # not where the request's own timeout ended the wait
                 core.lost = core.changed = True
-                core.tell()
+                core.notify()
                 return False
         now = core.now()
         if not liveness.is_silent(now):
             return core.is_open
         with core.lock, core:
             core.probe(now)
-        await self._pump.attend_all(self.inbox(), lambda: liveness.last_received >= now, deadline.within(None))
+        await self._pump.wait_for_connection(self.inbox(), lambda: liveness.last_received >= now, deadline.within(None))
         return core.is_open
 
     def close(self) -> None:
@@ -246,21 +250,21 @@ class HTTP2Connection:
         cause = core.failure or core.broken
         if cause is not None:
             raise again(cause)
-        if core.away is not None:
-            raise core.went_away()
+        if core.goaway is not None:
+            raise core.goaway_error()
         if self._uploads.stalled:
             why = "accepts no more requests: its peer stopped an upload"
         else:
             why = "has no more stream ids" if core.spent else f"takes {engine.max_streams} requests at once"
         raise RemoteProtocolError(f"this HTTP/2 connection {why}", peer=self.stream.info().peer)
 
-    def mark(self, tell: Callable[[], None]) -> None:
-        """Call `tell` when all bytes that are queued now have been handed to the system; no lock is held then."""
+    def mark(self, call: Callable[[], None]) -> None:
+        """Call `call` when all bytes that are queued now have been handed to the system; no lock is held then."""
         outbox = self._outbox
         with self._core.lock:
-            outbox.marks.append((outbox.written + outbox.size(), tell))
+            outbox.marks.append((outbox.written + outbox.size(), call))
         # If all of it has been written already, call it now, and not under the lock: a trace is code of the caller.
-        outbox.tell_marks()
+        outbox.call_marks()
 
     def put(self, inbox: Inbox, data: memoryview) -> int | None:
         """Queue as much of `data` as may be sent now; return how many bytes. None: the peer needs no more of it."""
@@ -317,16 +321,16 @@ class HTTP2Connection:
             return core.is_open
         with core.lock, core:
             core.drop(inbox)
-        core.tell()
+        core.notify()
         return core.is_open
 
     # Waits of an exchange.
 
-    async def attend(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
+    async def wait_until(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until `ready()` holds. False when `timeout` seconds passed first; an event that happens at that moment
         wins.
         """
-        return await self._pump.attend(inbox, ready, timeout)
+        return await self._pump.wait_until(inbox, ready, timeout)
 
     async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
         """Send the queued bytes, within `most` seconds. Raises as `Pump.push`."""
@@ -348,6 +352,6 @@ class HTTP2Connection:
         """
         limit = deadline.config.read_timeout
         timeout = deadline.within(limit)
-        if not await self._pump.attend_all(inbox, lambda: self._engine.settings_seen, timeout):
+        if not await self._pump.wait_for_connection(inbox, lambda: self._engine.settings_seen, timeout):
             peer = self.stream.info().peer
             raise ReadTimeout(f"the server sent no SETTINGS for {timeout:g} seconds", peer=peer, limit=limit)

@@ -135,7 +135,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         ),
         (
             "TE or HTTP2-Settings in a response",
-            r"^the peer sent '(te|http2-settings)': expected no field of the connection",
+            r"^the peer sent '(te|http2-settings)': expected no connection-specific field",
             "RFC 9113, 8.2.2 and RFC 7540, 3.2.1: they belong to requests",
         ),
         (

@@ -65,9 +65,8 @@ class Dispatch:
     """
 
     __slots__ = (
-        "_behind",
         "_due",
-        "away",
+        "_left_input",
         "backend",
         "broken",
         "changed",
@@ -77,6 +76,7 @@ class Dispatch:
         "election",
         "engine",
         "failure",
+        "goaway",
         "liveness",
         "lock",
         "lost",
@@ -109,25 +109,25 @@ class Dispatch:
         self.on_change: Callable[[], None] | None = None
         self.failure: HTTPCoreError | None = None
         self.broken: HTTPCoreError | None = None
-        self.away: tuple[int, int, bytes] | None = None
+        self.goaway: tuple[int, int, bytes] | None = None
         self.spent = False
         self.lost = False
         self.closed = False
         self.changed = False
         self.dirty = False
         self.turn = 0  # the engine's `frames_read` at the last turn of other tasks
-        self._behind = False  # the last turn of `listen` left input unread
+        self._left_input = False  # the last turn of `listen` left input unread
         self._due = False  # the loop will call `_listen_on`
 
     @property
     def is_open(self) -> bool:
         """Whether it accepts further exchanges."""
-        return not (self.failure or self.broken or self.away or self.spent or self.lost or self.uploads.stalled)
+        return not (self.failure or self.broken or self.goaway or self.spent or self.lost or self.uploads.stalled)
 
     @property
     def is_left(self) -> bool:
         """Whether a turn has left received input that was not processed."""
-        return self._behind or self.engine.unread
+        return self._left_input or self.engine.unread
 
     def is_inside(self) -> bool:
         """Whether this thread is in the middle of a step, which a signal handler, finaliser or weakref callback
@@ -164,9 +164,9 @@ class Dispatch:
             self.outbox.writing = None
             self.outbox.parting = False
             self.fail(self._in_use())
-        self.tell()
+        self.notify()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Call `on_change` and marks. Never call this under the lock: the callback takes the pool's lock, and the pool
         closes connections, which takes our lock, while it holds its own: the reverse order would deadlock."""
         if self.changed:
@@ -175,14 +175,14 @@ class Dispatch:
             if self.on_change is not None:
                 self.on_change()
         if self.outbox.marks:
-            self.outbox.tell_marks()
+            self.outbox.call_marks()
 
     def stall(self) -> None:
         """Handle a peer that stopped an upload for too long: new requests use other connections, current ones
         continue."""
         if self.is_open:
             self.uploads.stalled = self.changed = True
-            self.tell()
+            self.notify()
 
     # Output. From here on all is called under the lock, except `take_turn`.
 
@@ -250,7 +250,7 @@ class Dispatch:
                 if self.outbox.parting and not self.outbox.writing:  # there is no room, and waiting is impossible here
                     self.outbox.part()
                 self.go_on_later()
-        self.tell()
+        self.notify()
 
     def on_input(self) -> None:
         """Handle input. This is plain: a loop that watches its sockets calls it."""
@@ -275,7 +275,7 @@ class Dispatch:
         engine = self.engine
         last = engine.frames_read + FRAMES
         size = 0
-        self._behind = False
+        self._left_input = False
         for _ in range(FRAMES):  # however little is received each time
             try:
                 data = None if engine.unread else self.stream.take()
@@ -290,7 +290,7 @@ class Dispatch:
                 return
             if engine.frames_read >= last or size >= PIECE:
                 break
-        self._behind = True
+        self._left_input = True
 
     def receive(self, data: bytes | None) -> None:
         """Process received bytes, about `FRAMES` frames of them. None: process those that the engine has left
@@ -339,12 +339,12 @@ class Dispatch:
         stream.started = True
         stream.fail(error)
 
-    def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
-        self.away = last, code, debug  # no error object yet: it costs more than the frame, and the peer may send many
+    def on_goaway(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
+        self.goaway = last, code, debug  # no error object yet: it costs more than the frame, and the peer may send many
         self.changed = True
         for stream in gone:
             assert isinstance(stream, Inbox)
-            stream.fail(self.went_away(), refused=True)  # it may be sent again, whatever its method (8.7)
+            stream.fail(self.goaway_error(), refused=True)  # it may be sent again, whatever its method (8.7)
 
     def on_failed(self, error: HTTPCoreError) -> None:
         self.outbox.parting = True  # until the GOAWAY with the reason has been sent
@@ -360,16 +360,16 @@ class Dispatch:
         if self.failure is None:  # the first error is the cause of later ones
             self.failure = error
             self.outbox.over = self.changed = True
-        left = not fault and self.away is not None
+        left = not fault and self.goaway is not None
         for stream in [*self.engine.forget_streams(), *self.settling]:
             assert isinstance(stream, Inbox)
-            stream.fail(self.went_away() if left else again(error))
+            stream.fail(self.goaway_error() if left else again(error))
         if not self.outbox.parting:
             self.stream.close()  # a call that reads or writes at this moment ends now
 
-    def went_away(self) -> GoAway:
-        assert self.away is not None
-        last, code, debug = self.away
+    def goaway_error(self) -> GoAway:
+        assert self.goaway is not None
+        last, code, debug = self.goaway
         return GoAway(code, last, debug, peer=self.stream.info().peer)
 
     def break_off(self, error: HTTPCoreError, *, listens: bool) -> None:
@@ -379,7 +379,7 @@ class Dispatch:
         self.outbox.over = self.changed = True
         if listens:
             self.listen()
-            if not self._behind:  # else the input is read first, and reading then finds the end
+            if not self._left_input:  # else the input is read first, and reading then finds the end
                 self.fail(error)
 
 

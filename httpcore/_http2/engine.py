@@ -412,7 +412,7 @@ class H2Engine(Sender):
         last, code = two_uint32.unpack_from(payload)
         # The first bit is reserved, and a later GOAWAY may only lower the number (6.8).
         gone = self._took_goaway(last & LAST_ID)
-        listener.on_away(self._last, code, payload[8:], gone)
+        listener.on_goaway(self._last, code, payload[8:], gone)
 
     def _on_window_update(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
         check_size(WINDOW_UPDATE, payload, 4)
@@ -469,6 +469,6 @@ def _decode(decoder: FieldDecoder, block: bytes, most: int) -> FieldBlock:
     try:
         return decoder.decode(block)
     except LimitExceeded:
-        raise too_much("the peer sent a head that is too large when decompressed", most) from None
+        raise too_much("the peer sent a head that is too large after decompression", most) from None
     except RemoteProtocolError as error:
         raise fault(Code.COMPRESSION_ERROR, str(error)) from None

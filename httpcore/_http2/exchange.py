@@ -180,7 +180,7 @@ class HTTP2Exchange:
         if self.deadline.tracer is not None:
             self._mark(self.deadline.tracer)
         while True:
-            self._tell_interims()
+            self._report_interims()
             # The head is tested before the error: a response that was complete before a reset is valid (RFC 9113,
             # section 8.1).
             if inbox.head is not None:
@@ -236,7 +236,7 @@ class HTTP2Exchange:
             if not inbox.number:
                 connection.open(inbox, fields, b"", end=False)
             if self.deadline.tracer is not None:
-                connection.mark(partial(_tell, inbox, self.deadline.tracer.head_sent))
+                connection.mark(partial(_record_left, inbox, self.deadline.tracer.head_sent))
             at_end = await self._upload(reader)
         except BaseException:
             connection.drop(inbox)  # before the user's own clean-up: a request cut short must not look complete
@@ -251,9 +251,9 @@ class HTTP2Exchange:
         answer."""
         inbox = self._inbox
         if inbox.two_way:
-            self._connection.mark(partial(_tell, inbox, tracer.head_sent))
+            self._connection.mark(partial(_record_left, inbox, tracer.head_sent))
         elif inbox.sent_all:
-            self._connection.mark(partial(_tell_sent, inbox, tracer))
+            self._connection.mark(partial(_record_request_sent, inbox, tracer))
 
     async def _upload(self, reader: BodyReader) -> bool:
         """Send the pieces of `reader`. False if the request continues, and the response has begun before the end of
@@ -275,7 +275,7 @@ class HTTP2Exchange:
             if not await self._put(piece):
                 return True
             # Between two pieces: a 103 should reach the caller while the upload goes on.
-            self._tell_interims()
+            self._report_interims()
             if may_be_left and await self._is_answered():
                 return False
         if declared is not None and given < declared:
@@ -288,13 +288,13 @@ class HTTP2Exchange:
 
     async def _is_answered(self) -> bool:
         """Whether the head of the response, or an error, was received. This reads received bytes, and does not wait."""
-        return await self._connection.attend(self._inbox, self._inbox.has_head, self.deadline.within(0.0))
+        return await self._connection.wait_until(self._inbox, self._inbox.has_head, self.deadline.within(0.0))
 
     async def finish(self, trailers: Headers) -> None:
         """End the request."""
         self._connection.finish(self._inbox, trailer_fields(trailers))
         if self.deadline.tracer is not None and self._inbox.sent_all:
-            self._connection.mark(partial(_tell_sent, self._inbox, self.deadline.tracer))
+            self._connection.mark(partial(_record_request_sent, self._inbox, self.deadline.tracer))
         await self._connection.push(self._inbox, self.deadline)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
@@ -339,8 +339,8 @@ class HTTP2Exchange:
     async def _wait_for_continue(self) -> bool:
         """Wait, within bounds, for 100 (Continue). False when the final response, or an error, was received instead."""
         inbox = self._inbox
-        await self._connection.attend(inbox, inbox.may_send_body, self.deadline.within(CONTINUE_TIMEOUT))
-        self._tell_interims()
+        await self._connection.wait_until(inbox, inbox.may_send_body, self.deadline.within(CONTINUE_TIMEOUT))
+        self._report_interims()
         return not inbox.has_head()
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
@@ -350,7 +350,7 @@ class HTTP2Exchange:
         inbox = self._inbox
         if inbox.error is not None:
             raise inbox.failure()
-        why = "it was ended" if inbox.sent_all else "the peer wants no more of it"
+        why = "it was ended" if inbox.sent_all else "the peer accepts no more of it"
         raise WriteError(f"no more can be sent on this stream: {why}", peer=self._connection.stream.info().peer)
 
     # Receiving.
@@ -374,7 +374,7 @@ class HTTP2Exchange:
         # Tested only if there is a total timeout, so that most requests do not pay for it.
         if deadline.ends is not None:
             timeout = deadline.within(timeout)
-        if not await self._connection.attend(self._inbox, ready, timeout):
+        if not await self._connection.wait_until(self._inbox, ready, timeout):
             raise ReadTimeout(
                 f"no bytes were received on this stream for {timeout:g} seconds",
                 peer=self._connection.stream.info().peer,
@@ -384,20 +384,20 @@ class HTTP2Exchange:
     def _has_news(self) -> bool:
         return self._inbox.has_head() or len(self._inbox.interim) > self._interims_seen
 
-    def _tell_interims(self) -> None:
+    def _report_interims(self) -> None:
         interims = self._inbox.interim
         while self._interims_seen < len(interims):
             self._interims_seen += 1
             self._on_interim(interims[self._interims_seen - 1])
 
 
-def _tell(inbox: Inbox, left: Callable[[], None]) -> None:
+def _record_left(inbox: Inbox, left: Callable[[], None]) -> None:
     """Record that the queued bytes were sent, unless the exchange has failed in the meantime."""
     if inbox.error is None:
         left()
 
 
-def _tell_sent(inbox: Inbox, tracer: Progress) -> None:
+def _record_request_sent(inbox: Inbox, tracer: Progress) -> None:
     if inbox.error is None:
         tracer.request_sent(inbox.sent_at)
 

@@ -67,7 +67,7 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     """
     method = request.method
     if protocol is not None and method != b"CONNECT":
-        raise LocalProtocolError(f"method is {show(method)}: expected CONNECT with :protocol")
+        raise LocalProtocolError(f"method is {show(method)}: expected CONNECT, since :protocol is given")
     host, fields = _regular_fields(request.headers)
     if method == b"CONNECT" and protocol is None:
         return [(b":method", method), (b":authority", request.target), *fields]
@@ -176,7 +176,7 @@ def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
     """
     if not fields or fields[0][0] != b":status":
         first = f"begins with {show(fields[0][0])}" if fields else "is empty"
-        raise RemoteProtocolError(f"the head of the response {first}: :status must come first")
+        raise RemoteProtocolError(f"the response head {first}: expected :status first")
     status = fields[0][1]
     if not _STATUS.fullmatch(status) or status == b"101":
         raise RemoteProtocolError(f"the peer sent :status {show(status)}: expected 100 to 999, but not 101")
@@ -215,7 +215,7 @@ def check_fields(
         return (), None
     names, values = zip(*fields, strict=True)
     marks = [*map(_received.__getitem__, names)]
-    if not _surely_right(b"\n".join((b"", *values, b"")), len(values) + 1):
+    if not _is_surely_valid(b"\n".join((b"", *values, b"")), len(values) + 1):
         _check_values(fields)
     marked = tuple(compress(fields, marks))
     lengths = [value for name, value in marked if name == b"content-length"]
@@ -228,7 +228,7 @@ def check_fields(
     return marked, received_length(lengths)
 
 
-def _surely_right(lines: bytes, count: int) -> bool:
+def _is_surely_valid(lines: bytes, count: int) -> bool:
     """Whether there is no control character, and no white space at an end. It may return False for valid values."""
     return (
         forbidden_bytes(lines) == b"\n" * count
@@ -256,7 +256,7 @@ def _received_name(name: bytes) -> bool:
         raise RemoteProtocolError(f"the peer sent a field named {show(name)}: expected a token in lower case")
     if name in _CONNECTION_FIELDS:
         raise RemoteProtocolError(
-            f"the peer sent {show(name)}: expected no field of the connection (RFC 9113, section 8.2.2)"
+            f"the peer sent {show(name)}: expected no connection-specific field (RFC 9113, section 8.2.2)"
         )
     return name in MARKED
 

@@ -103,7 +103,7 @@ class ReferenceEngine(H2Engine):
         try:
             say()
         except ProtocolError as error:
-            raise LocalProtocolError(f"h2 refuses to send this: {error}") from None
+            raise LocalProtocolError(f"h2 refuses to send this frame: {error}") from None
         self._out.put(self._h2.data_to_send())
 
     # Changes that are shown to h2.

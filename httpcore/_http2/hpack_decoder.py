@@ -21,9 +21,9 @@ from .hpack_memory import (
     blocks,
     keep_block,
     keep_literal,
-    learn_run,
     literals,
     names,
+    remember_run,
     runs,
 )
 from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, unhuffman
@@ -159,7 +159,7 @@ class FieldDecoder:
                 entry = literals.get(block[at:stop])
             if entry is None or entry[0][0] == b"date":  # a run with the date would be useful for one second only
                 if len(fields) - run_field > 1:
-                    learn_run(block[run_at:at], fields[run_field:], added[run_added:])
+                    remember_run(block[run_at:at], fields[run_field:], added[run_added:])
                 if entry is None:
                     is_literal = first < RESIZED or ADDED <= first < INDEXED
                     entry, stop, is_shared = (self._literal if is_literal else self._reference)(block, at)
@@ -175,7 +175,7 @@ class FieldDecoder:
                 raise self._too_much()
             fields.append(entry[0])
         if len(fields) - run_field > 1:
-            learn_run(block[run_at:], fields[run_field:], added[run_added:])
+            remember_run(block[run_at:], fields[run_field:], added[run_added:])
         return self._most - room, are_shared
 
     def _too_much(self) -> LimitExceeded:

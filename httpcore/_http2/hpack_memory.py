@@ -30,7 +30,7 @@ __all__ = [
     "blocks",
     "keep_block",
     "keep_literal",
-    "learn_run",
+    "remember_run",
     "literals",
     "names",
     "runs",
@@ -112,7 +112,7 @@ def keep_block(wire: bytes, found: FieldBlock) -> None:
     blocks[wire] = found
 
 
-def learn_run(wire: bytes, fields: list[Pair], added: list[Entry]) -> None:
+def remember_run(wire: bytes, fields: list[Pair], added: list[Entry]) -> None:
     """Remember the order of these known fields, since it may be repeated."""
     if not RUN_KEY <= len(wire) <= LONGEST_BLOCK:
         return

@@ -71,7 +71,7 @@ def _step(code: int) -> _Step:
     return _steps.get(code) or _steps.setdefault(code, (unknown, unknown.copy(), code))
 
 
-def _learn(step: _Step, octet: int) -> None:
+def _add_step(step: _Step, octet: int) -> None:
     meanings, following, code = step
     meant = b""
     for bit in range(7, -1, -1):
@@ -103,7 +103,7 @@ def unhuffman(data: bytes) -> bytes:
             append(meanings[octet])
             meanings, following, code = following[octet]
     except TypeError:  # this octet is new at this step
-        _learn_all(data)
+        _add_steps(data)
         return unhuffman(data)
     if code not in _PADDINGS:
         raise ValueError("a Huffman code is cut short, or padded with bits that are not those of EOS")
@@ -112,9 +112,9 @@ def unhuffman(data: bytes) -> bytes:
     return b"".join([b"".join(out[at : at + _JOINED]) for at in range(0, len(out), _JOINED)])
 
 
-def _learn_all(data: bytes) -> None:
+def _add_steps(data: bytes) -> None:
     step = _FIRST
     for octet in data:
         if step[1][octet] is None:
-            _learn(step, octet)
+            _add_step(step, octet)
         step = step[1][octet]

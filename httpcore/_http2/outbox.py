@@ -89,14 +89,14 @@ class Outbox:
             while leaving and leaving[0].ends <= self.written:
                 leaving.popleft().sent_at = at
 
-    def tell_marks(self) -> None:
+    def call_marks(self) -> None:
         """Call the marks whose bytes have been written. To be called without the lock."""
         while self.marks and self.marks[0][0] <= self.written and not self._stream.owes:
             try:
-                _, tell = self.marks.popleft()
+                _, call = self.marks.popleft()
             except IndexError:  # another thread has called it
                 return
-            tell()
+            call()
 
     def part(self) -> None:
         """Record that the GOAWAY was sent, or can no longer be sent."""

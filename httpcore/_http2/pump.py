@@ -50,7 +50,7 @@ class Pump:
         self._stream = core.stream
         self._uploads = core.uploads
 
-    async def attend(
+    async def wait_until(
         self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, *, sends: bool = False
     ) -> bool:
         """Wait until `ready()` holds, reading and writing for all in the meantime if no other task does. False when
@@ -102,13 +102,13 @@ class Pump:
                 self._release(waiter, inbox)
                 raise
 
-    async def attend_all(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """Like `attend`, for events of the whole connection. Also True when the connection has failed."""
+    async def wait_for_connection(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
+        """Like `wait_until`, for events of the whole connection. Also True when the connection has failed."""
         core = self._core
         with core.lock:
             core.settling[inbox] = None  # so that it is woken: SETTINGS and PING belong to no stream (RFC 9113, 6.5)
         try:
-            return await self.attend(inbox, lambda: ready() or core.failure is not None, timeout)
+            return await self.wait_until(inbox, lambda: ready() or core.failure is not None, timeout)
         finally:
             try:
                 self._settled(inbox)
@@ -149,14 +149,16 @@ class Pump:
                 left = deadline.within(limit)
                 if stop is not None and core.now() >= stop:
                     raise WriteTimeout(
-                        f"it took more than {most:g} seconds to write", peer=self._stream.info().peer, limit=most
+                        f"writing took more than {most:g} seconds", peer=self._stream.info().peer, limit=most
                     )
                 if limit is not None and left is not None:
                     left = min(left, limit - (core.now() - since))
                     if left <= 0:
                         core.stall()
                         raise WriteTimeout(
-                            f"no room to write for {limit:g} seconds", peer=self._stream.info().peer, limit=limit
+                            f"the peer accepted no bytes for {limit:g} seconds",
+                            peer=self._stream.info().peer,
+                            limit=limit,
                         )
         finally:
             try:
@@ -176,7 +178,7 @@ class Pump:
         since, openings = core.now(), uploads.openings
         timed_out = False
         try:
-            if await self.attend(inbox, ready, timeout, sends=True):
+            if await self.wait_until(inbox, ready, timeout, sends=True):
                 return True
             timed_out = True
             return False
@@ -238,7 +240,7 @@ class Pump:
                     core.send_now()
             if self._outbox.parting:
                 await self._part_in_time(left, reads=True)
-        except ReadTimeout:  # `attend` checks the clock; here only the ping interval matters
+        except ReadTimeout:  # `wait_until` checks the clock; here only the ping interval matters
             if quiet is None:
                 return
             with core.lock, core:
@@ -249,7 +251,7 @@ class Pump:
         except (KeyboardInterrupt, SystemExit):
             core.interrupted()
             raise
-        core.tell()
+        core.notify()
 
     def _until_look(self, left: float | None) -> float | None:
         """How long to read for, of `left` seconds: the current writer may end before the bytes that we
@@ -292,7 +294,7 @@ class Pump:
             goes_on = await self._write_once(data, left, reads)
             if outbox.parting:
                 await self._part_in_time(left, reads=reads)
-            core.tell()
+            core.notify()
             if not goes_on or ready() or left == 0.0:
                 return False
 
@@ -358,7 +360,7 @@ class Pump:
                     break
             # RFC 9112, section 9.6 has the same for HTTP/1.1 servers.
             if reads:  # if closed with unread input, TCP would discard bytes that the peer has not received yet
-                self._throw_away()
+                self._discard_input()
         except HTTPCoreError:
             pass  # the reason of the end is known
         finally:
@@ -366,7 +368,7 @@ class Pump:
             outbox.writing = None
             stream.close()
 
-    def _throw_away(self) -> None:
+    def _discard_input(self) -> None:
         for _ in range(16):
             if not self._stream.take():
                 break

@@ -77,7 +77,7 @@ class Sender:
         self._given_up = GivenUp()
         self._next = 1
         self._last = LAST_ID  # the last stream id of the peer's GOAWAY
-        self._away = False
+        self._has_goaway = False
         self._budget = FloodBudget()
         # Windows: those that limit us, then those that limit the peer.
         self._goal = CONNECTION_WINDOW
@@ -126,7 +126,7 @@ class Sender:
         """
         number = self._next
         method = headers[0][1]
-        if self.closed or self._away or number > LAST_ID or len(self._streams) >= self.max_streams:
+        if self.closed or self._has_goaway or number > LAST_ID or len(self._streams) >= self.max_streams:
             raise LocalProtocolError(self._refusal())
         if method == b"CONNECT":
             self._check_connect(headers)
@@ -153,7 +153,7 @@ class Sender:
     def _refusal(self) -> str:
         if self.closed:
             return "this HTTP/2 connection has ended: it accepts no more requests"
-        if self._away:
+        if self._has_goaway:
             return "the peer went away (GOAWAY): this HTTP/2 connection accepts no more requests"
         if self._next > LAST_ID:
             return "the stream ids of this HTTP/2 connection are used up: it accepts no more requests"
@@ -174,7 +174,9 @@ class Sender:
         self._check_sending(stream)
         size = len(data)
         if size > self.window(stream):
-            raise LocalProtocolError(f"{size:,} bytes for a window of {self.window(stream):,} bytes")
+            raise LocalProtocolError(
+                f"data has {size:,} bytes: expected at most the window, {self.window(stream):,} bytes"
+            )
         # Both windows are charged here, where the frame is queued, and not when it is sent: queued frames must fit.
         stream.spare -= size
         self.connection_window -= size
@@ -334,7 +336,7 @@ class Sender:
 
     def _took_goaway(self, last: int) -> list[Stream]:
         """Returns the streams that the peer has not processed."""
-        self._away = True
+        self._has_goaway = True
         if last >= self._last:  # a later GOAWAY may only lower the id (6.8): removed streams stay removed
             return []
         self._last = last

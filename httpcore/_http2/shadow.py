@@ -76,7 +76,7 @@ class ShadowEngine(H2Engine):
 
     # Our frames, which h2 must track.
 
-    def _mirror(self, say: Callable[[H2Connection], None]) -> None:
+    def _apply_to_shadow(self, say: Callable[[H2Connection], None]) -> None:
         shadow = self._shadow
         if shadow is not None:
             try:
@@ -90,23 +90,23 @@ class ShadowEngine(H2Engine):
         assert self._shadow is not None
         ours = {SettingCodes(setting): value for setting, value in settings}
         self._shadow.local_settings = Settings(client=True, initial_values=ours)
-        self._mirror(lambda shadow: shadow.initiate_connection())
+        self._apply_to_shadow(lambda shadow: shadow.initiate_connection())
 
     def _write_head(self, stream: int, headers: Headers, end: bool, key: bytes = b"") -> None:
         super()._write_head(stream, headers, end, key)
-        self._mirror(lambda shadow: shadow.send_headers(stream, headers, end_stream=end))
+        self._apply_to_shadow(lambda shadow: shadow.send_headers(stream, headers, end_stream=end))
 
     def _write_data(self, stream: int, data: bytes, end: bool) -> None:
         super()._write_data(stream, data, end)
-        self._mirror(lambda shadow: shadow.send_data(stream, data, end_stream=end))
+        self._apply_to_shadow(lambda shadow: shadow.send_data(stream, data, end_stream=end))
 
     def _write_reset(self, stream: int, code: int) -> None:
         super()._write_reset(stream, code)
-        self._mirror(lambda shadow: shadow.reset_stream(stream, code))
+        self._apply_to_shadow(lambda shadow: shadow.reset_stream(stream, code))
 
     def _write_window_update(self, stream: int, increment: int) -> None:
         super()._write_window_update(stream, increment)
-        self._mirror(lambda shadow: shadow.increment_flow_control_window(increment, stream or None))
+        self._apply_to_shadow(lambda shadow: shadow.increment_flow_control_window(increment, stream or None))
 
     # The result of the native rules for a frame.
 
@@ -178,7 +178,7 @@ class ShadowEngine(H2Engine):
 
     def _compare(self, theirs: list[Fact], refusal: str, raw: bytes) -> None:
         ours = self._seen
-        if ours is not None or refusal or self._away:
+        if ours is not None or refusal or self._has_goaway:
             self._shadow = None
         if ours is not None:
             if (

@@ -160,7 +160,7 @@ class Listener(Protocol):
         `on_end`."""
         ...
 
-    def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
+    def on_goaway(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
         """The peer accepts no new streams (GOAWAY). Those above `last` are `gone`, unprocessed; the others continue. It
         may be called again, with the same or a lower `last`: a higher one is ignored."""
         ...

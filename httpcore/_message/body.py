@@ -295,7 +295,7 @@ def _file(value: Any) -> Body:
 class _File:
     """A file, where it began and how much of it is the body, if it can seek."""
 
-    __slots__ = ("asked", "began", "file", "length")
+    __slots__ = ("began", "file", "length", "was_begun")
 
     is_async = False
 
@@ -303,11 +303,11 @@ class _File:
         self.file: Any = file
         self.began: int | None = began
         self.length: int | None = length
-        self.asked: bool = False
+        self.was_begun: bool = False
 
     @property
     def replayable(self) -> bool:
-        return self.began is not None or not self.asked
+        return self.began is not None or not self.was_begun
 
     def open(self, run_blocking: RunBlocking) -> BodyReader:
         if not self.replayable:
@@ -331,7 +331,7 @@ class _FileReader:
     async def next(self) -> bytes | None:
         if self._left == 0:
             return None
-        self._source.asked = True
+        self._source.was_begun = True
         if type(self._source.file) is BytesIO:  # in memory: another thread would cost more than the copy
             data = _bytes(self._read())
         else:
@@ -360,19 +360,19 @@ class _FileReader:
 class _Pieces:
     """An (async) iterable, or with `call` what gives one; with `again` it is called for each sending."""
 
-    __slots__ = ("_again", "_asked", "_call", "_given", "gives_empty", "is_async")
+    __slots__ = ("_again", "_call", "_given", "_was_begun", "gives_empty", "is_async")
 
     def __init__(self, given: Any, *, call: bool, again: bool = False) -> None:
         self._given = given
         self._call = call
         self._again = again
-        self._asked = False
+        self._was_begun = False
         self.gives_empty: bool = False
         self.is_async: bool = makes_async_generators(given) if call else hasattr(given, "__aiter__")
 
     @property
     def replayable(self) -> bool:
-        return self._again or not self._asked
+        return self._again or not self._was_begun
 
     def open(self, run_blocking: RunBlocking) -> BodyReader:
         if not self.replayable:
@@ -396,7 +396,7 @@ class _Pieces:
 
     def begin(self) -> None:
         """The first item is about to be asked for."""
-        self._asked = True
+        self._was_begun = True
         if not self._again:
             self._given = None  # the reader's from now on: a dropped one is gone
 

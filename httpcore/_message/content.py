@@ -215,7 +215,7 @@ class _Keeper:
             most = max(KEPT_AT_LEAST, KEPT_PER_BYTE * size)
             if kept > most:
                 raise LimitExceeded(
-                    f"a body of {size:,} bytes decodes to more than {most:,}, which is the most without max_body: "
+                    f"a body of {size:,} bytes decodes to more than {most:,}, the limit without max_body: "
                     "set max_body (None for no limit), or read the body in pieces with stream()",
                     limit=most,
                 )

@@ -783,7 +783,7 @@ class Decoder:
 
 
 def _too_much(limit: int) -> LimitExceeded:
-    return LimitExceeded(f"the body is more than max_decoded={limit} bytes when decoded", limit=limit)
+    return LimitExceeded(f"the decoded body is longer than max_decoded={limit} bytes", limit=limit)
 
 
 def decoder_for(

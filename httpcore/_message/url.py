@@ -268,7 +268,7 @@ def _refuse_start(url: str) -> NoReturn:
     if scheme is None:
         refuse(url, "expected an absolute URL that begins with http:// or https://")
     if scheme[0].lower() in ("http:", "https:"):
-        refuse(url, "the scheme must be followed by // and a host")
+        refuse(url, "expected // and a host after the scheme")
     raise UnsupportedProtocol(f"url is {shown(url)}: the scheme must be http or https")
 
 
@@ -290,9 +290,9 @@ def encoded(url: str, text: str) -> str:
     except UnicodeEncodeError:
         text = ""
     if not text:
-        refuse(url, "a surrogate without its other half is no character")
+        refuse(url, "expected text that UTF-8 can encode, not a lone surrogate")
     if not _TARGET.fullmatch(text):
-        refuse(url, "every % must be followed by two hex digits; % itself is written %25")
+        refuse(url, "expected two hex digits after every %; % itself is written %25")
     return text
 
 
@@ -334,7 +334,7 @@ def _ipv6(url: str, host: str) -> str:
 def _name(url: str, host: str) -> str:
     """A DNS name or IPv4 address. The length comes first, so that what follows is cheap whatever the host is."""
     if not host:
-        refuse(url, "a host is missing")
+        refuse(url, "expected a host")
     name = host.lower() if host.isascii() else host
     if len(name) <= _NAME_LENGTH + 1 and not name.isascii():
         name = ".".join([label if label.isascii() else _a_label(url, label) for label in name.split(".")]).lower()

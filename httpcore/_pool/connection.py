@@ -94,7 +94,7 @@ class HTTPConnection:
         dial = connector.dial(backend, self.route, deadline, self._reached, spent, steps)
         try:
             stream = await (dial.run() if interruptible is None else interruptible(interrupt, dial.run))
-            await self._greet(stream, connector, backend, deadline)
+            await self._begin_protocol(stream, connector, backend, deadline)
         except Exception as error:
             # Whichever error the closed stream raised: the caller closed the pool, and gets the error for that.
             if self._closed and not isinstance(error, PoolClosed):
@@ -103,21 +103,21 @@ class HTTPConnection:
         finally:
             self._interrupt = self._steps = None
 
-    async def _greet(self, stream: Stream, connector: Connector, backend: Backend, deadline: Deadline) -> None:
+    async def _begin_protocol(self, stream: Stream, connector: Connector, backend: Backend, deadline: Deadline) -> None:
         """Begin the protocol that the two sides agreed on."""
         rules = connector.network.rules
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
             http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval, self._totals)
-            # Before `greet` waits: a `close` in the meantime must find the wire, not only the stream.
-            self._speak(http2, partial(HTTP2Exchange, http2))
-            await http2.greet(deadline)
+            # Before `wait_for_settings` waits: a `close` in the meantime must find the wire, not only the stream.
+            self._set_wire(http2, partial(HTTP2Exchange, http2))
+            await http2.wait_for_settings(deadline)
         else:
             name, begin = self.engines.http1
             http11 = HTTP11Connection(stream, backend, rules, name, self._totals)
-            self._speak(http11, partial(begin, http11))
+            self._set_wire(http11, partial(begin, http11))
 
-    def _speak(self, wire: Wire, begin: Begin) -> None:
+    def _set_wire(self, wire: Wire, begin: Begin) -> None:
         self._wire = wire
         self._begin = begin
         self.is_shared = wire.is_shared
@@ -132,7 +132,7 @@ class HTTPConnection:
         if alpn is None:
             return "http/1.1" if "http/1.1" in offers else "h2"
         if alpn not in offers:
-            raise UnsupportedProtocol(f"the server chose {alpn!r} by ALPN: {' or '.join(offers)} is spoken here")
+            raise UnsupportedProtocol(f"the server chose {alpn!r} by ALPN: expected {' or '.join(offers)}")
         return alpn
 
     def _reached(self, stream: Stream) -> None:

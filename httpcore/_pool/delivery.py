@@ -353,7 +353,7 @@ class Delivery(Ticket):
         if not self._has_head:
             return
         if self._call.tracer is not None:
-            self._leases.tell_later(partial(_tell_dropped, self._call.tracer, self.exchange.received))
+            self._leases.call_trace_later(partial(_record_dropped, self._call.tracer, self.exchange.received))
         if self._is_put_off or self.claim.state is _DONE or self.exchange.switched:
             return
         where = self._call.request.url.redacted
@@ -473,7 +473,7 @@ def _release_raw(delivery: Delivery) -> None:
         tracer.was_read()
 
 
-def _tell_dropped(tracer: Tracer, received: int, leases: Leases) -> None:
+def _record_dropped(tracer: Tracer, received: int, leases: Leases) -> None:
     """Record that a response was dropped. The tracer ignores this if it has already made its last record."""
     tracer.dropped(received)
     tracer.was_read()

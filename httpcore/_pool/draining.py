@@ -25,7 +25,7 @@ class IdleWaiters:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wake those that wait, since perhaps nothing is in flight now: each checks this for itself. Plain and
         quick."""
         for event in list(self.events):
@@ -70,4 +70,4 @@ class Draining(IdleWaiters):
     def forget(self, call: Call) -> None:
         """The call has a connection again, or has failed for good."""
         self.between.discard(call)
-        self.tell()
+        self.notify()

@@ -60,15 +60,15 @@ class Aging:
 
     def begin(self, slot: Slot, now: float) -> float:
         """Record that the slot is open from now on. Returns when its lifetime ends."""
-        slot.dies = now + self._lifetime
-        if slot.dies < inf:
+        slot.retires_at = now + self._lifetime
+        if slot.retires_at < inf:
             self._slots[slot] = None
-        return slot.dies
+        return slot.retires_at
 
     def pop(self, now: float) -> Slot | None:
         """Remove and return a slot whose lifetime has ended; None when there is none."""
         first = next(iter(self._slots), None)
-        if first is None or first.dies > now:
+        if first is None or first.retires_at > now:
             return None
         del self._slots[first]
         return first
@@ -76,16 +76,16 @@ class Aging:
     def next(self, never: float) -> float:
         """The time before which no lifetime ends."""
         first = next(iter(self._slots), None)
-        return never if first is None else first.dies
+        return never if first is None else first.retires_at
 
     def forget(self, slot: Slot) -> None:
         self._slots.pop(slot, None)
 
     def begin_anew(self, slots: Iterable[Slot]) -> None:
         """Start again with those of these slots whose lifetime is limited."""
-        mortal = [slot for slot in slots if slot.state is _OPEN and slot.dies < inf]
-        self._slots = dict.fromkeys(sorted(mortal, key=_dies))
+        mortal = [slot for slot in slots if slot.state is _OPEN and slot.retires_at < inf]
+        self._slots = dict.fromkeys(sorted(mortal, key=_retires_at))
 
 
-def _dies(slot: Slot) -> float:
-    return slot.dies
+def _retires_at(slot: Slot) -> float:
+    return slot.retires_at

@@ -114,7 +114,7 @@ class Leases:
                 slot.reason = slot.reason or CloseReason.POOL_CLOSED
                 slot.connection.close()
         if self.__dict__.get("unreported"):  # the last connection that was made
-            self.tell()
+            self.notify()
 
     # Acquire and release.
 
@@ -335,7 +335,7 @@ class Leases:
                     self._perform()
                     deferred.popleft()
         if self.unreported and not self.is_inside():
-            self.tell()
+            self.notify()
 
     def _perform(self) -> None:
         """Carry out the ledger's tasks, under the lock. Each task is plain, quick, and harmless when it is repeated."""
@@ -346,11 +346,11 @@ class Leases:
             todo[0].perform()
             todo.popleft()
         if self._drains and self.is_idle():
-            self.draining.tell()
+            self.draining.notify()
         if self.unreported and not self._deferred:
             self._deferred.append(_nothing)  # makes `_catch_up` run: no trace is called under the lock
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Call traces with the records of a step. Their exceptions cannot fail a request here, so they are reported."""
         unreported = self.unreported
         while unreported:
@@ -359,13 +359,13 @@ class Leases:
             except Exception as error:
                 sys.excepthook(type(error), error, error.__traceback__)
 
-    def tell_later(self, tell: Callable[[Leases], None]) -> None:
+    def call_trace_later(self, record: Callable[[Leases], None]) -> None:
         """Call a trace: now, or, if a finaliser has interrupted a step of this thread, when that step has ended."""
-        self.unreported.append(tell)
+        self.unreported.append(record)
         if self.is_inside():
             self._deferred.append(_nothing)
         else:
-            self.tell()
+            self.notify()
 
     def _step_or_later(self, act: Callable[[], object]) -> None:
         """Run one step: now, or, if this thread is in the middle of another step, when that one has ended."""
@@ -377,9 +377,9 @@ class Leases:
     def notice(self, slot: Slot) -> None:
         """Handle a watched connection that received bytes or its end while it was idle, or a shared one that has
         changed."""
-        self._step_or_later(partial(self._see_to, slot))
+        self._step_or_later(partial(self._check_slot, slot))
 
-    def _see_to(self, slot: Slot) -> None:
+    def _check_slot(self, slot: Slot) -> None:
         connection: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what `_dial` put there
         if connection is None or slot.state is SlotState.GONE:
             return
@@ -451,7 +451,7 @@ class Leases:
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.LOOP_CLOSED
                 slot.connection.close()
-        self.tell()
+        self.notify()
         # Connections first, because the ledger has none after `disband`. Responses of the old loop still
         # hold its tickets, and may release them here later, which does nothing.
         self.ledger.disband()
@@ -510,11 +510,11 @@ def follow(leases: Leases, slot: Slot, connection: HTTPConnection, tracer: Trace
     """Record the close of a connection that a traced request uses."""
     if connection.on_close is None:
         # Not a method of `leases`: nothing that the connection holds may keep the pool alive.
-        connection.on_close = partial(leases.unreported.append, partial(_tell_close, slot, connection))
+        connection.on_close = partial(leases.unreported.append, partial(_record_close, slot, connection))
     connection.tracer = None if connection.is_shared else tracer
     if connection.is_closed:  # by another thread, just before
         connection.close()
-        leases.tell()
+        leases.notify()
 
 
 def _open_counts(ledger: Ledger) -> list[tuple[int, int]]:
@@ -524,7 +524,7 @@ def _open_counts(ledger: Ledger) -> list[tuple[int, int]]:
     return [connection.counts() for connection in connections if connection is not None]
 
 
-def _tell_close(slot: Slot, connection: HTTPConnection, leases: Leases) -> None:
+def _record_close(slot: Slot, connection: HTTPConnection, leases: Leases) -> None:
     reason, peer, tracer = slot.reason or CloseReason.FAILED, connection.info.peer, connection.tracer
     if tracer is not None:
         tracer.closed(peer, reason)

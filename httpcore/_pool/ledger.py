@@ -29,9 +29,9 @@ from .._config import PoolLimits
 from .._trace import CloseReason
 from .counting import counted
 from .expiry import Aging, Early
+from .protocols import Protocols
 from .recovery import derive, mend
 from .ring import Ring
-from .spoken import Spoken
 from .stats import PoolStats
 from .tickets import (
     _DIALING,
@@ -100,7 +100,7 @@ class Ledger:
         self._waiting = 0
         self._ring = Ring(2 * self._most)
 
-        self._spoken = Spoken()
+        self._protocols = Protocols()
         self._numbers = 0  # of slots
         self._joins = 0  # to queues
         self._front = 0  # turns before all others; counts downwards
@@ -165,20 +165,20 @@ class Ledger:
         if claim.state is _DIALING and (slot := claim.slot):
             led = slot.origin.is_followed()  # before anything changes: afterwards the followers wait for something else
             slot.origin.protocol = protocol
-            self._spoken.learn(slot.key, protocol)
+            self._protocols.remember(slot.key, protocol)
             slot.protocol = protocol
             slot.capacity = capacity
             slot.since = now
             self._next_expiry = min(self._next_expiry, self._aging.begin(slot, now))
             # The slot before the claim, as the section on claims explains: HOLDING needs a slot that is open.
-            slot.state = _DRAINING if slot.doomed else _OPEN
+            slot.state = _DRAINING if slot.retire_when_open else _OPEN
             claim.state = _HOLDING
             slot.used = 1
             slot.origin.dialing -= 1
             self._dialing -= 1
             self._offer(slot)
             if led:
-                self._tell_followers(slot.origin)
+                self._wake_followers(slot.origin)
         self._end()
 
     def failed(self, ticket: Ticket, now: float) -> None:
@@ -197,7 +197,7 @@ class Ledger:
             self._finish(claim)
             self._remove(slot)
             if led:
-                self._tell_followers(slot.origin)
+                self._wake_followers(slot.origin)
         self._end()
 
     def release(self, ticket: Ticket, now: float, *, reusable: bool = False, expires: float | None = None) -> None:
@@ -479,7 +479,7 @@ class Ledger:
     def _retire(self, slot: Slot, reason: CloseReason) -> None:
         slot.reason = slot.reason or reason
         if slot.state is SlotState.DIALING:
-            slot.doomed = True
+            slot.retire_when_open = True
         elif slot.state is _OPEN:
             slot.state = _DRAINING
             self._unoffer(slot)
@@ -563,7 +563,7 @@ class Ledger:
     # The protocols of origins.
 
     def _origin_for(self, key: Hashable) -> Origin:
-        return Origin(key, self._spoken.recall(key))
+        return Origin(key, self._protocols.get(key))
 
     def _close_all(self) -> None:
         """End the waiters first, so that none takes over a dial that is cancelled here. `todo` is first: a claim that
@@ -578,7 +578,7 @@ class Ledger:
         for slot in list(self._slots):
             self._retire(slot, CloseReason.POOL_CLOSED)
 
-    def _tell_followers(self, origin: Origin) -> None:
+    def _wake_followers(self, origin: Origin) -> None:
         """Wake those that no longer wait for a dial, but for a connection: another timeout applies now, see
         `follows`."""
         if self._ring:

@@ -73,14 +73,14 @@ class Slot:
     __slots__ = (
         "capacity",
         "connection",
-        "dies",
-        "doomed",
         "expires",
         "key",
         "number",
         "origin",
         "protocol",
         "reason",
+        "retire_when_open",
+        "retires_at",
         "since",
         "state",
         "used",
@@ -96,8 +96,8 @@ class Slot:
         self.capacity = 1
         self.used = 0
         self.reason: CloseReason | None = None
-        self.doomed = False  # retired before it was open
-        self.dies = inf  # the time from which it accepts no more tickets; known once it is open
+        self.retire_when_open = False  # retired before it was open
+        self.retires_at = inf  # the time from which it accepts no more tickets; known once it is open
         self.since = 0.0  # when it was last released
         self.expires = 0.0  # the time until which it may be idle; valid only while it is idle
 

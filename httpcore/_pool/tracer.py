@@ -98,7 +98,7 @@ def close_reason(error: BaseException) -> CloseReason:
 
 
 _HTTP11_ALONE: Final = (
-    'HTTP/1.1 alone is spoken with this SSLContext: httpcore.ssl_context(alpn=("h2", "http/1.1")) makes one that '
+    'only HTTP/1.1 is used with this SSLContext: httpcore.ssl_context(alpn=("h2", "http/1.1")) makes one that '
     "offers HTTP/2 where the pool speaks it"
 )
 
@@ -145,7 +145,7 @@ class Tracer:
         self._reused = self._head_sent = self._request_sent = False
         self.awaits_policy = self.awaits_reading = False
 
-    def _tell(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> None:
+    def _record(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> None:
         if not self._ended:  # bytes of a cancelled request may still leave after its last record
             self._trace(self._made(kind, *facts, at=at, **more))
 
@@ -157,44 +157,44 @@ class Tracer:
 
     def started(self, request: Request, began: float) -> None:
         """The first record; its time is that from which the request's timeouts count."""
-        self._tell(RequestStarted, request.method.decode("ascii"), request.url.redacted, at=began)
+        self._record(RequestStarted, request.method.decode("ascii"), request.url.redacted, at=began)
 
     def queued(self, route: Route, at: float) -> None:
-        self._tell(RequestQueued, str(route), at=at)
+        self._record(RequestQueued, str(route), at=at)
 
     def dialing(self, route: Route, at: float) -> None:
-        self._tell(DialStarted, str(route), at=at)
+        self._record(DialStarted, str(route), at=at)
 
     def looking_up(self, host: str, at: float) -> None:
-        self._tell(LookupStarted, host, at=at)
+        self._record(LookupStarted, host, at=at)
 
     def looked_up(self, host: str, addresses: Sequence[str], at: float) -> None:
-        self._tell(LookupDone, host, tuple(addresses), at=at)
+        self._record(LookupDone, host, tuple(addresses), at=at)
 
     def connecting(self, addresses: Sequence[str], port: int | None, at: float) -> None:
-        self._tell(ConnectStarted, tuple(addresses), port, at=at)
+        self._record(ConnectStarted, tuple(addresses), port, at=at)
 
     def connected(self, peer: str, at: float) -> None:
-        self._tell(Connected, peer, at=at)
+        self._record(Connected, peer, at=at)
 
     def tunneling(self, proxy: str, at: float) -> None:
-        self._tell(TunnelStarted, proxy, at=at)
+        self._record(TunnelStarted, proxy, at=at)
 
     def tunneled(self, proxy: str, at: float) -> None:
-        self._tell(TunnelOpened, proxy, at=at)
+        self._record(TunnelOpened, proxy, at=at)
 
     def securing(self, host: str, at: float) -> None:
-        self._tell(TLSStarted, host, at=at)
+        self._record(TLSStarted, host, at=at)
 
     def secured(self, host: str, version: str | None, alpn: str | None, at: float) -> None:
-        self._tell(TLSDone, host, version, alpn, at=at)
+        self._record(TLSDone, host, version, alpn, at=at)
 
     def dial_failed(self, route: Route, error: BaseException) -> None:
-        self._tell(DialFailed, str(route), _text(error), exception=error)
+        self._record(DialFailed, str(route), _text(error), exception=error)
 
     def opened(self, route: Route, info: StreamInfo, engine: str) -> None:
         tls, alpn = (info.tls.version, info.tls.alpn) if info.tls is not None else (None, None)
-        self._tell(ConnectionOpened, str(route), info.peer, tls, alpn, engine, _hint(route))
+        self._record(ConnectionOpened, str(route), info.peer, tls, alpn, engine, _hint(route))
 
     def closed(self, peer: str, reason: CloseReason) -> None:
         self._trace(self._made(ConnectionClosed, peer, reason))
@@ -213,29 +213,29 @@ class Tracer:
     def head_sent(self, at: float | None = None) -> None:
         if not self._head_sent:
             self._head_sent = True
-            self._tell(HeadSent, self._peer, self._reused, at=at, protocol=self._protocol)
+            self._record(HeadSent, self._peer, self._reused, at=at, protocol=self._protocol)
 
     def request_sent(self, at: float | None, *, complete: bool = True) -> None:
         if not self._request_sent:
             # A small request is sent in one write: its head was sent by it too, and is recorded first.
             self.head_sent(at)
             self._request_sent = True
-            self._tell(RequestSent, self._peer, self._reused, at=at, complete=complete)
+            self._record(RequestSent, self._peer, self._reused, at=at, complete=complete)
 
     def interim(self, head: Head) -> None:
-        self._tell(InterimResponse, head.status, head.headers)
+        self._record(InterimResponse, head.status, head.headers)
 
     def answered(self, head: Head, at: float, *, goes_on: bool) -> None:
         """Record the head of the response. `goes_on`: more of the request may follow, on the two-way stream after the
         head."""
         if not goes_on:
             self.request_sent(at, complete=False)
-        self._tell(ResponseStarted, head.status, head.headers, at=at, version=head.version.decode("latin-1"))
+        self._record(ResponseStarted, head.status, head.headers, at=at, version=head.version.decode("latin-1"))
         if head.lenient:
             self.unusual(head.lenient)
 
     def unusual(self, names: tuple[Leniency, ...]) -> None:
-        self._tell(ResponseUnusual, names)
+        self._record(ResponseUnusual, names)
 
     def differed(self, reports: deque[tuple[str, str]]) -> None:
         """Record the differences that the shadow of an engine has found."""
@@ -246,7 +246,7 @@ class Tracer:
         self._last = None
         self.awaits_reading = False
         error = reason if isinstance(reason, BaseException) else None
-        self._tell(RequestRetried, str(reason), attempt, pause, exception=error)
+        self._record(RequestRetried, str(reason), attempt, pause, exception=error)
 
     # The end of the request: only the first of these is recorded.
 
@@ -277,19 +277,19 @@ class Tracer:
         record = self._made(kind, *facts, at=at, exception=exception)
         assert isinstance(record, RequestEnded)
         self._last = record
-        self._tell_last()
+        self._record_last()
 
     def accepted(self) -> None:
         """Record that no retry policy sends the request again."""
         self.awaits_policy = False
-        self._tell_last()
+        self._record_last()
 
     def was_read(self) -> None:
         """Record that the body can no longer fail."""
         self.awaits_reading = False
-        self._tell_last()
+        self._record_last()
 
-    def _tell_last(self) -> None:
+    def _record_last(self) -> None:
         last = self._last
         # Delayed while a retry, or the decoding of the body, may still change the end.
         if last is not None and not (self.awaits_policy or self.awaits_reading):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import ModuleType, TracebackType
@@ -18,6 +17,7 @@ from .._message.raw import CLOSED, HeldStream, RawStream
 from .._message.request import Request, TrailerTypes
 from .._message.response import Response
 from .._public import public
+from .._reentry import step_lock
 from .asgi_cycle import ASGIApp, Cycle, Pieces, Scope, Timeouts
 from .base import Transport, TransportRequest, TransportResponse, drive
 from .extensions import RequestExtensions
@@ -75,9 +75,9 @@ class ASGITransport(Transport):
         self._raises = raise_app_errors
         self._defaults: RequestExtensions = {"mount_path": mount_path, "client_addr": client_addr}
         self._settings = (lifespan, shutdown_timeout)
-        self._lock = threading.Lock()
+        self._lock = step_lock()
         self._closed = False
-        self._here = _Apps(app, *self._settings)
+        self._own_apps = _Apps(app, *self._settings)
         self._there: _Apps | None = None
         self._thread: LoopThread | None = None
 
@@ -87,7 +87,7 @@ class ASGITransport(Transport):
             raise PoolClosed("the transport is closed")
         scope = scope_of(wire, {**self._defaults, **request.extensions})
         if not request.is_sync:
-            return await self._exchange(self._here, wire, scope, request.extensions, _same)
+            return await self._exchange(self._own_apps, wire, scope, request.extensions, _same)
         thread, apps = self._loop_thread()
         response = thread.call(self._exchange(apps, wire, scope, request.extensions, _in_a_thread))
         if "connection" in response.extensions:
@@ -133,24 +133,25 @@ class ASGITransport(Transport):
 
     def _loop_thread(self) -> tuple[LoopThread, _Apps]:
         with self._lock:
-            if self._thread is None or self._there is None:
-                self._thread = LoopThread()
-                self._there = _Apps(self._app, *self._settings)
-            return self._thread, self._there
+            thread, apps = self._thread, self._there
+            if thread is None or apps is None:
+                thread, apps = LoopThread(), _Apps(self._app, *self._settings)
+                self._thread, self._there = thread, apps
+            return thread, apps
 
     def close(self) -> None:
         """Cancel the apps of `arequest` and end the loop thread of `request`, after its apps and their lifespan."""
         self._closed = True
-        self._here.cancel()
+        self._own_apps.cancel()
         self._end_thread()
 
     async def aclose(self) -> None:
         """Wait for the apps, at most `shutdown_timeout`, cancel the others, and end the lifespan."""
         self._closed = True
         try:
-            await self._here.stop()
+            await self._own_apps.stop()
         finally:
-            self._here.cancel()
+            self._own_apps.cancel()
             if self._thread is not None:
                 self._end_thread()
 
@@ -176,7 +177,7 @@ class ASGITransport(Transport):
         return self
 
     async def __aenter__(self) -> Self:
-        await self._here.begin()
+        await self._own_apps.begin()
         return self
 
     async def __aexit__(

@@ -50,12 +50,12 @@ class Timeouts:
     async def wait(self, signal: Signal, phase: str) -> None:
         """The app's `send`."""
         if not await self._changed(signal, phase, self._read):
-            raise ReadTimeout("the app sent nothing for too long", phase=phase, limit=self._read)
+            raise ReadTimeout(f"the app sent nothing for {self._read:g} seconds", phase=phase, limit=self._read)
 
     async def wait_to_send(self, signal: Signal, phase: str) -> None:
         """For the app to receive."""
         if not await self._changed(signal, phase, self._write):
-            raise WriteTimeout("the app received nothing for too long", phase=phase, limit=self._write)
+            raise WriteTimeout(f"the app received nothing for {self._write:g} seconds", phase=phase, limit=self._write)
 
     async def _changed(self, signal: Signal, phase: str, limit: float | None) -> bool:
         left = None if self._ends is None else max(0.0, self._ends - self._now())
@@ -63,7 +63,9 @@ class Timeouts:
         if await signal.wait(left if is_total else limit):
             return True
         if is_total:
-            raise TotalTimeout("the app did not end in time", phase=phase, limit=self._total)
+            raise TotalTimeout(
+                f"the app did not end within total_timeout, {self._total:g} seconds", phase=phase, limit=self._total
+            )
         return False
 
 

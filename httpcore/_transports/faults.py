@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any, Final, Literal
 
@@ -11,6 +10,7 @@ from .._config import checked_seconds
 from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, ReadError, ReadTimeout, RemoteProtocolError
 from .._message.response import Response
 from .._public import public, resolvable
+from .._reentry import step_lock
 from .._values import dataclass
 from .base import Transport, TransportRequest, TransportResponse, async_pieces
 from .middleware import Middleware
@@ -103,7 +103,7 @@ class FaultInjection(Middleware):
             at: float("inf") if fault.times is None else fault.times for at, fault in enumerate(self._faults)
         }
         self._random = random.Random(seed)  # noqa: S311 - no secret: the same each time is the point
-        self._lock = threading.Lock()
+        self._lock = step_lock()
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         fault = self._drawn(request)
@@ -158,7 +158,7 @@ class _Cut:
         if self._left <= 0:
             self._response.close()
             raise RemoteProtocolError(
-                "injected fault: the body was cut",
+                "injected fault: the body was cut short",
                 phase="read the response body",
                 method=self._request.verb,
                 url=self._request.parsed_url().redacted,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
@@ -13,6 +13,7 @@ from .._exact import names_of
 from .._message.fields import Headers
 from .._message.url import URL
 from .._public import public
+from .._reentry import step_lock
 from .base import Transport, TransportRequest, TransportResponse
 from .middleware import Middleware, secure_url
 
@@ -85,8 +86,8 @@ class HSTS(Middleware):
     ) -> None:
         super().__init__(transport)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, bool]] = {}
+        self._lock = step_lock()
+        self._known: OrderedDict[str, tuple[float, bool]] = OrderedDict()
         self._preloaded = frozenset(_name(URL.parse(f"https://{name}/")) for name in names_of("preload", preload))
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
@@ -130,11 +131,11 @@ class HSTS(Middleware):
         if demand is None:
             return
         with self._lock:
-            # Taken out first, so that the order of the dict is that of the last notice; and `max-age=0` forgets.
+            # Taken out first, so that their order is that of the last notice; and `max-age=0` forgets.
             self._known.pop(name, None)
             if demand.max_age:
                 if len(self._known) >= _MOST:
-                    del self._known[next(iter(self._known))]
+                    self._known.popitem(last=False)
                 self._known[name] = self._clock() + demand.max_age, demand.include_subdomains
 
 

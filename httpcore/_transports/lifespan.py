@@ -25,7 +25,7 @@ class Lifespan:
         self._required = required
         self._signal = Signal(backend)
         self._stopping = self._done = False
-        self._asked = 0
+        self._receives = 0
         self._last = ""
         self._reason = ""
         self._error: BaseException | None = None
@@ -72,10 +72,10 @@ class Lifespan:
             self._signal.notify()
 
     async def _receive(self) -> Message:
-        self._asked += 1
-        if self._asked == 1:
+        self._receives += 1
+        if self._receives == 1:
             return {"type": "lifespan.startup"}
-        while not self._stopping or self._asked > 2:
+        while not self._stopping or self._receives > 2:
             await self._signal.wait()
         return {"type": "lifespan.shutdown"}
 

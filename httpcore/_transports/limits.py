@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +11,7 @@ from .._backends.base import Backend, Event
 from .._config import TimeoutConfig, checked_seconds
 from .._errors import PoolTimeout
 from .._public import public
+from .._reentry import check_not_inside, step_lock
 from .base import Transport, TransportRequest, TransportResponse
 from .middleware import Middleware
 
@@ -48,8 +48,8 @@ class RateLimit(Middleware):
             raise ValueError("requests and seconds: expected finite numbers, got None or infinity")
         _check_limit("burst", burst)
         self._interval = period / count
-        self._ahead = self._interval * (burst - 1)
-        self._lock = threading.Lock()
+        self._allowance = self._interval * (burst - 1)
+        self._lock = step_lock()
         self._next: dict[str, float] = {}
         """By origin: when the next request may go that finds no burst left (its theoretical arrival time)."""
 
@@ -68,10 +68,11 @@ class RateLimit(Middleware):
 
     def _reserve(self, origin: str, now: float, longest: float | None) -> tuple[float, float]:
         """The pause before a request's turn, and the origin's time after it."""
+        check_not_inside(self._lock, "RateLimit")
         with self._lock:
             # GCRA: one number for an origin is enough, and waiting in order needs no queue.
             begins = max(self._next.get(origin, now), now)
-            pause = max(0.0, begins - self._ahead - now)
+            pause = max(0.0, begins - self._allowance - now)
             if longest is not None and pause > longest:
                 raise PoolTimeout(
                     f"the rate limit of {origin} lets this request begin in {pause:.3f} seconds, which is after the "
@@ -129,31 +130,61 @@ class _Gate:
 
     def __init__(self, limit: int) -> None:
         self.free = limit
-        self.waiting: deque[_Place] = deque()
-        self.lock = threading.Lock()
+        # Ordered: a waiting request that leaves is removed from the middle without a search.
+        self.waiting: OrderedDict[_Place, Event] = OrderedDict()
+        self.lock = step_lock()
+        self._woken: deque[Event] = deque()
+
+    def grant(self) -> None:
+        """Give free places to the waiting requests, in order. To be called under the lock, at the end of each step.
+
+        A finaliser may release a response in the middle of any step, this one too. So a place is counted as taken
+        before a waiting request is looked for, and each step ends with a call of this: no place and no request can be
+        forgotten.
+        """
+        while self.free > 0:
+            self.free -= 1
+            try:
+                following, event = self.waiting.popitem(last=False)
+            except KeyError:
+                self.free += 1
+                return
+            following.is_in = True
+            self._woken.append(event)
+
+    def wake(self) -> None:
+        """Wake the requests that `grant` let in. Not under the lock: in threads a woken one may run at once, and take
+        it."""
+        while self._woken:
+            try:
+                event = self._woken.popleft()
+            except IndexError:  # another thread has woken the last one
+                return
+            event.set()
 
 
 class _Place:
     """One request at the gate."""
 
-    __slots__ = ("_event", "_gate", "_is_in")
+    __slots__ = ("_gate", "is_in")
 
     def __init__(self, gate: _Gate) -> None:
         self._gate = gate
-        self._event: Event | None = None
-        self._is_in = False
+        self.is_in = False
 
     async def wait(self, backend: Backend, longest: float | None) -> None:
         gate = self._gate
+        check_not_inside(gate.lock, "ConcurrencyLimit")
         with gate.lock:
-            if gate.free and not gate.waiting:
+            if gate.free > 0 and not gate.waiting:
                 gate.free -= 1
-                self._is_in = True
+                self.is_in = True
                 return
-            event = self._event = backend.event()
-            gate.waiting.append(self)
-        # A place that came as the time ran out wins: it is this one's already.
-        if not await event.wait(longest) and not self._is_in:
+            event = gate.waiting[self] = backend.event()
+            gate.grant()
+        gate.wake()
+        # If a place became free as the time ran out, this request has it already.
+        if not await event.wait(longest) and not self.is_in:
             raise PoolTimeout(
                 "no request ended in time to make room for this one", phase="wait for a place", limit=longest
             )
@@ -161,20 +192,13 @@ class _Place:
     def release(self) -> None:
         """Leave the gate, from inside or from the queue: the next one gets the place."""
         gate = self._gate
-        wake: Event | None = None
         with gate.lock:
-            if not self._is_in and self in gate.waiting:  # a search, which those that are in need not pay for
-                gate.waiting.remove(self)
-            if self._is_in:
-                self._is_in = False
-                if gate.waiting:
-                    following = gate.waiting.popleft()
-                    following._is_in, wake = True, following._event
-                else:
-                    gate.free += 1
-        if wake is not None:
-            # Not under the lock: in threads the woken one may run at once, and take it.
-            wake.set()
+            gate.waiting.pop(self, None)
+            if self.is_in:
+                self.is_in = False
+                gate.free += 1
+                gate.grant()
+        gate.wake()
 
 
 def _clock_of(backend: Backend) -> Callable[[], float]:

@@ -84,7 +84,7 @@ def _host(name: str, text: str) -> str:
     try:
         return URL.parse(f"http://{name}/").host
     except ValueError:
-        raise ValueError(f"mounts has the pattern {show(text)}: its host cannot be that of a URL") from None
+        raise ValueError(f"mounts has the pattern {show(text)}: expected a host that a URL can have") from None
 
 
 @public

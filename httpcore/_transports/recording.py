@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import re
-import threading
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,6 +16,7 @@ from .._exact import names_of
 from .._message.fields import Headers
 from .._message.request import Request
 from .._public import public
+from .._reentry import step_lock
 from .base import Transport, TransportRequest, TransportResponse, async_pieces
 from .extensions import ResponseExtensions
 from .middleware import Middleware
@@ -70,7 +70,7 @@ class RecordReplay(Middleware):
         self._path = Path(file)
         self._mode = mode
         self._secrets = frozenset(name.lower() for name in names_of("secrets", secrets))
-        self._lock = threading.Lock()
+        self._lock = step_lock()
         self._recorded: dict[str, list[Exchange]] = {}
         if mode == "record":
             self._path.write_text("", encoding="utf-8")

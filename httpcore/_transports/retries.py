@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 
 from .._config import TimeoutConfig
 from .._message.request import Request
 from .._pool.retry_policy import Budget, RetryPolicy, pause_after
 from .._public import public
+from .._reentry import step_lock
 from .base import Transport, TransportRequest, TransportResponse
 from .middleware import Middleware
 
@@ -46,7 +46,7 @@ class Retries(Middleware):
         super().__init__(transport)
         self._policy = RetryPolicy.of(policy)
         self._budget = Budget(self._policy or RetryPolicy(attempts=1))
-        self._lock = threading.Lock()
+        self._lock = step_lock()
         self._draw = draw
 
     async def handle(self, request: TransportRequest) -> TransportResponse:

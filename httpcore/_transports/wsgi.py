@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import sys
-import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextvars import copy_context
@@ -23,6 +22,7 @@ from .._message.fields import Headers
 from .._message.request import Request
 from .._message.response import Response
 from .._public import public
+from .._reentry import step_lock
 from .base import Transport, TransportRequest, TransportResponse, drive
 from .extensions import RequestExtensions, ResponseExtensions
 from .served import body_is_expected, served_path
@@ -192,7 +192,7 @@ class _Run:
         self._sent = False
         self._iterable: Iterable[bytes] | None = None
         self._iterator: Iterator[bytes] = iter(())
-        self._lock = threading.Lock()
+        self._lock = step_lock()
         self._running = self._closed = False
 
     async def step(self, act: Callable[[], T]) -> T:
@@ -202,10 +202,10 @@ class _Run:
 
     def _stepped(self, act: Callable[[], T]) -> T:
         with self._lock:
+            self._running = True  # first: a finaliser that closes the exchange from here on leaves the rest to us
+        try:
             if self._closed:
                 raise LocalProtocolError("the exchange was closed before the app was called")
-            self._running = True
-        try:
             return act()
         finally:
             with self._lock:

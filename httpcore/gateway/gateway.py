@@ -22,7 +22,7 @@ from .._pool.retrying import draw
 from .balance import Balance, balance_of, is_random
 from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
 from .forwarding import WRITTEN, networks_of
-from .handshakes import asked
+from .handshakes import offer_for
 from .health import available
 from .hints import EARLY_HINT, Hints
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
@@ -243,7 +243,7 @@ class Gateway:
                     await turn.refuse(_FULL)
                     return
                 turn.begins()
-            if self._on_request is None or await self._asked(turn):
+            if self._on_request is None or await self._call_on_request(turn):
                 await self._forward(turn)
         except (CancelledError, ClientLeft, BodyTooLarge, HTTPCoreError) as error:
             await _ended(turn, error)
@@ -264,7 +264,7 @@ class Gateway:
             if cancel is not None:
                 cancel()
 
-    async def _asked(self, turn: Turn) -> bool:
+    async def _call_on_request(self, turn: Turn) -> bool:
         """Call `on_request`: whether the request goes on."""
         assert self._on_request is not None
         result: RequestChange = await called("on_request", self._on_request, (turn.request,), _HOOK_FAILED, self._log)
@@ -298,7 +298,7 @@ class Gateway:
             self._log.error("WebSockets need the package wsproto: pip install httpcore[gateway]")
             await self._answer(scope, send, Refusal(501, _HTTP_ONLY))
             return
-        offer = asked(scope, self._trust, os.urandom(16))
+        offer = offer_for(scope, self._trust, os.urandom(16))
         if isinstance(offer, Refusal):
             await self._answer(scope, send, offer)
             return
@@ -368,9 +368,9 @@ class Gateway:
         request, upload = turn.request, turn.upload
         target = upstream.prefix + request.target if upstream.prefix and request.target[:1] == b"/" else request.target
         if upload is None and turn.hints is None and self._keeps_plans and upstream.pool is not None:
-            asked = planned(request, upstream.place, target)
-            if asked is not None:
-                return upstream.pool._forward(asked, self._config)  # internal: all of it is checked
+            onward = planned(request, upstream.place, target)
+            if onward is not None:
+                return upstream.pool._forward(onward, self._config)  # internal: all of it is checked
         sender, duplex = upstream.sender, upload is not None and upload.is_stream
         given = request.method, upstream.url, request.headers, body, True
         # An object that a caller made in place of a pool need not support traces.

@@ -14,7 +14,7 @@ from .._errors import RemoteProtocolError, show
 from .messages import Headers, Refusal, Scope
 from .plan import Forward, Trust, plan, returned
 
-__all__ = ["Agreed", "Offer", "agreed", "asked"]
+__all__ = ["Agreed", "Offer", "agreed", "offer_for"]
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _OWN: Final = frozenset(
@@ -50,7 +50,7 @@ class Agreed(NamedTuple):
     headers: Headers
 
 
-def asked(scope: Scope, trust: Trust, nonce: bytes) -> Offer | Refusal:
+def offer_for(scope: Scope, trust: Trust, nonce: bytes) -> Offer | Refusal:
     """The handshake with the upstream for one that a client has begun.
 
     Arguments:
@@ -92,14 +92,16 @@ def agreed(given: Headers, offer: Offer, without: frozenset[bytes], name: bytes)
     for field, value in given:
         fields.setdefault(field, []).append(value)
     if b",".join(fields.get(b"upgrade", ())).strip().lower() != b"websocket":
-        raise RemoteProtocolError("the upstream switched to another protocol than websocket")
+        raise RemoteProtocolError("the upstream switched to another protocol: expected websocket")
     # RFC 6455, section 4.1: it shows that the upstream speaks WebSocket, and is no cache that repeats a 101.
     if fields.get(b"sec-websocket-accept") != [offer.accept]:
         raise RemoteProtocolError("the upstream's Sec-WebSocket-Accept does not match the key")
     if b"sec-websocket-extensions" in fields:
-        raise RemoteProtocolError("the upstream chose an extension of WebSockets, and none was offered")
+        raise RemoteProtocolError("the upstream chose a WebSocket extension: expected none, since none was offered")
     chosen = [value.decode("latin-1") for value in fields.get(b"sec-websocket-protocol", ())]
     if len(chosen) > 1 or (chosen and chosen[0] not in offer.subprotocols):
-        raise RemoteProtocolError(f"the upstream chose a subprotocol that was not offered: {show(', '.join(chosen))}")
+        raise RemoteProtocolError(
+            f"the upstream chose the subprotocol {show(', '.join(chosen))}, which was not offered"
+        )
     headers = [pair for pair in returned(given, without, "1.1", name) if pair[0] not in _OWN]
     return Agreed(chosen[0] if chosen else None, headers)

@@ -21,7 +21,7 @@ class _Lifespan:
         self._from_app: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
-    async def tell(self, kind: str) -> Message | None:
+    async def notify(self, kind: str) -> Message | None:
         """Notify the app of the start; its answer, or None if it does not support lifespan."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
@@ -52,7 +52,7 @@ class Lifespans:
         try:
             while True:
                 kind = (await receive())["type"]
-                answers = [await app.tell(kind) for app in self._apps]
+                answers = [await app.notify(kind) for app in self._apps]
                 failed = [each for each in answers if each is not None and each["type"].endswith(".failed")]
                 await send(failed[0] if failed else {"type": f"{kind}.complete"})
                 if kind == "lifespan.shutdown" or failed:

@@ -180,7 +180,7 @@ class Supervisor:
         for action in actions:
             if isinstance(action, Start):
                 process = self._processes[action.number] = _Process(self.tables[action.generation])
-                process.task = asyncio.create_task(self._attend(action.number, process, action.pause))
+                process.task = asyncio.create_task(self._supervise(action.number, process, action.pause))
             elif isinstance(action, Drain):
                 self._drain(action)
             elif isinstance(action, Kill):
@@ -197,7 +197,7 @@ class Supervisor:
         service = settings_of(process.table).service
         asyncio.get_running_loop().call_later(service.notice + service.grace + SLACK, process.kill)
 
-    async def _attend(self, number: int, process: _Process, pause: float) -> None:
+    async def _supervise(self, number: int, process: _Process, pause: float) -> None:
         """One worker, from its start to its end."""
         try:
             await asyncio.sleep(pause)

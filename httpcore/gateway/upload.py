@@ -83,7 +83,7 @@ class Upload:
         if self._first["type"] == "http.disconnect":
             self._watch.left()
         elif not self._first.get("more_body"):
-            self._watch.body_is_here()
+            self._watch.on_body_read()
 
     def _looks(self, request: Forward) -> bool:
         if request.expects:  # to receive is to ask the client for its body, which the upstream has not done yet

@@ -147,7 +147,7 @@ class Watch:
         if self._looked:
             self._read()
 
-    def body_is_here(self) -> None:
+    def on_body_read(self) -> None:
         """The client's body has been read while the request waits in the queue: its leaving is waited for, and no
         upstream's time runs yet.
         """

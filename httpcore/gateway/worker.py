@@ -63,7 +63,7 @@ class _Worker(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         reader, self._writer = await asyncio.open_connection(sock=self._channel)
-        self._orders = asyncio.create_task(self._obey(reader))
+        self._orders = asyncio.create_task(self._follow_orders(reader))
         self._send({"ready": True})
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -103,7 +103,7 @@ class _Worker(uvicorn.Server):
 
     # Orders.
 
-    async def _obey(self, reader: asyncio.StreamReader) -> None:
+    async def _follow_orders(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
             order = json.loads(line)
             if order == "figures":

@@ -161,12 +161,12 @@ class Network:
         )
         return connection
 
-    def _won(self, race: Race[str], under_way: list[_Attempt], port: int | None) -> _Won | None:
+    def _won(self, race: Race[str], under_way: list[_Attempt], port: int | None) -> _Winner | None:
         """Check the running attempts, and begin those that are due."""
         for attempt in list(under_way):
             place = attempt.outcome()
             if place is not None and place.handler is not None:
-                return _Won(attempt.host, port, attempt.peer, place, place.handler)
+                return _Winner(attempt.host, port, attempt.peer, place, place.handler)
             if place is not None:
                 under_way.remove(attempt)
                 race.failed(attempt.peer, self._no_connection(attempt.host, port))
@@ -216,7 +216,7 @@ class _Attempt:
 
 
 @dataclass(frozen=True)
-class _Won:
+class _Winner:
     """The attempt that succeeded first, and its place."""
 
     host: str
@@ -289,15 +289,15 @@ class _Pipe:
     def put(self, data: bytes) -> None:
         self.log += data
         self._unread += len(data)
-        self._send(lambda: self._land(data))
+        self._send(lambda: self._deliver(data))
 
     def finish(self) -> None:
         if not self.finished:
             self.finished = True
-            self._send(self._land_end)
+            self._send(self._deliver_end)
 
     def reset(self, discard: bool = False) -> None:
-        self._send(lambda: self._land_reset(discard))
+        self._send(lambda: self._deliver_reset(discard))
 
     def take(self, most: int) -> bytes:
         data = self._remove(most)
@@ -326,19 +326,19 @@ class _Pipe:
             land()
             self.changed.notify()
 
-    def _land(self, data: bytes) -> None:
+    def _deliver(self, data: bytes) -> None:
         if self.refused:
             self.back.reset()
         elif not self.broken:
             self.arrived += data
             self.on_input()
 
-    def _land_end(self) -> None:
+    def _deliver_end(self) -> None:
         if not self.broken:
             self.ended = True
             self.on_input()
 
-    def _land_reset(self, discard: bool) -> None:
+    def _deliver_reset(self, discard: bool) -> None:
         if discard:
             self._remove(len(self.arrived))
         self.broken = True
@@ -360,7 +360,7 @@ class Connection:
     def __init__(
         self,
         scheduler: Scheduler,
-        to: _Won,
+        to: _Winner,
         number: int,
         local_address: str | None,
         socket_options: tuple[SocketOption, ...],

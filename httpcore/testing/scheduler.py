@@ -413,7 +413,9 @@ class Scheduler:
         if not isinstance(what, str):
             # Another library's awaitable would wait for a loop that does not run here.
             task._coro.close()
-            return task._finish(None, RuntimeError(f"{task.name} awaits {what!r}, which is not of this simulation"))
+            return task._finish(
+                None, RuntimeError(f"{task.name} awaits {what!r}, which does not belong to this simulation")
+            )
         task.suspensions += 1
         task.waiting_for = what
         if task._struck:

@@ -1176,7 +1176,7 @@ def test_a_name_resolved_after_the_loop_has_ended_is_harmless(
         assert gate.wait(LONG)
         return real("127.0.0.1")
 
-    class Telling(Threads):
+    class NotifyingThreads(Threads):
         def _work(self) -> None:
             # The end of a thread's work is not announced.
             super()._work()
@@ -1184,7 +1184,7 @@ def test_a_name_resolved_after_the_loop_has_ended_is_harmless(
 
     # Threads of its own, which respond late and signal their end.
     monkeypatch.setattr(names, "_answer", slow)
-    monkeypatch.setattr(names, "_lookups", Telling(8, "test"))
+    monkeypatch.setattr(names, "_lookups", NotifyingThreads(8, "test"))
 
     async def main() -> None:
         with pytest.raises(ConnectTimeout):

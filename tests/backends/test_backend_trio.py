@@ -358,11 +358,11 @@ def test_an_event_set_by_another_task_is_seen() -> None:
 def test_a_silent_name_server_is_a_connect_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = threading.Event()
+    requested = threading.Event()
     release = threading.Event()
 
     def silent(*_: Any, **__: Any) -> list[Any]:
-        asked.set()
+        requested.set()
         release.wait(LONG)
         return []
 
@@ -374,7 +374,7 @@ def test_a_silent_name_server_is_a_connect_timeout(
         assert caught.value.limit == SHORT
 
     trio.run(main)
-    assert asked.wait(LONG)
+    assert requested.wait(LONG)
     # The answer arrives after the end of the run: no task gets it, and the thread raises no exception.
     release.set()
 

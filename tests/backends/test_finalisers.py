@@ -150,7 +150,7 @@ def a_delivery() -> Iterator[Make]:
             assert exchange.head is not None
             connection: Any = HTTPConnection.__new__(HTTPConnection)
             connection.uses = 0
-            connection._begin = lambda *asked: exchange  # which `open` would set, after a dial
+            connection._begin = lambda *requested: exchange  # which `open` would set, after a dial
             delivery = Delivery(call, leases)
             delivery.begin(connection)
             delivery.arrive(exchange.head)

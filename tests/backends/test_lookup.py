@@ -36,17 +36,17 @@ def found(*hosts: str) -> list[tuple[Any, ...]]:
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[Any]]:
     """Replaces getaddrinfo; returns the list of the names that are looked up."""
-    asked: list[Any] = []
+    requested: list[Any] = []
 
     def set_answer(given: Any) -> list[Any]:
         def getaddrinfo(host: Any, port: Any, *_: Any, **__: Any) -> Any:
-            asked.append(host)
+            requested.append(host)
             if isinstance(given, BaseException):
                 raise given
             return given() if callable(given) else given
 
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        return asked
+        return requested
 
     return set_answer
 
@@ -153,9 +153,9 @@ def test_a_name_in_the_system_is_resolved() -> None:
 
 
 def test_addresses_come_in_the_order_of_the_system_each_once(answer: Any, threads: Threads) -> None:
-    asked = answer(found("::1", "127.0.0.1", "::1", "127.0.0.2"))
+    requested = answer(found("::1", "127.0.0.1", "::1", "127.0.0.2"))
     assert resolve("example.com", LONG) == ["::1", "127.0.0.1", "127.0.0.2"]
-    assert asked == [b"example.com"]
+    assert requested == [b"example.com"]
 
 
 def test_the_zone_of_an_address_is_kept(answer: Any, threads: Threads) -> None:
@@ -220,13 +220,13 @@ def test_a_lookup_without_a_waiting_task_is_not_begun(stuck: Stuck, answer: Any)
     for number in range(8):
         look_up(f"{number}.example", answers)
     stuck.wait_until_begun(8)
-    asked = answer(found("127.0.0.1"))
-    asked.clear()
+    requested = answer(found("127.0.0.1"))
+    requested.clear()
     look_up("left.example", unwanted).leave()
     look_up("last.example", answers)
     stuck.release()
     answers.wait(9)
-    assert asked == [b"last.example"]
+    assert requested == [b"last.example"]
     # That no thread was started cannot be seen from outside: threads have no owner.
     assert unwanted._all == []
 

@@ -55,18 +55,18 @@ def test_a_first_read_is_small_until_its_size_has_been_received(pair: Pair) -> N
     descriptor, theirs = pair
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PIECE)
     sock: socket.socket = descriptor.sock
-    asked: list[int] = []
+    requested: list[int] = []
 
     class Spy:
         def recv(self, size: int) -> bytes:
-            asked.append(size)
+            requested.append(size)
             return sock.recv(size)
 
     descriptor.sock = Spy()
     for size in (10, 65536, 100_000, 10, 65535):
         theirs.sendall(bytes(size))
         assert descriptor.receive(10 * PIECE) == bytes(size)
-    assert asked == [65536, 65536, PIECE, PIECE, 65536]
+    assert requested == [65536, 65536, PIECE, PIECE, 65536]
 
 
 def test_a_write_after_our_own_end_fails_and_the_input_goes_on(pair: Pair) -> None:

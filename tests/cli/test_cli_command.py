@@ -230,15 +230,15 @@ def test_silent_shows_errors_only_on_request() -> None:
 
 
 def test_the_program_prompts_for_a_missing_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def answer(prompt: str) -> str:
-        asked.append(prompt)
+        requested.append(prompt)
         return "sesame"
 
     monkeypatch.setattr("httpcore._cli.command.getpass", answer)
     assert "> Authorization: Basic bWU6c2VzYW1l" in answered(ok(), "-vv", "-u", "me").err
-    assert asked == ["Password of me: "]
+    assert requested == ["Password of me: "]
 
 
 def test_a_password_that_is_not_typed_is_an_error_of_usage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,8 @@ flask_app = flask.Flask(__name__)
 
 @flask_app.route("/echo", methods=["GET", "POST", "PUT"])
 def echo() -> Any:
-    asked = flask.request
-    return {"method": asked.method, "form": asked.form, "args": asked.args, "cookies": asked.cookies}
+    requested = flask.request
+    return {"method": requested.method, "form": requested.form, "args": requested.args, "cookies": requested.cookies}
 
 
 @flask_app.route("/login", methods=["POST"])

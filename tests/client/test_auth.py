@@ -191,7 +191,7 @@ def test_a_url_whose_credentials_basic_cannot_carry_is_refused(url: str) -> None
 # Digest: challenges, repeated requests, and remembered nonces.
 
 
-def asks(nonce: str = "n1", **more: str) -> ClientResponse:
+def challenge_with(nonce: str = "n1", **more: str) -> ClientResponse:
     output = {"realm": "r", "nonce": nonce, "qop": "auth", "algorithm": "MD5", **more}
     return ClientResponse(
         401, headers={"www-authenticate": "Digest " + ", ".join([f'{n}="{v}"' for n, v in output.items()])}
@@ -209,35 +209,35 @@ def counts(sent: list[str | None]) -> list[str]:
 
 def test_digest_answers_a_challenge_once_and_remembers_it() -> None:
     auth = DigestAuth("u", "p")
-    assert counts(sent_by(auth, asks(), OK)) == ["-", "n1 1"]
+    assert counts(sent_by(auth, challenge_with(), OK)) == ["-", "n1 1"]
     assert counts(sent_by(auth, OK)) == ["n1 2"]
     assert counts(sent_by(auth, OK)) == ["n1 3"]
 
 
 def test_digest_gives_up_where_a_fresh_answer_is_refused() -> None:
     auth = DigestAuth("u", "p")
-    assert counts(sent_by(auth, asks(), asks("n2"))) == ["-", "n1 1"]
-    assert counts(sent_by(auth, asks("n3"), OK)) == ["-", "n3 1"]  # nothing was remembered
+    assert counts(sent_by(auth, challenge_with(), challenge_with("n2"))) == ["-", "n1 1"]
+    assert counts(sent_by(auth, challenge_with("n3"), OK)) == ["-", "n3 1"]  # nothing was remembered
 
 
 def test_digest_answers_a_stale_nonce_with_the_next() -> None:
     auth = DigestAuth("u", "p")
-    assert counts(sent_by(auth, asks(), asks("n2", stale="TRUE"), OK)) == ["-", "n1 1", "n2 1"]
-    assert counts(sent_by(auth, asks("n3", stale="true"), OK)) == ["n2 2", "n3 1"]
+    assert counts(sent_by(auth, challenge_with(), challenge_with("n2", stale="TRUE"), OK)) == ["-", "n1 1", "n2 1"]
+    assert counts(sent_by(auth, challenge_with("n3", stale="true"), OK)) == ["n2 2", "n3 1"]
     # A server that has restarted has no nonces, and may not send stale=true.
-    assert counts(sent_by(auth, asks("n4"), OK)) == ["n3 2", "n4 1"]
-    assert counts(sent_by(auth, asks("n5"), asks("n6"))) == ["n4 2", "n5 1"]
+    assert counts(sent_by(auth, challenge_with("n4"), OK)) == ["n3 2", "n4 1"]
+    assert counts(sent_by(auth, challenge_with("n5"), challenge_with("n6"))) == ["n4 2", "n5 1"]
 
 
 def test_digest_ends_though_each_nonce_is_stale() -> None:
-    stale = [asks(f"n{number}", stale="true") for number in range(10)]
+    stale = [challenge_with(f"n{number}", stale="true") for number in range(10)]
     assert counts(sent_by(DigestAuth("u", "p"), *stale)) == ["-", "n0 1", "n1 1"]
 
 
 def test_digest_uses_the_next_nonce_of_the_server() -> None:
     auth = DigestAuth("u", "p")
     noted = ClientResponse(200, headers={"authentication-info": 'nextnonce="n2", qop=auth'})
-    assert counts(sent_by(auth, asks(), noted)) == ["-", "n1 1"]
+    assert counts(sent_by(auth, challenge_with(), noted)) == ["-", "n1 1"]
     assert counts(sent_by(auth, OK)) == ["n2 1"]
     assert counts(sent_by(auth, ClientResponse(404, headers={"authentication-info": 'nextnonce="n3"'}))) == ["n2 2"]
     assert counts(sent_by(auth, ClientResponse(200, headers={"authentication-info": 'nextnonce="n4'}))) == [
@@ -252,8 +252,8 @@ ORIGINS = ["http://b.test/x", "https://a.test/x", "http://a.test:8080/x", "http:
 @pytest.mark.parametrize("other", ORIGINS)
 def test_digest_never_answers_an_origin_with_anothers_nonce(other: str) -> None:
     auth = DigestAuth("u", "p")
-    sent_by(auth, asks("n1"), OK)
-    assert counts(sent_by(auth, asks("n2"), OK, url=other)) == ["-", "n2 1"]
+    sent_by(auth, challenge_with("n1"), OK)
+    assert counts(sent_by(auth, challenge_with("n2"), OK, url=other)) == ["-", "n2 1"]
     assert counts(sent_by(auth, OK)) == ["n1 2"]
     assert counts(sent_by(auth, OK, url=other)) == ["n2 2"]
 
@@ -261,7 +261,7 @@ def test_digest_never_answers_an_origin_with_anothers_nonce(other: str) -> None:
 def test_digest_remembers_a_bounded_number_of_origins() -> None:
     auth = DigestAuth("u", "p")
     for number in range(300):
-        sent_by(auth, asks(), OK, url=f"http://h{number}.test/")
+        sent_by(auth, challenge_with(), OK, url=f"http://h{number}.test/")
     assert counts(sent_by(auth, OK, url="http://h299.test/")) == ["n1 2"]
     assert counts(sent_by(auth, OK, url="http://h0.test/")) == ["-"]
 
@@ -270,8 +270,8 @@ UNANSWERED = {
     "Basic alone": ClientResponse(401, headers={"www-authenticate": 'Basic realm="r"'}),
     "nothing": ClientResponse(401),
     "no nonce": ClientResponse(401, headers={"www-authenticate": 'Digest realm="r"'}),
-    "an unknown algorithm": asks(algorithm="SHA-1"),
-    "an unknown qop": asks(qop="auth-new"),
+    "an unknown algorithm": challenge_with(algorithm="SHA-1"),
+    "an unknown qop": challenge_with(qop="auth-new"),
     "a proxy's challenge": ClientResponse(401, headers={"proxy-authenticate": 'Digest realm="r", nonce="n"'}),
     "another status": ClientResponse(407, headers={"www-authenticate": 'Digest realm="r", nonce="n"'}),
     "a realm twice": ClientResponse(401, headers={"www-authenticate": 'Digest realm="r", realm="s", nonce="n"'}),
@@ -285,9 +285,9 @@ def test_digest_answers_no_challenge_but_its_own(case: str) -> None:
 
 def test_a_downgrade_to_md5_is_not_answered_where_it_is_left_out() -> None:
     strict = DigestAuth("u", "p", algorithms=["SHA-512-256", "SHA-256"])
-    assert sent_by(strict, asks(algorithm="MD5")) == [None]
-    assert counts(sent_by(strict, asks(algorithm="SHA-256"), OK)) == ["-", "n1 1"]
-    assert counts(sent_by(strict, asks("n2", algorithm="MD5", stale="true"))) == ["n1 2"]
+    assert sent_by(strict, challenge_with(algorithm="MD5")) == [None]
+    assert counts(sent_by(strict, challenge_with(algorithm="SHA-256"), OK)) == ["-", "n1 1"]
+    assert counts(sent_by(strict, challenge_with("n2", algorithm="MD5", stale="true"))) == ["n1 2"]
 
 
 def test_digest_for_a_proxy_uses_the_proxys_fields() -> None:
@@ -301,7 +301,7 @@ def test_digest_for_a_proxy_uses_the_proxys_fields() -> None:
     play(auth, request, answers(OK))
     assert text_in(request.headers["proxy-authorization"])["nonce"] == "n2"
     other = Request("GET", "http://[::1]:8080/")
-    play(DigestAuth("u", "p", proxy=True), other, answers(asks()))
+    play(DigestAuth("u", "p", proxy=True), other, answers(challenge_with()))
     assert "proxy-authorization" not in other.headers
 
 
@@ -311,7 +311,7 @@ def proving(word: str, **changes: str) -> Callable[[Request], ClientResponse]:
     def serve(request: Request) -> ClientResponse:
         output = text_in(request.headers.get("authorization"))
         if not output:
-            return asks()
+            return challenge_with()
         facts = {name: output[name].encode() for name in ("nonce", "nc", "cnonce", "qop", "uri")}
         secret = secret_of("MD5", b"u", b"r", word.encode())
         proof = digest_response("MD5", secret=secret, method=b"", **facts).decode()
@@ -335,7 +335,7 @@ def test_a_wrong_proof_of_the_server_is_an_error(serve: Callable[[Request], Clie
 
 def test_a_hundred_threads_never_use_a_count_of_a_nonce_twice() -> None:
     auth, seen, lock = DigestAuth("u", "p"), set(), threading.Lock()
-    sent_by(auth, asks(), OK)
+    sent_by(auth, challenge_with(), OK)
 
     def one(_: int) -> None:
         for _ in range(20):
@@ -356,7 +356,7 @@ def test_flows_at_once_each_answer_their_own_challenge() -> None:
     for flow in flows:
         next(flow)
     for number, flow in enumerate(flows):
-        flow.send(asks(f"n{number}"))
+        flow.send(challenge_with(f"n{number}"))
     sent = [request.headers["authorization"] for request in requests]
     assert counts(list(sent)) == [f"n{number} 1" for number in range(100)]
     assert counts(sent_by(auth, OK)) == ["n99 2"]
@@ -367,7 +367,7 @@ def test_the_body_is_read_where_its_hash_may_be_needed() -> None:
     assert not DigestAuth("u", "p").needs_request_body
     request = Request("PUT", "http://a.test/", content=iter([b"x"]))
     with pytest.raises(LocalProtocolError, match="expected a body in memory"):
-        play(DigestAuth("u", "p"), request, answers(asks(qop="auth-int")))
+        play(DigestAuth("u", "p"), request, answers(challenge_with(qop="auth-int")))
 
 
 # No text shows a secret.
@@ -397,7 +397,7 @@ def test_no_error_or_log_of_a_flow_shows_a_secret(caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.DEBUG)
     request = Request("GET", f"http://{CANARY}:{CANARY}@a.test/", content=iter([b"x"]))
     texts = []
-    for serve in (proving("another"), answers(asks(qop="auth-int"))):
+    for serve in (proving("another"), answers(challenge_with(qop="auth-int"))):
         try:
             play(DigestAuth(CANARY, CANARY), request, serve)
         except HTTPCoreError as error:

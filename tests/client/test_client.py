@@ -573,7 +573,7 @@ def test_a_trio_client_runs_in_trio_alone(site: Site) -> None:
             assert (await http.get(site.url)).content == b"ok"
 
     trio.run(main)
-    with pytest.raises(httpcore.LocalProtocolError, match="runs on trio only"):
+    with pytest.raises(httpcore.LocalProtocolError, match="belongs to trio"):
         asyncio.run(main())
 
 

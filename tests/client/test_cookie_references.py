@@ -31,8 +31,8 @@ S = "https://example.com/"
 W = "http://www.example.com/"
 
 
-def one(url: str, field: str, *asked: str) -> list[Step]:
-    return [(url, field), *[(each, None) for each in asked]]
+def one(url: str, field: str, *requested: str) -> list[Step]:
+    return [(url, field), *[(each, None) for each in requested]]
 
 
 CONVERSATIONS: dict[str, tuple[list[Step], list[str | None]]] = {

@@ -30,7 +30,7 @@ class Flaky:
         self.cut: int | None = None
         self.heads: list[bytes] = []
         self.fields: list[bytes] = []
-        self.lies = False
+        self.misreports = False
         self.server = ScriptedServer(self.script)
 
     @property
@@ -50,7 +50,7 @@ class Flaky:
             lines += [b"ETag: " + self.tag] if self.tag else []
             lines.append(b"Content-Length: %d" % len(rest))
             if start is not None:
-                begin = 0 if self.lies else start
+                begin = 0 if self.misreports else start
                 lines.append(b"Content-Range: bytes %d-%d/%d" % (begin, len(self.content) - 1, len(self.content)))
             peer.send(b"\r\n".join(lines) + b"\r\n\r\n" + rest[: self.cut])
             if self.cut is not None:
@@ -160,7 +160,7 @@ def test_a_part_that_begins_elsewhere_is_an_error(flaky: Flaky, runtime: Runtime
     async def main() -> None:
         async with client(runtime) as http:
             await begin(http, flaky, tmp_path / "file")
-            flaky.lies = True
+            flaky.misreports = True
             with pytest.raises(httpcore.RemoteProtocolError, match="expected one from byte 5000 on"):
                 await http.download(flaky.url, tmp_path / "file", resume=True)
 

@@ -307,19 +307,19 @@ def test_a_form_can_be_sent_again_if_each_part_can(case: str) -> None:
 
 
 def test_a_stream_is_read_piece_by_piece_and_not_ahead() -> None:
-    asked = 0
+    requested = 0
 
     def endless() -> Iterator[bytes]:
-        nonlocal asked
+        nonlocal requested
         while True:
-            asked += 1
+            requested += 1
             yield bytes(65_536)
 
     pieces = pieces_of(Multipart(None, {"f": ("f", endless())}))
-    assert asked == 0
+    assert requested == 0
     for number in range(100):
         next(pieces)
-        assert asked == max(0, number)
+        assert requested == max(0, number)
     pieces.close()
 
 

@@ -235,13 +235,13 @@ def test_json_values_are_the_same_however_they_are_cut(
 
 
 BROKEN: dict[str, tuple[bytes, str]] = {
-    "no JSON": (b'{"a": 1}\n\n{"b": }\n', "line 3 is not a JSON text: Expecting value at column 7"),
-    "two values in a line": (b"1 2\n", "line 1 is not a JSON text: Extra data"),
-    "cut short": (b"1\n[1, 2", "line 2 is not a JSON text: Expecting ',' delimiter"),
+    "no JSON": (b'{"a": 1}\n\n{"b": }\n', "line 3 is not JSON: Expecting value at column 7"),
+    "two values in a line": (b"1 2\n", "line 1 is not JSON: Extra data"),
+    "cut short": (b"1\n[1, 2", "line 2 is not JSON: Expecting ',' delimiter"),
     "not UTF-8": (b'"\xff"\n', "not UTF-8"),
     "UTF-8 cut short": (b'"\xc3', "not UTF-8"),
-    "a number that takes too long": (b"1\n" + b"9" * 10_000, "line 2 is not a JSON text: a number has too many digits"),
-    "nested too deeply": (b"[" * 100_000 + b"\n", "line 1 is not a JSON text"),
+    "a number that takes too long": (b"1\n" + b"9" * 10_000, "line 2 is not JSON: a number has too many digits"),
+    "nested too deeply": (b"[" * 100_000 + b"\n", "line 1 is not JSON"),
 }
 
 

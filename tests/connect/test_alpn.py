@@ -64,7 +64,7 @@ def test_an_unknown_protocol_is_an_error_before_a_request(runtime: Runtime, trus
             with Origin(server_context(CERTIFICATE, chosen)) as server:
                 async with runtime.pool(settings) as pool:
                     message = await error_of(pool, server.url, httpcore.UnsupportedProtocol)
-                assert f"the server chose {chosen!r} by ALPN: http/1.1 is spoken here" in message
+                assert f"the server chose {chosen!r} by ALPN: expected http/1.1" in message
                 assert server.connections == 1
                 assert {shown.began for shown in server.shown} <= {b""}
 
@@ -133,7 +133,7 @@ def test_http_2_to_a_server_of_http_1_1_is_an_error(
         with ScriptedServer(saying(SETTINGS), context) as server:
             async with runtime.pool(trusting) as pool:
                 message = await error_of(pool, server.url, httpcore.RemoteProtocolError)
-            assert "not the beginning of a response head: " in message
+            assert "expected the beginning of a response head, got " in message
             assert server.connections == 1
 
     runtime.run(body)

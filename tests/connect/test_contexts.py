@@ -227,7 +227,7 @@ def test_a_context_made_for_the_user_is_not_shared() -> None:
 
 
 def test_threads_that_start_at_once_wait_for_one_context(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = threading.Barrier(8)
+    requested = threading.Barrier(8)
     made: list[ssl.SSLContext] = []
     # The making of contexts is slowed down and counted, for which no public name exists.
     make = _contexts._make
@@ -237,13 +237,13 @@ def test_threads_that_start_at_once_wait_for_one_context(bundle: Path, monkeypat
         makes.append(1)
         return make(*arguments)  # type: ignore[arg-type]
 
-    def ask() -> None:
-        asked.wait(10)
+    def send_request() -> None:
+        requested.wait(10)
         made.append(context_for(SSLConfig(verify=str(bundle)), H1))
 
     # As above.
     monkeypatch.setattr(_contexts, "_make", counted)
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=send_request) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

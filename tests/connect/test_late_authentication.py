@@ -51,7 +51,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(str(folder / "ca.pem"), str(folder / "me.pem"), der)
 
 
-def asking_context(*alpn: str) -> ssl.SSLContext:
+def late_context(*alpn: str) -> ssl.SSLContext:
     """A server's stream that requests a certificate when the test calls for it, and not before."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     CERTIFICATE.configure_cert(context)
@@ -80,7 +80,7 @@ def demand(secured: Secured) -> bytes:
     return found
 
 
-class Asking(ScriptedProxy):
+class LateServer(ScriptedProxy):
     """Answers /open at once, and other targets after the client has presented a certificate.
 
     Attributes:
@@ -92,7 +92,7 @@ class Asking(ScriptedProxy):
         self.shown: list[bytes] = []
         self.refused: list[str] = []
         acts = {EXCHANGE: self._talk, CONNECT: connect}
-        super().__init__(steps, acts, proxy=asking_context("http/1.1"), origin=asking_context("http/1.1"))
+        super().__init__(steps, acts, proxy=late_context("http/1.1"), origin=late_context("http/1.1"))
 
     def _talk(self, visit: Visit) -> None:
         secured: Any = visit.socket
@@ -133,7 +133,7 @@ def test_a_certificate_requested_late_is_shown(
                 assert (response.status_code, response.body) == (200, b"for you")
             assert pool.stats().connections == 1
 
-    with Asking(steps) as server:
+    with LateServer(steps) as server:
         runtime.run(body, server.port)
         assert server.shown == [files.certificate] * 2
 
@@ -147,7 +147,7 @@ def test_a_callers_context_that_offers_it_is_supported(runtime: Runtime, files: 
         async with runtime.pool(context, timeout=20.0) as pool:
             assert (await pool.request("GET", f"https://localhost:{port}/private")).status_code == 200
 
-    with Asking() as server:
+    with LateServer() as server:
         runtime.run(body, server.port)
         assert server.shown == [files.certificate]
 
@@ -158,7 +158,7 @@ def test_without_a_certificate_it_is_not_offered(runtime: Runtime, files: Files)
         async with runtime.pool(files.config(cert=None), timeout=20.0) as pool:
             assert (await pool.request("GET", f"https://localhost:{port}/private")).status_code == 403
 
-    with Asking() as server:
+    with LateServer() as server:
         runtime.run(body, server.port)
         assert server.refused == ["EXTENSION_NOT_RECEIVED"]
 
@@ -172,7 +172,7 @@ def test_an_empty_answer_to_a_late_request_is_named(runtime: Runtime, files: Fil
             with pytest.raises(httpcore.ReadError, match=r"the server requires a client certificate: SSLConfig\(cert"):
                 await pool.request("GET", f"https://localhost:{port}/private")
 
-    with Asking() as server:
+    with LateServer() as server:
         runtime.run(body, server.port)
 
 
@@ -208,7 +208,7 @@ def test_over_http2_a_late_request_ends_the_connection(runtime: Runtime, alpn: s
                 await pool.request("GET", f"https://localhost:{port}/")
             assert pool.stats().connections == 0
 
-    context = asking_context(*([alpn] if alpn else []))
+    context = late_context(*([alpn] if alpn else []))
     with ScriptedProxy((TLS_ORIGIN, EXCHANGE), {EXCHANGE: talk}, origin=context) as server:
         runtime.run(body, server.port)
         assert sum(map(len, came)) < 100  # an acknowledgement of SETTINGS at most
@@ -224,7 +224,7 @@ def certified(files: Files, *, offers: bool = True) -> ssl.SSLContext:
     return context
 
 
-async def ask(peer: TLSPeer) -> None:
+async def send_request(peer: TLSPeer) -> None:
     peer.session.verify_client_post_handshake()
     peer.session.do_handshake()
     await peer.below.send(peer.outgoing.read())
@@ -239,7 +239,7 @@ def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
         while count := stream.give(bytes(16384)):
             given += count
         reading = runtime.spawn(stream.read(10, 5.0))
-        await ask(peer)
+        await send_request(peer)
         await runtime.sleep(1.0)
         assert peer.session.getpeercert(binary_form=True) is None
         await peer.recv_exactly(given)
@@ -251,7 +251,7 @@ def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
         assert reading.result() == b"yes"
         hearing.cancel()
 
-    joined(body, runtime, client=certified(files), server=asking_context(), window=30_000)
+    joined(body, runtime, client=certified(files), server=late_context(), window=30_000)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -268,7 +268,7 @@ def test_an_answer_follows_a_writers_bytes_in_order(seed: int, files: Files) -> 
         writing = runtime.spawn(write_all(stream))
         reading = runtime.spawn(stream.read(10, 5.0))
         await runtime.sleep(0.1)
-        await ask(peer)
+        await send_request(peer)
         assert await peer.recv_exactly(len(data)) == data
         await writing.wait()
         await peer.send(b"yes")
@@ -276,7 +276,7 @@ def test_an_answer_follows_a_writers_bytes_in_order(seed: int, files: Files) -> 
         assert peer.session.getpeercert(binary_form=True) == files.certificate
 
     runtime = testing.Simulation(seed, shuffle=True, max_read=7000, max_write=5000)
-    joined(body, runtime, client=certified(files), server=asking_context(), window=10_000)
+    joined(body, runtime, client=certified(files), server=late_context(), window=10_000)
 
 
 def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
@@ -286,7 +286,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
     piece, last = bytes(100_000), b"."
     sent: list[int] = []
     received: list[int] = []
-    asked: list[None] = []
+    requested: list[None] = []
     enough = threading.Event()
 
     def talk(visit: Visit) -> None:
@@ -297,8 +297,8 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
                 secured.tls.verify_client_post_handshake()
                 secured.tls.do_handshake()
                 secured.flush()
-                asked.append(None)
-                if len(asked) > 3:
+                requested.append(None)
+                if len(requested) > 3:
                     enough.set()
             data = secured.recv(65536)
             assert data, "the client left"
@@ -325,7 +325,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
         sent.append(len(data))
 
     steps = (TLS_ORIGIN, EXCHANGE)
-    with ScriptedProxy(steps, {EXCHANGE: talk}, origin=asking_context()) as server:
+    with ScriptedProxy(steps, {EXCHANGE: talk}, origin=late_context()) as server:
         backend = BlockingBackend()
         below = driven(backend.connect_tcp(["127.0.0.1"], server.port, 5.0))
         stream = driven(start_tls(below, certified(files), "localhost", timeout=5.0, now=backend.now))
@@ -335,20 +335,20 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
         writer.join(30)
         stream.close()
     assert received == [sum(sent)]
-    assert len(asked) > 3, "it asks again when it was answered"
+    assert len(requested) > 3, "it asks again when it was answered"
 
 
 def test_late_certificate_requests_of_a_connection_are_bounded(files: Files) -> None:
     """Each answer costs a signature, also if data is received in between."""
-    asked: list[None] = []
+    requested: list[None] = []
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         end = peer.below
         assert isinstance(end, testing.ServerEnd)
-        with pytest.raises(httpcore.ReadError, match="its requests for a certificate took more than"):  # noqa: PT012
+        with pytest.raises(httpcore.ReadError, match="answers to the peer's certificate requests took more than"):  # noqa: PT012
             for _ in range(1000):
-                await ask(peer)
-                asked.append(None)
+                await send_request(peer)
+                requested.append(None)
                 assert stream.take() is None
                 peer.incoming.write(await end.recv())
                 with suppress(ssl.SSLWantReadError):
@@ -356,8 +356,8 @@ def test_late_certificate_requests_of_a_connection_are_bounded(files: Files) -> 
                 await peer.send(b"x")
                 assert stream.take() == b"x"
 
-    joined(body, client=certified(files), server=asking_context())
-    assert 20 < len(asked) < 500
+    joined(body, client=certified(files), server=late_context())
+    assert 20 < len(requested) < 500
 
 
 def test_a_download_is_whole_where_a_server_might_ask(files: Files) -> None:
@@ -372,4 +372,4 @@ def test_a_download_is_whole_where_a_server_might_ask(files: Files) -> None:
         assert found == data
 
     runtime = testing.Simulation()
-    joined(body, runtime, client=certified(files), server=asking_context(), window=200_000)
+    joined(body, runtime, client=certified(files), server=late_context(), window=200_000)

@@ -34,10 +34,10 @@ class Answering:
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     async def resolve(self, host: str, system: System) -> Sequence[str]:
-        self.asked.append(host)
+        self.requested.append(host)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
             raise answer
@@ -83,13 +83,13 @@ def test_a_name_is_resolved_by_the_system_and_connected_to() -> None:
 def test_an_ip_address_is_connected_to_without_a_lookup(host: str) -> None:
     resolver = Answering(["203.0.113.1"])
     runtime, _ = reaching(host, Network(resolver))
-    assert (tried(runtime), runtime.lookups, resolver.asked) == ([host], [], [])
+    assert (tried(runtime), runtime.lookups, resolver.requested) == ([host], [], [])
 
 
 def test_a_resolver_is_called_instead_of_the_system() -> None:
     resolver = Answering(["192.0.2.1"])
     runtime, _ = reaching("a.test", Network(resolver))
-    assert (tried(runtime), runtime.lookups, resolver.asked) == (["192.0.2.1"], [], ["a.test"])
+    assert (tried(runtime), runtime.lookups, resolver.requested) == (["192.0.2.1"], [], ["a.test"])
 
 
 def test_a_resolver_may_look_up_any_name_in_the_system() -> None:
@@ -119,7 +119,7 @@ def test_a_resolver_may_look_up_any_name_in_the_system() -> None:
 def test_given_addresses_need_no_lookup_in_any_spelling_of_host(key: str, host: str) -> None:
     resolver = Answering(["203.0.113.1"])
     runtime, _ = reaching(host, Network(resolver, {key: "192.0.2.1"}))
-    assert (tried(runtime), runtime.lookups, resolver.asked) == (["192.0.2.1"], [], [])
+    assert (tried(runtime), runtime.lookups, resolver.requested) == (["192.0.2.1"], [], [])
 
 
 def test_a_host_may_be_given_several_addresses() -> None:
@@ -331,7 +331,7 @@ def test_a_rebinding_resolver_never_reaches_a_denied_address(runtime: Runtime) -
                         await http.request("GET", url)
                     assert caught.value.address == "127.0.0.2"
                 assert http.stats().leased == 0
-            assert len(resolver.asked) == 5
+            assert len(resolver.requested) == 5
 
     with (
         socket.create_server(("127.0.0.2", 0)) as denied,
@@ -419,7 +419,7 @@ def test_a_local_address_that_fits_no_address_is_a_connect_error() -> None:
     runtime = MemoryRuntime()
     runtime.resolve("a.test", ["2001:db8::1"])
     with pytest.raises(
-        ConnectError, match=r"a\.test: the local address 127\.0\.0\.9 is of another family.*2001:db8::1"
+        ConnectError, match=r"a\.test: the local address 127\.0\.0\.9 is of another address family.*2001:db8::1"
     ):
         reaching("a.test", Network(local_address="127.0.0.9"), runtime=runtime)
     assert runtime.attempts == []
@@ -546,19 +546,19 @@ def test_an_answer_is_remembered_for_its_time_and_no_longer() -> None:
     for passed, answer in ((0.0, "192.0.2.1"), (59.9, "192.0.2.1"), (0.2, "192.0.2.2"), (59.0, "192.0.2.2")):
         clock.now += passed
         assert answers_of(resolver, "a.test") == (answer,)
-    assert inner.asked == ["a.test", "a.test"]
+    assert inner.requested == ["a.test", "a.test"]
 
 
 def test_the_system_resolves_without_another_resolver() -> None:
-    asked = []
+    requested = []
 
     async def system(host: str) -> list[str]:
-        asked.append(host)
+        requested.append(host)
         return ["192.0.2.1"]
 
     resolver = CachingResolver()
     assert [answers_of(resolver, "a.test", system) for _ in range(3)] == [("192.0.2.1",)] * 3
-    assert asked == ["a.test"]
+    assert requested == ["a.test"]
 
 
 def test_names_are_remembered_apart_and_the_oldest_is_dropped() -> None:
@@ -566,7 +566,7 @@ def test_names_are_remembered_apart_and_the_oldest_is_dropped() -> None:
     resolver = CachingResolver(most=2, resolver=inner, clock=Clock())
     for host in ("a.test", "b.test", "a.test", "c.test", "b.test", "a.test"):
         answers_of(resolver, host)
-    assert inner.asked == ["a.test", "b.test", "c.test", "a.test"]
+    assert inner.requested == ["a.test", "b.test", "c.test", "a.test"]
 
 
 def test_ten_thousand_names_leave_a_thousand() -> None:
@@ -593,7 +593,7 @@ def test_a_ttl_of_zero_remembers_nothing() -> None:
     resolver = CachingResolver(0, resolver=inner)
     for _ in range(3):
         answers_of(resolver, "a.test")
-    assert len(inner.asked) == 3
+    assert len(inner.requested) == 3
 
 
 @pytest.mark.parametrize("named", [{"ttl": -1}, {"ttl": float("nan")}, {"most": 0}])
@@ -642,10 +642,10 @@ def test_threads_share_a_cache() -> None:
 def test_a_pool_with_a_cache_looks_up_once_for_many_connections(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    requested = []
 
     def getaddrinfo(host: Any, port: Any, *_: Any, **__: Any) -> Any:
-        asked.append(host)
+        requested.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -659,7 +659,7 @@ def test_a_pool_with_a_cache_looks_up_once_for_many_connections(
     with ScriptedServer(answering(ok(b"", b"Connection: close"))) as server:
         runtime.run(body)
         assert server.connections == 3
-    assert asked == [b"a.test"]
+    assert requested == [b"a.test"]
 
 
 def test_errno_of_a_refusal_is_that_of_the_last_address() -> None:

@@ -25,15 +25,15 @@ from httpcore._message.url import URL
 System = Callable[[str], Awaitable[Sequence[str]]]
 
 
-class Telling:
+class RecordingResolver:
     """A resolver that returns the given answers, the last one again and again, and records the names."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     async def resolve(self, host: str, system: System) -> Sequence[str]:
-        self.asked.append(host)
+        self.requested.append(host)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
@@ -41,10 +41,10 @@ class Noting:
     """Chooses no proxy, and records the origins that it was called for."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, int]] = []
+        self.requested: list[tuple[str, str, int]] = []
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
-        self.asked.append((scheme, host, port))
+        self.requested.append((scheme, host, port))
         return None
 
 
@@ -175,7 +175,7 @@ def test_the_host_shown_looked_up_named_and_checked_is_one(scheme: str, certific
         port = listener.getsockname()[1]
         for trick, host in TRICKS:
             text = trick.replace("81", str(port)).replace("http:", f"{scheme}:").replace("HTTP:", f"{scheme}:")
-            resolver, chooser = Telling(["127.0.0.1"]), Noting()
+            resolver, chooser = RecordingResolver(["127.0.0.1"]), Noting()
             before = server.connections
             with httpcore.SyncConnectionPool(
                 httpcore.SSLConfig(verify=False), resolver=resolver, proxy=chooser, http2=False
@@ -183,15 +183,15 @@ def test_the_host_shown_looked_up_named_and_checked_is_one(scheme: str, certific
                 if host is None:
                     with pytest.raises(InvalidURL):
                         http.request("GET", text)
-                    assert (server.connections, resolver.asked, chooser.asked) == (before, [], []), trick
+                    assert (server.connections, resolver.requested, chooser.requested) == (before, [], []), trick
                     continue
                 assert http.request("GET", text).status_code == 200
             url = URL.parse(text)
             assert (same(url.host), url.port) == (same(host), port), trick
             shown = f"[{url.host}]" if ":" in host else url.host
             is_name = isinstance(same(host), str)
-            assert resolver.asked == ([url.host] if is_name else []), trick
-            assert chooser.asked == [(scheme, url.host, port)], trick
+            assert resolver.requested == ([url.host] if is_name else []), trick
+            assert chooser.requested == [(scheme, url.host, port)], trick
             assert host_of(heads.pop()) == f"{shown}:{port}".encode(), trick
             assert server.connections == before + 1, trick
             assert named == ([] if scheme == "http" else [url.host.removesuffix(".") if is_name else None]), trick
@@ -309,7 +309,7 @@ async def denied(http: Any, url: str) -> PolicyError:
 
 @each_runtime
 def test_name_that_resolves_differently_second_time_is_denied(runtime: Runtime, server: ScriptedServer) -> None:
-    resolver = Telling(["127.0.0.1"], ["127.0.0.2"])
+    resolver = RecordingResolver(["127.0.0.1"], ["127.0.0.2"])
 
     async def body() -> None:
         async with runtime.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
@@ -322,12 +322,12 @@ def test_name_that_resolves_differently_second_time_is_denied(runtime: Runtime, 
 
     runtime.run(body)
     assert server.connections == 1
-    assert resolver.asked == ["rebinding.test"] * 2  # once a connection: no second look-up between check and use
+    assert resolver.requested == ["rebinding.test"] * 2  # once a connection: no second look-up between check and use
 
 
 @each_runtime
 def test_of_several_addresses_only_those_allowed_are_tried(runtime: Runtime, server: ScriptedServer) -> None:
-    resolver = Telling(["127.0.0.2", "::ffff:127.0.0.2", "127.0.0.1", "::1"])
+    resolver = RecordingResolver(["127.0.0.2", "::ffff:127.0.0.2", "127.0.0.1", "::1"])
 
     async def body() -> None:
         async with runtime.pool(resolver=resolver, network_policy=ONLY_HERE) as http:
@@ -341,7 +341,7 @@ def test_of_several_addresses_only_those_allowed_are_tried(runtime: Runtime, ser
 
 @each_runtime
 def test_a_kept_connection_keeps_its_verdict_without_a_lookup(runtime: Runtime) -> None:
-    resolver = Telling(["127.0.0.1"], ["127.0.0.2"])
+    resolver = RecordingResolver(["127.0.0.1"], ["127.0.0.2"])
     heads: list[bytes] = []
 
     async def body(server: ScriptedServer) -> None:
@@ -353,7 +353,7 @@ def test_a_kept_connection_keeps_its_verdict_without_a_lookup(runtime: Runtime) 
     with ScriptedServer(noted(heads)) as server:
         runtime.run(body, server)
         assert server.connections == 1
-    assert resolver.asked == ["rebinding.test"]
+    assert resolver.requested == ["rebinding.test"]
 
 
 NOT_PUBLIC = [
@@ -417,7 +417,9 @@ def test_another_port_is_denied(runtime: Runtime, server: ScriptedServer) -> Non
 def test_a_proxy_that_may_not_be_reached_is_not(runtime: Runtime, scheme: str, server: ScriptedServer) -> None:
     async def body() -> None:
         proxy = f"{scheme}://proxy.test:{port_of(server)}"
-        async with runtime.pool(proxy=proxy, resolver=Telling(["127.0.0.2"]), network_policy=ONLY_HERE) as http:
+        async with runtime.pool(
+            proxy=proxy, resolver=RecordingResolver(["127.0.0.2"]), network_policy=ONLY_HERE
+        ) as http:
             error = await denied(http, "http://127.0.0.1/")
             assert error.address == "127.0.0.2"
 
@@ -435,14 +437,14 @@ def test_no_proxy_is_chosen_for_a_denied_origin(runtime: Runtime, scheme: str) -
         received.append(peer.rest())
 
     async def body(server: ScriptedServer) -> None:
-        resolver = Telling(["127.0.0.2"])
+        resolver = RecordingResolver(["127.0.0.2"])
         async with runtime.pool(
             proxy=f"{scheme}://127.0.0.1:{server.port}", resolver=resolver, network_policy=ONLY_HERE
         ) as http:
             for host in ("origin.test", "127.0.0.2", "[::ffff:127.0.0.2]"):
                 for target in ("http", "https"):
                     await denied(http, f"{target}://{host}/")
-        assert resolver.asked == ["origin.test"] * 2
+        assert resolver.requested == ["origin.test"] * 2
 
     with ScriptedServer(script) as server:
         runtime.run(body, server)
@@ -454,7 +456,7 @@ def test_of_a_thousand_addresses_sixteen_are_tried(runtime: Runtime) -> None:
     addresses = [f"127.0.{high}.{low}" for high in range(1, 5) for low in range(250)]
 
     async def body() -> None:
-        async with runtime.pool(resolver=Telling(addresses)) as http:
+        async with runtime.pool(resolver=RecordingResolver(addresses)) as http:
             with pytest.raises(httpcore.ConnectError) as caught:
                 await http.request("GET", f"http://thousand.test:{free_port()}/")
         assert [address for address in addresses if f"{address}:" in str(caught.value)] == addresses[:16]
@@ -467,7 +469,7 @@ def test_of_a_thousand_addresses_sixteen_are_tried(runtime: Runtime) -> None:
 
 @each_runtime
 def test_the_oldest_of_too_many_names_is_forgotten(runtime: Runtime, server: ScriptedServer) -> None:
-    source = Telling(["127.0.0.1"])
+    source = RecordingResolver(["127.0.0.1"])
     cache = httpcore.CachingResolver(most=3, resolver=source)
 
     async def body() -> None:
@@ -476,14 +478,14 @@ def test_the_oldest_of_too_many_names_is_forgotten(runtime: Runtime, server: Scr
                 await http.request("GET", f"http://{name}.test:{port_of(server)}/")
 
     runtime.run(body)
-    assert source.asked == ["a.test", "b.test", "c.test", "d.test", "a.test"]
+    assert source.requested == ["a.test", "b.test", "c.test", "d.test", "a.test"]
     assert repr(cache) == "<CachingResolver of 3 names>"
     assert inspect.signature(httpcore.CachingResolver).parameters["most"].default == 1000
 
 
 @each_runtime
 def test_remembered_addresses_are_checked_each_time(runtime: Runtime, server: ScriptedServer) -> None:
-    cache = httpcore.CachingResolver(resolver=Telling(["127.0.0.2"]))
+    cache = httpcore.CachingResolver(resolver=RecordingResolver(["127.0.0.2"]))
 
     async def body() -> None:
         async with (
@@ -500,7 +502,7 @@ def test_remembered_addresses_are_checked_each_time(runtime: Runtime, server: Sc
 @each_runtime
 def test_remembered_addresses_are_forgotten_in_time(runtime: Runtime, server: ScriptedServer) -> None:
     clock = [0.0]
-    source = Telling(["127.0.0.1"], ["127.0.0.2"])
+    source = RecordingResolver(["127.0.0.1"], ["127.0.0.2"])
     peers = []
 
     async def body() -> None:
@@ -517,7 +519,7 @@ def test_remembered_addresses_are_forgotten_in_time(runtime: Runtime, server: Sc
 
     runtime.run(body)
     assert peers == ["127.0.0.1"] * 2 + ["127.0.0.2"] * 3
-    assert len(source.asked) == 3 + 2
+    assert len(source.requested) == 3 + 2
 
 
 class Plain:

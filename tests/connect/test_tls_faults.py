@@ -142,7 +142,7 @@ def server(fault: str, place: str, framing: str, variant: str) -> ScriptedProxy:
 # The client's results.
 
 
-async def ask(runtime: Runtime, port: int, place: str, variant: str, trusting: httpcore.SSLConfig) -> Any:
+async def send_request(runtime: Runtime, port: int, place: str, variant: str, trusting: httpcore.SSLConfig) -> Any:
     proxy = httpcore.Proxy(f"https://localhost:{port}", ssl=trusting) if variant.startswith("TLS in") else None
     timeout = httpcore.TimeoutConfig(total_timeout=20)
     method, data = ("POST", bytes(LARGE)) if place == "during the upload" else ("GET", b"")
@@ -180,12 +180,12 @@ def test_only_a_clean_end_completes_a_body(
     async def body(port: int) -> None:
         clean = fault == "close_notify" and framing == "until close" and place != "before the head"
         if clean and variant in ("TLS", "TLS in TLS, the inner"):
-            response = await ask(runtime, port, place, variant, trusting)
+            response = await send_request(runtime, port, place, variant, trusting)
             assert (response.status_code, response.body) == (200, b"first")
             return
         kinds, text = expected(fault, place, framing, variant)
         with pytest.raises(kinds, match=text) as caught:
-            await ask(runtime, port, place, variant, trusting)
+            await send_request(runtime, port, place, variant, trusting)
         assert isinstance(caught.value, httpcore.HTTPCoreError)
         assert caught.value.method == ("POST" if place == "during the upload" else "GET")
         assert caught.value.phase in ("write the request", "read the response head", "read the response body")

@@ -17,7 +17,7 @@ from httpcore._backends.base import PIECE, Stream, StreamInfo
 from httpcore._connect import tls
 
 # The bound of waiting encrypted bytes is no promise to callers; the tests check its effect.
-from httpcore._connect.tls import _BARREN, _ENCRYPTED, TLSStream, start_tls
+from httpcore._connect.tls import _ENCRYPTED, _UNPRODUCTIVE, TLSStream, start_tls
 from httpcore._errors import (
     ConnectTimeout,
     HTTPCoreError,
@@ -667,7 +667,7 @@ def test_an_unsent_write_is_no_debt_to_the_peer(version: ssl.TLSVersion) -> None
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         assert await stream.write_some(MUCH, 5.0) == _ENCRYPTED
         # More than may arrive without data; encrypted bytes that wait are visible nowhere else before they are sent.
-        assert stream._outgoing.pending > _BARREN
+        assert stream._outgoing.pending > _UNPRODUCTIVE
         assert stream.take() is None
         await peer.send(b"early")
         assert await stream.read(10, 5.0) == b"early"

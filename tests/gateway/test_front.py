@@ -28,7 +28,9 @@ class Inner:
             await send({"type": "http.response.body", "body": b"x"})
 
 
-def ask(app: Any, path: str = "/", headers: Pairs | None = None, **scope: object) -> tuple[int, dict[bytes, bytes]]:
+def send_request(
+    app: Any, path: str = "/", headers: Pairs | None = None, **scope: object
+) -> tuple[int, dict[bytes, bytes]]:
     """The response's status and its fields; the status is 0 if there is no response."""
     sent: list[Message] = []
 
@@ -47,29 +49,29 @@ def ask(app: Any, path: str = "/", headers: Pairs | None = None, **scope: object
 
 
 def test_a_date_is_added_where_there_is_none() -> None:
-    _, found = ask(Front(Inner(), None))
+    _, found = send_request(Front(Inner(), None))
     assert found[b"date"].endswith(b" GMT")
-    assert ask(Front(Inner((b"date", b"then")), None))[1] == {b"date": b"then"}
+    assert send_request(Front(Inner((b"date", b"then")), None))[1] == {b"date": b"then"}
 
 
 @pytest.mark.parametrize("ready", [None, "/-/ready"])
 def test_at_the_end_each_response_is_the_last_of_its_connection(ready: str | None) -> None:
     app = Front(Inner(), ready)
-    assert b"connection" not in ask(app)[1]
+    assert b"connection" not in send_request(app)[1]
     app.is_ending = True
-    status, found = ask(app)
+    status, found = send_request(app)
     assert (status, found[b"connection"]) == (200, b"close")
     assert b"date" in found
-    assert b"connection" not in ask(app, http_version="2")[1]
-    assert ask(app, type="websocket") == (0, {})
+    assert b"connection" not in send_request(app, http_version="2")[1]
+    assert send_request(app, type="websocket") == (0, {})
 
 
 def test_readiness_is_answered_here() -> None:
     inner = Inner()
     app = Front(inner, "/-/ready")
-    assert ask(app, "/-/ready")[0] == 200
+    assert send_request(app, "/-/ready")[0] == 200
     app.is_ending = True
-    status, found = ask(app, "/-/ready")
+    status, found = send_request(app, "/-/ready")
     assert (status, found[b"connection"]) == (503, b"close")
     assert inner.scopes == []
 
@@ -77,7 +79,7 @@ def test_readiness_is_answered_here() -> None:
 def ids(app: App, *given: bytes, client: str = "10.0.0.1") -> bytes:
     """The request id in the response."""
     headers = [(b"x-request-id", each) for each in given]
-    return ask(app, headers=[*headers, (b"x-a", b"1")], client=(client, 1))[1][b"x-request-id"]
+    return send_request(app, headers=[*headers, (b"x-a", b"1")], client=(client, 1))[1][b"x-request-id"]
 
 
 def test_each_request_has_an_id_of_its_own() -> None:
@@ -89,7 +91,7 @@ def test_each_request_has_an_id_of_its_own() -> None:
         {b"x-a": b"1", b"x-request-id": each} for each in found
     ]
     assert b"mine" not in found
-    assert ask(app, type="lifespan") == (0, {})
+    assert send_request(app, type="lifespan") == (0, {})
 
 
 @pytest.mark.parametrize(

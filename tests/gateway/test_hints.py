@@ -45,7 +45,7 @@ _SET = asyncio.Event()
 _SET.set()
 
 
-def asked(app: Any, method: str = "GET", *fields: tuple[bytes, bytes], offers: str = EARLY_HINT) -> Client:
+def requested(app: Any, method: str = "GET", *fields: tuple[bytes, bytes], offers: str = EARLY_HINT) -> Client:
     return Client(app, http(method, *fields, http_version="2", extensions={offers: {}}), *([] if fields else [EMPTY]))
 
 
@@ -69,7 +69,7 @@ EMPTY = {"type": "http.request", "body": b"", "more_body": False}
 @in_loop
 async def test_the_links_of_a_103_are_passed_on(sent: bytes, expected: list[list[bytes]]) -> None:
     async with gateway(answers(sent)) as (app, _):
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert client.hints == expected
         assert (client.status, client.body, client.is_whole) == (200, b"hello", True)
@@ -100,7 +100,7 @@ async def test_a_103_is_passed_on_before_the_response_is_there(kind: str) -> Non
     script = over_http_2(go) if kind == "HTTP/2" else answers(B, go)
     async with gateway(script, http2=kind == "HTTP/2" or None) as (app, _):
         sends = kind.startswith("while")
-        client = asked(app, "POST", (b"content-length", b"9")) if sends else asked(app)
+        client = requested(app, "POST", (b"content-length", b"9")) if sends else requested(app)
         if sends:
             client.say("http.request", body=b"be", more_body=True)
         assert (await client.until(EARLY_HINT))["links"] == LINKS_B
@@ -118,7 +118,7 @@ async def test_a_103_is_passed_on_before_the_response_is_there(kind: str) -> Non
 async def test_a_103_ends_where_it_cannot_be_passed_on(offers: str, options: Any) -> None:
     """The server does not offer the extension, or a hook has to see the response first."""
     async with gateway(answers(A), **options) as (app, _):
-        client = asked(app, offers=offers)
+        client = requested(app, offers=offers)
         await client.end()
         assert (client.hints, client.status, client.body) == ([], 200, b"hello")
 
@@ -128,7 +128,7 @@ async def test_a_103_ends_where_it_cannot_be_passed_on(offers: str, options: Any
 async def test_a_103_is_no_beginning_of_a_response(method: str, hints: list[list[bytes]], status: int) -> None:
     """So the request may be sent to another upstream, if it may be sent twice."""
     async with gateway(answers(A, last=b""), answers(B), balance="first") as (app, servers):
-        client = asked(app, method)
+        client = requested(app, method)
         await client.end()
         assert (client.hints, client.status, client.is_whole) == (hints, status, True)
         assert [len(server.heads) for server in servers] == [1, len(hints) - 1]
@@ -137,7 +137,7 @@ async def test_a_103_is_no_beginning_of_a_response(method: str, hints: list[list
 @in_loop
 async def test_a_103_does_not_put_the_timeouts_off() -> None:
     async with gateway(answers(B, asyncio.Event()), timeouts=Timeouts(first_byte=0.05)) as (app, servers):
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert (client.hints, client.status) == ([LINKS_B], 504)
         servers[0].cancel()
@@ -148,7 +148,7 @@ async def test_a_103_does_not_put_the_timeouts_off() -> None:
 async def test_a_client_that_does_not_read_gets_all_in_order(sent: bytes, expected: list[list[bytes]]) -> None:
     go = asyncio.Event()
     async with gateway(answers(sent, go)) as (app, servers):
-        client = asked(app)
+        client = requested(app)
         client.reads.clear()
         await until(lambda: servers[0].heads)
         await asyncio.sleep(0.02)  # the 103 is being sent
@@ -168,7 +168,7 @@ async def test_a_client_that_leaves_during_a_103_ends_the_request(
 ) -> None:
     """This holds whether or not the client's server raises an error when it receives a message."""
     async with gateway(answers(A + B, asyncio.Event())) as (app, servers):
-        client = asked(app)
+        client = requested(app)
         client.fails = fails
         if not fails:
             client.reads.clear()
@@ -186,7 +186,7 @@ async def test_a_client_that_leaves_during_a_103_ends_the_request(
 @in_loop
 async def test_a_flood_of_103_is_a_502() -> None:
     async with gateway(answers(B * 5000)) as (app, _):
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert (client.status, client.is_whole) == (502, True)
         assert len(client.hints) * len(B) <= 65_536
@@ -207,6 +207,6 @@ class Plain:
 
 @in_loop
 async def test_what_stands_in_for_a_pool_needs_no_trace() -> None:
-    client = asked(Gateway(Upstream("http://a.test", pool=Plain())))
+    client = requested(Gateway(Upstream("http://a.test", pool=Plain())))
     await client.end()
     assert (client.hints, client.status, client.body) == ([], 200, b"hello")

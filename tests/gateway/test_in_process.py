@@ -58,7 +58,7 @@ async def begins(peer: Peer) -> None:
     await peer.rest()
 
 
-def asked(app: Any, scope: Scope | None = None, *messages: Message) -> Client:
+def requested(app: Any, scope: Scope | None = None, *messages: Message) -> Client:
     """A request without a body, unless there are messages."""
     return Client(app, scope or http(), *messages)
 
@@ -86,7 +86,7 @@ async def test_a_response_is_handed_on(
     method: str, pieces: list[bytes], status: int, expected: bytes, length: bytes | None
 ) -> None:
     async with gateway(answers(*pieces)) as (app, _):
-        client = asked(app, http(method))
+        client = requested(app, http(method))
         await client.end()
         assert (client.status, client.body, client.is_whole) == (status, expected, True)
         assert client.fields.get(b"content-length") == length
@@ -99,7 +99,7 @@ async def test_fields_of_one_hop_are_not_handed_on() -> None:
     given = b"Date: x\r\nServer: y\r\nConnection: x-hop\r\nX-Hop: 1\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n"
     response = b"HTTP/1.1 200 OK\r\n" + given + b"\r\n\x1f\x8b"
     async with gateway(answers(response), prefix="/base") as (app, servers):
-        client = asked(app, http("GET", (b"connection", b"x-a"), (b"x-a", b"1"), (b"x-b", b"2"), path="/a%2Fb"))
+        client = requested(app, http("GET", (b"connection", b"x-a"), (b"x-a", b"1"), (b"x-b", b"2"), path="/a%2Fb"))
         await client.end()
         assert client.body == b"\x1f\x8b"
         assert client.fields == {b"content-encoding": b"gzip", b"content-length": b"2", b"via": b"1.1 gw"}
@@ -114,7 +114,7 @@ async def test_fields_of_one_hop_are_not_handed_on() -> None:
 async def test_a_refused_request_reaches_no_upstream() -> None:
     async with gateway(answers(OK)) as (app, servers):
         for scope, status in [(http("TRACE"), 405), (http("GET", (b"host", b"twice")), 400)]:
-            client = asked(app, scope)
+            client = requested(app, scope)
             await client.end()
             assert client.status == status
         assert servers[0].heads == []
@@ -134,7 +134,7 @@ async def test_trailers_end_a_response_where_they_may(is_duplex: bool) -> None:
                 *([(b"transfer-encoding", b"chunked")] if is_duplex else []),
                 extensions={extension: {}},
             )
-            client = asked(app, scope, *([body(b"x", more=True)] if is_duplex else []))
+            client = requested(app, scope, *([body(b"x", more=True)] if is_duplex else []))
             await client.end()
             assert (client.status, client.body, client.is_whole) == (200, b"ab", True)
             assert client.sent[-1].get("headers") == expected
@@ -152,7 +152,7 @@ async def test_trailers_end_a_response_where_they_may(is_duplex: bool) -> None:
 @in_loop
 async def test_a_response_that_breaks_off_is_left_without_its_end(pieces: list[bytes], begun: bytes) -> None:
     async with gateway(answers(*pieces)) as (app, _):
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert (client.status, client.body, client.is_whole) == (200, begun, False)
         assert app.stats().responses == (0, 0, 0, 0, 0, 1)
@@ -163,7 +163,7 @@ async def test_a_response_that_breaks_off_is_left_without_its_end(pieces: list[b
 async def test_an_unrequested_switch_is_a_502() -> None:
     switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
     async with gateway(answers(switch + b"other bytes")) as (app, _):
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert (client.status, client.is_whole) == (502, True)
 
@@ -207,7 +207,7 @@ async def test_the_body_of_a_request_reaches_the_upstream(
         await peer.send(OK)
 
     async with gateway(script) as (app, servers):
-        client = asked(app, scope, *messages)
+        client = requested(app, scope, *messages)
         await client.end()
         assert (client.status, client.body) == (200, b"hello")
         assert received == [expected]
@@ -230,7 +230,7 @@ async def test_a_response_passes_while_the_client_sends() -> None:
         await peer.send(b"0\r\n\r\n")
 
     async with gateway(script) as (app, _):
-        client = asked(app, http("POST", *STREAM))
+        client = requested(app, http("POST", *STREAM))
         await client.until("http.response.start")  # noticed although the client sends nothing
         for data in (b"one", b"two"):
             client.give(body(data, more=True))
@@ -250,7 +250,7 @@ async def test_an_upstream_that_wants_no_more_answers_early() -> None:
         await peer.send(b"HTTP/1.1 413 Too large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
 
     async with gateway(script) as (app, _):
-        client = asked(app, http("POST", (b"content-length", b"1000000")), body(b"x" * 1000, more=True))
+        client = requested(app, http("POST", (b"content-length", b"1000000")), body(b"x" * 1000, more=True))
         await client.until("http.response.start")
         client.give(body(b"x" * 300_000, more=True))
         await client.end()
@@ -278,7 +278,7 @@ async def test_a_body_beyond_the_limit_is_a_413(fields: Pairs, messages: list[Me
         await peer.rest()
 
     async with gateway(script, limits=Limits(body=10)) as (app, _):
-        client = asked(app, http("POST", *fields), *messages)
+        client = requested(app, http("POST", *fields), *messages)
         await client.end()
         assert (client.status, client.is_whole) == (status, True)
         assert app.stats().responses[status // 100 - 1] == 1
@@ -288,7 +288,7 @@ async def test_a_body_beyond_the_limit_is_a_413(fields: Pairs, messages: list[Me
 async def test_a_body_beyond_the_limit_cuts_off_a_response() -> None:
     """The response has begun before the limit is exceeded."""
     async with gateway(begins, limits=Limits(body=10)) as (app, servers):
-        client = asked(app, http("POST", *STREAM))
+        client = requested(app, http("POST", *STREAM))
         await client.until("http.response.body")
         client.give(body(b"hello world", more=True))
         await client.end()
@@ -306,7 +306,7 @@ async def test_requests_beyond_the_limits_wait_or_are_503() -> None:
             await peer.send(OK)
 
     async with gateway(script, limits=Limits(concurrent=1, queue=2, queue_wait=5)) as (app, servers):
-        clients = [asked(app) for _ in range(4)]
+        clients = [requested(app) for _ in range(4)]
         await clients[3].end()
         assert (clients[3].status, clients[3].fields[b"retry-after"]) == (503, b"1")
         assert (app.stats().under_way, app.stats().waiting) == (1, 2)
@@ -337,9 +337,9 @@ async def test_a_request_that_leaves_the_queue_frees_it_soon(scope: Scope, messa
     not 5 s.
     """
     async with gateway(silent, limits=Limits(concurrent=1, queue_wait=5)) as (app, servers):
-        first = asked(app)
+        first = requested(app)
         await until(lambda: servers[0].heads)
-        client = asked(app, scope, *messages)
+        client = requested(app, scope, *messages)
         await until(lambda: app.stats().waiting)
         client.say("http.disconnect")
         began = asyncio.get_running_loop().time()
@@ -378,9 +378,9 @@ async def test_a_body_that_waited_in_the_queue_goes_on_whole(
             await peer.send(OK)
 
     async with gateway(script, limits=Limits(concurrent=1, queue_wait=5)) as (app, servers):
-        first = asked(app)
+        first = requested(app)
         await until(lambda: servers[0].heads)
-        client = asked(app, http("POST", *fields), *before)
+        client = requested(app, http("POST", *fields), *before)
         await until(lambda: app.stats().waiting)
         for _ in range(3):
             await asyncio.sleep(0)
@@ -397,12 +397,12 @@ async def test_a_body_that_waited_in_the_queue_goes_on_whole(
 async def test_a_websocket_that_leaves_the_queue_frees_it_at_once() -> None:
     """This takes three turns of the loop: the disconnect is read, it ends the wait, and the request ends."""
     async with gateway(silent, limits=Limits(concurrent=1, queue=1, queue_wait=5)) as (app, servers):
-        clients = [asked(app)]
+        clients = [requested(app)]
         await until(lambda: servers[0].heads)
         clients.append(Client(app, websocket_scope()))
         await until(lambda: app.stats().waiting)
         for _ in range(3):
-            refused = asked(app)
+            refused = requested(app)
             await refused.end()
             assert refused.status == 503
             clients[1].say("websocket.disconnect", code=1006)
@@ -428,7 +428,7 @@ async def test_a_wait_in_the_queue_ends_in_time(timeouts: Timeouts, status: int)
     """The wait ends by its own limit or by that of the whole exchange. The upstream's time does not run meanwhile."""
     async with gateway(begins, timeouts=timeouts, limits=Limits(concurrent=1, queue_wait=0.3)) as (app, _):
         app._gate.enter()  # a place that is taken; the request that held it would have the same timeouts
-        client = asked(app)
+        client = requested(app)
         await client.end()
         app._gate.leave()  # as above
         assert client.status == status
@@ -446,7 +446,7 @@ async def test_the_upstreams_time_begins_after_the_queue() -> None:
 
     limits = Limits(concurrent=1, queue_wait=5)
     async with gateway(script, timeouts=Timeouts(first_byte=0.28), limits=limits) as (app, _):
-        clients = [asked(app) for _ in range(3)]
+        clients = [requested(app) for _ in range(3)]
         for client in clients:
             await client.end()
         assert [client.status for client in clients] == [200, 200, 200]
@@ -470,7 +470,7 @@ async def test_a_time_that_runs_out_is_a_504_or_cuts_off(
     timeouts: Timeouts, script: Script, status: int, cut: bool, failures: int, has_body: bool
 ) -> None:
     async with gateway(script, timeouts=timeouts) as (app, servers):
-        client = asked(app, http("POST", *SEND), body(b"hello")) if has_body else asked(app)
+        client = requested(app, http("POST", *SEND), body(b"hello")) if has_body else requested(app)
         await client.end()
         assert (client.status, client.is_whole) == (status, not cut)
         assert app.stats().responses[5 if cut else 4] == 1
@@ -482,7 +482,7 @@ async def test_a_time_that_runs_out_is_a_504_or_cuts_off(
 async def test_a_client_that_reads_slowly_is_no_idle_upstream() -> None:
     script = answers(CHUNKED + b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n")
     async with gateway(script, timeouts=Timeouts(idle=0.2)) as (app, _):
-        client = asked(app)
+        client = requested(app)
         client.reads.clear()
         await asyncio.sleep(0.3)
         client.reads.set()
@@ -523,7 +523,7 @@ async def test_a_failure_goes_to_another_upstream_where_it_may(
     scripts = [second] if first is None else [first, second]
     before = [dead()] if first is None else []
     async with gateway(*scripts, before=before, balance="first") as (app, _):
-        client = asked(app, http(method, *fields), *messages)
+        client = requested(app, http(method, *fields), *messages)
         await client.end()
         assert (client.status, client.is_whole) == (status, True)
         stats = app.stats()
@@ -564,13 +564,13 @@ async def test_a_balance_that_fails_is_a_500_and_loses_nothing(
         return 0 if kind == "another upstream" and len(available) == 3 and not is_good else found
 
     async with gateway(*[answers(OK)] * 2, before=[dead()], balance=balance) as (app, _):
-        client = Client(app, websocket_scope()) if kind == "websocket" else asked(app)
+        client = Client(app, websocket_scope()) if kind == "websocket" else requested(app)
         await client.end()
         assert (client.status, client.body, client.is_whole) == (500, b"the gateway failed\n", True)
         (line,) = [record.message for record in caplog.records if record.message.startswith("balance failed")]
         assert line == f"balance failed: {error}"
         is_good = True
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert (client.status, app.stats().responses) == (200, (0, 1, 0, 0, 1, 0))
 
@@ -578,7 +578,7 @@ async def test_a_balance_that_fails_is_a_500_and_loses_nothing(
 @in_loop
 async def test_upstreams_that_are_all_dead_are_a_502() -> None:
     async with gateway(before=[dead(), dead()], retries=5, health=Health(passive=1)) as (app, _):
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert (client.status, client.body) == (502, b"ConnectError\n")
         stats = app.stats()
@@ -603,12 +603,12 @@ async def test_checks_leave_an_upstream_out_and_take_it_back(has_spare: bool, ca
         server.say("lifespan.startup")
         await server.until("lifespan.startup.complete")
         await until(lambda: not any(each.is_up for each in app.stats().upstreams))
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert (client.status, client.body) == (503, b"no upstream is available\n")
         is_well = True
         await until(lambda: app.stats().upstreams[-1].is_up)
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert client.status == 200
         server.say("lifespan.shutdown")
@@ -622,25 +622,25 @@ async def test_checks_leave_an_upstream_out_and_take_it_back(has_spare: bool, ca
 
 
 async def in_the_head(app: Gateway, servers: list[Server]) -> Client:
-    client = asked(app)
+    client = requested(app)
     await until(lambda: servers[0].heads)
     return client
 
 
 async def in_the_upload(app: Gateway, servers: list[Server]) -> Client:
-    client = asked(app, http("POST", (b"content-length", b"100000")), body(b"some", more=True))
+    client = requested(app, http("POST", (b"content-length", b"100000")), body(b"some", more=True))
     await until(lambda: servers[0].heads)
     return client
 
 
 async def in_the_download(app: Gateway, servers: list[Server]) -> Client:
-    client = asked(app)
+    client = requested(app)
     await client.until("http.response.body")
     return client
 
 
 async def in_both_directions(app: Gateway, servers: list[Server]) -> Client:
-    client = asked(app, http("POST", *STREAM), body(b"some", more=True))
+    client = requested(app, http("POST", *STREAM), body(b"some", more=True))
     await client.until("http.response.body")
     return client
 
@@ -679,7 +679,7 @@ async def test_a_client_that_leaves_ends_its_request(
 @in_loop
 async def test_a_client_that_leaves_before_its_body_uses_no_upstream() -> None:
     async with gateway(silent) as (app, servers):
-        client = asked(app, http("POST", *SEND), {"type": "http.disconnect"})
+        client = requested(app, http("POST", *SEND), {"type": "http.disconnect"})
         await client.end()
         assert (client.sent, servers[0].heads) == ([], [])
         assert app.stats().responses == (0, 0, 0, 0, 0, 1)
@@ -702,7 +702,7 @@ async def test_a_cancellation_by_the_server_is_passed_on(
 @in_loop
 async def test_a_cancellation_in_the_queue_is_passed_on() -> None:
     async with gateway(silent, limits=Limits(concurrent=1)) as (app, _):
-        clients = [asked(app), asked(app)]
+        clients = [requested(app), requested(app)]
         await until(lambda: app.stats().waiting)
         for client in reversed(clients):
             client.task.cancel()
@@ -748,7 +748,7 @@ def breaks(*_: object) -> None:
 @in_loop
 async def test_hooks_change_answer_or_fail(hooks: dict[str, Any], status: int, expected: bytes, reaches: bytes) -> None:
     async with gateway(answers(OK), **hooks) as (app, servers):
-        client = asked(app)
+        client = requested(app)
         await client.end()
         assert (client.status, client.body, client.is_whole) == (status, expected, True)
         assert b"".join(servers[0].heads).startswith(reaches)
@@ -760,7 +760,7 @@ async def test_hooks_change_answer_or_fail(hooks: dict[str, Any], status: int, e
 async def test_each_request_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "httpcore.gateway")
     async with gateway(answers(OK)) as (app, _):
-        await asked(app, http("GET", (b"x-request-id", b"7"), path="/a", query_string=b"secret")).end()
+        await requested(app, http("GET", (b"x-request-id", b"7"), path="/a", query_string=b"secret")).end()
         name = app.stats().upstreams[0].name
     assert caplog.messages == [f"192.0.2.1 GET /a 200 {name} 7"]
 
@@ -792,11 +792,11 @@ async def test_a_router_serves_the_app_of_the_longest_prefix() -> None:
         "/api/../x": (400, b"the path leads out of where it begins\n"),
     }
     for path, (status, found) in expected.items():
-        client = asked(router, http(path=path))
+        client = requested(router, http(path=path))
         await client.end()
         assert (client.status, client.body) == (status, found)
     for app, scope in [(Router({}), http()), (Router({}), websocket_scope()), (router, http(path="no path"))]:
-        client = asked(app, scope)
+        client = requested(app, scope)
         await client.end()
         assert client.status == (400 if app is router else 404)
 

@@ -374,8 +374,8 @@ def test_other_fields_keep_their_order_and_their_repetitions() -> None:
 
 
 def test_the_fields_expect_and_te_are_recorded() -> None:
-    asked = [(b"content-length", b"3"), (b"expect", b"100-continue"), (b"te", b"gzip;q=0.5, Trailers")]
-    planned = forwarded(*asked)
+    requested = [(b"content-length", b"3"), (b"expect", b"100-continue"), (b"te", b"gzip;q=0.5, Trailers")]
+    planned = forwarded(*requested)
     assert (planned.expects, planned.takes_trailers) == (True, True)
     assert (b"expect", b"100-continue") in planned.headers
     assert (forwarded().expects, forwarded((b"te", b"deflate")).takes_trailers) == (False, False)

@@ -221,16 +221,16 @@ def test_first_byte_idle_and_total_are_timeouts_of_their_own(
 
     def script(peer: Peer) -> None:
         while head := peer.head():
-            asked = head.split(b" ")[1]
-            if asked == b"/silent":
+            requested = head.split(b" ")[1]
+            if requested == b"/silent":
                 peer.rest()
                 return
-            if asked == b"/slow-head":
+            if requested == b"/slow-head":
                 time.sleep(0.6)
             peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
-            if asked == b"/slow-body":
+            if requested == b"/slow-body":
                 time.sleep(0.6)
-            if asked == b"/stops":
+            if requested == b"/stops":
                 peer.rest()
                 return
             peer.send(b"b")
@@ -279,13 +279,13 @@ def test_requests_beyond_the_limit_wait_and_then_are_503() -> None:
 
     with ScriptedServer(script) as upstream, serving(UVICORN, "plain", UPSTREAMS=upstream.url, LIMITS=limits) as port:
         with ThreadPoolExecutor(6) as threads:
-            asked = [threads.submit(exchange, port, get()) for _ in range(6)]
+            requested = [threads.submit(exchange, port, get()) for _ in range(6)]
             time.sleep(0.25)
             counted = rows(port)
             assert (counted["requests_under_way"], counted["requests_waiting"]) == (2, 2)
             time.sleep(0.5)  # two were refused at once, and two have waited for too long
             go.set()
-            statuses = Counter(status_of(each.result()) for each in asked)
+            statuses = Counter(status_of(each.result()) for each in requested)
         assert statuses == {200: 2, 503: 4}
         assert is_settled(port)
         assert status_of(exchange(port, get())) == 200
@@ -295,8 +295,8 @@ def test_a_place_in_the_queue_is_taken_when_one_comes_free() -> None:
     limits = json.dumps({"concurrent": 1, "queue": 50, "queue_wait": 10})
     with saying(b"x") as upstream, serving(UVICORN, "plain", UPSTREAMS=upstream.url, LIMITS=limits) as port:
         with ThreadPoolExecutor(20) as threads:
-            asked = [threads.submit(exchange, port, get()) for _ in range(20)]
-            assert {status_of(each.result()) for each in asked} == {200}
+            requested = [threads.submit(exchange, port, get()) for _ in range(20)]
+            assert {status_of(each.result()) for each in requested} == {200}
         assert upstream.connections == 1
         assert is_settled(port)
 

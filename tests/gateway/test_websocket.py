@@ -26,7 +26,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from httpcore._errors import RemoteProtocolError
 from httpcore.gateway import Forward, Gateway, Refusal, Trust, WebSockets
-from httpcore.gateway.handshakes import Offer, agreed, asked
+from httpcore.gateway.handshakes import Offer, agreed, offer_for
 
 pytestmark = pytest.mark.servers
 
@@ -466,7 +466,7 @@ NONCE = base64.b64decode(b"dGhlIHNhbXBsZSBub25jZQ==")
 
 
 def offer(**more: object) -> Offer:
-    found = asked(scope(**more), Trust(), NONCE)
+    found = offer_for(scope(**more), Trust(), NONCE)
     assert isinstance(found, Offer)
     return found
 
@@ -485,13 +485,13 @@ def test_the_accept_value_is_that_of_the_rfc() -> None:
 def test_a_handshake_that_may_not_go_on_is_refused(
     headers: list[tuple[bytes, bytes]], more: dict[str, object], status: int
 ) -> None:
-    refused = asked(scope(*headers, **more), Trust(), NONCE)
+    refused = offer_for(scope(*headers, **more), Trust(), NONCE)
     assert isinstance(refused, Refusal)
     assert refused.status == status
 
 
 def test_a_handshake_is_a_get_without_a_body() -> None:
-    request = asked(scope((b"content-length", b"0"), (b"connection", b"x-hop"), (b"x-hop", b"1")), Trust(), NONCE)
+    request = offer_for(scope((b"content-length", b"0"), (b"connection", b"x-hop"), (b"x-hop", b"1")), Trust(), NONCE)
     assert isinstance(request, Offer)
     assert isinstance(request.request, Forward)
     assert request.request.method == "GET"

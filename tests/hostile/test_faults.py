@@ -871,16 +871,16 @@ def test_a_peer_that_never_reads_is_a_write_timeout(runtime: Runtime) -> None:
 
 @each_runtime
 def test_data_that_came_beside_a_busy_loop_is_no_timeout(runtime: Runtime) -> None:
-    asked = threading.Event()
+    requested = threading.Event()
 
     def act(peer: Peer) -> bool:
-        asked.set()
+        requested.set()
         time.sleep(0.05)
         peer.send(ok(b"good"))
         return True
 
     async def block() -> None:
-        while not asked.is_set():
+        while not requested.is_set():
             await runtime.sleep(0.001)
         time.sleep(0.4)  # noqa: ASYNC251  # on purpose
 

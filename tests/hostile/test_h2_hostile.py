@@ -943,7 +943,7 @@ WHERE: dict[str, Callable[[bytes], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("where", WHERE)
 def test_each_byte_in_each_field_is_one_h2_request_or_an_error(where: str) -> None:
-    asked: list[dict[str, Any]] = []
+    requested: list[dict[str, Any]] = []
 
     async def serve(peer: H2Peer) -> None:
         await peer.begin(ENABLE_CONNECT_PROTOCOL=1, MAX_CONCURRENT_STREAMS=1000)
@@ -965,23 +965,23 @@ def test_each_byte_in_each_field_is_one_h2_request_or_an_error(where: str) -> No
                     continue
                 if response.connection is not None:
                     response.connection.close()
-                asked.append(given)
+                requested.append(given)
         await runtime.sleep(1)
         assert len(server.peers) == 1
         seen = server.peers[0].seen
         heads = [text_pairs(event.headers) for event in seen if isinstance(event, h2.events.RequestReceived)][1:]
         trailers = [text_pairs(event.headers) for event in seen if isinstance(event, h2.events.TrailersReceived)]
-        assert len(heads) == len(asked)
-        for given, fields_seen in zip(asked, heads, strict=True):
+        assert len(heads) == len(requested)
+        for given, fields_seen in zip(requested, heads, strict=True):
             pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields_seen]
             check_head(given, pairs)
-        meant = [given["trailers"][0] for given in asked if "trailers" in given]
+        meant = [given["trailers"][0] for given in requested if "trailers" in given]
         came = [tuple(part.encode("latin-1") for part in fields_seen[0]) for fields_seen in trailers]
         assert came == [(name.lower(), value) for name, value in meant]
 
     runtime = Memory(checkpoints=False)
     play(main, serve, runtime=runtime)
-    assert 50 < len(asked) < 700
+    assert 50 < len(requested) < 700
 
 
 def check_head(given: dict[str, Any], pairs: list[tuple[bytes, bytes]]) -> None:

@@ -108,7 +108,7 @@ FIELDS: dict[str, bytes] = {
 }
 
 
-def asked(url: str, field: str, value: bytes) -> dict[str, Any]:
+def requested(url: str, field: str, value: bytes) -> dict[str, Any]:
     """The arguments of `request` with one field spoiled."""
     given: dict[str, Any] = {"method": "POST", "url": f"{url}/", "headers": [], "body": b"body"}
     if field == "method":
@@ -142,7 +142,7 @@ def test_each_byte_in_each_field_is_one_request_or_an_error(runtime: Runtime, fi
             for value in spoiled(FIELDS[field]):
                 if field == "user info" and re.search(b"[/?#]", value):
                     continue  # these end the authority, so they make another URL
-                given = asked(server.url, field, value)
+                given = requested(server.url, field, value)
                 before = len(server.requests)
                 refusal = await refused(pool, given)
                 if refusal is None:
@@ -191,7 +191,7 @@ def test_a_smuggled_line_is_refused_and_its_value_not_repeated(runtime: Runtime,
     async def body() -> None:
         async with trial(runtime, server) as pool:
             for value in (FIELDS[field] + smuggled, smuggled + FIELDS[field]):
-                refusal = await refused(pool, asked(server.url, field, value))
+                refusal = await refused(pool, requested(server.url, field, value))
                 assert refusal is not None
                 assert refusal.isprintable()
                 assert SECRET not in refusal or not field.endswith("value")
@@ -255,28 +255,28 @@ KEPT = {
 }
 
 
-def liar(true: Any, claimed: Any) -> Any:
+def misreport(true: Any, claimed: Any) -> Any:
     """A value that is `true` in memory, but shows `claimed` through every method that a subclass can override.
 
     Both are str, bytes, bytearray or int; of a list or tuple the items are such as well.
     """
     base = type(true)
     if base in (list, tuple):
-        true = base(liar(one, other) for one, other in zip(true, claimed, strict=True))
+        true = base(misreport(one, other) for one, other in zip(true, claimed, strict=True))
         if base is list or len(true) != 2:
             return true
 
-    def lying(name: str) -> Any:
+    def misreported(name: str) -> Any:
         return lambda self, *arguments, **named: getattr(claimed, name)(*arguments, **named)
 
     names = [name for name in dir(base) if callable(getattr(base, name)) and name not in KEPT]
-    methods = {name: lying(name) for name in names} if base is not tuple else {}
+    methods = {name: misreported(name) for name in names} if base is not tuple else {}
     return type(f"Lying{base.__name__}", (base,), methods)(true)
 
 
 def test_a_liar_lies() -> None:
     for true, claimed in ((b"true", b"claimed"), ("true", "claimed")):
-        lie = liar(true, claimed)
+        lie = misreport(true, claimed)
         assert (len(lie), lie.lower(), lie[:3], str(lie), lie == claimed) == (
             7,
             claimed,
@@ -284,13 +284,13 @@ def test_a_liar_lies() -> None:
             str(claimed),
             True,
         )
-        assert bytes(liar(b"true", b"claimed")) == b"claimed"
-    assert int(liar(4, 5)) == 5
-    assert list(liar((b"a", "b"), (b"c", "d"))) == [b"c", "d"]
+        assert bytes(misreport(b"true", b"claimed")) == b"claimed"
+    assert int(misreport(4, 5)) == 5
+    assert list(misreport((b"a", "b"), (b"c", "d"))) == [b"c", "d"]
 
 
-def lying(true: dict[str, Any], claimed: dict[str, Any]) -> dict[str, Any]:
-    return {name: liar(value, claimed[name]) if value else value for name, value in true.items()}
+def misreported(true: dict[str, Any], claimed: dict[str, Any]) -> dict[str, Any]:
+    return {name: misreport(value, claimed[name]) if value else value for name, value in true.items()}
 
 
 def texts(given: dict[str, Any]) -> dict[str, Any]:
@@ -313,14 +313,14 @@ def test_the_checked_value_is_sent_whatever_methods_return(runtime: Runtime, fie
 
     async def body() -> None:
         async with trial(runtime, server) as pool:
-            good = asked(server.url, field, FIELDS[field])
+            good = requested(server.url, field, FIELDS[field])
             for smuggled in SMUGGLED:
-                bad = asked(server.url, field, FIELDS[field] + smuggled)
+                bad = requested(server.url, field, FIELDS[field] + smuggled)
                 forms = (texts(good), texts(bad)) if as_text else (good, bad)
                 assert (
-                    await refused(pool, lying(*forms)) is None
+                    await refused(pool, misreported(*forms)) is None
                 )  # the value in memory is right, and is the one that is sent
-                refusals.append(await refused(pool, lying(*reversed(forms))))
+                refusals.append(await refused(pool, misreported(*reversed(forms))))
 
     with Strict() as server:
         runtime.run(body)
@@ -334,8 +334,8 @@ def test_the_checked_value_is_sent_whatever_methods_return(runtime: Runtime, fie
 @each_runtime
 def test_a_body_has_its_length_even_if_its_pieces_report_others(runtime: Runtime) -> None:
     longer, shorter = b"0\r\n\r\nGET /evil HTTP/1.1\r\n\r\n", b""
-    bodies = [liar(kind(b"body"), kind(lie)) for kind in (bytes, bytearray) for lie in (longer, shorter)]
-    bodies += [liar("body", "0\r\n\r\nGET /evil"), liar("body", "")]
+    bodies = [misreport(kind(b"body"), kind(lie)) for kind in (bytes, bytearray) for lie in (longer, shorter)]
+    bodies += [misreport("body", "0\r\n\r\nGET /evil"), misreport("body", "")]
 
     async def body() -> None:
         async with trial(runtime, server) as pool:
@@ -366,13 +366,13 @@ def exact(value: Any) -> None:
 @pytest.mark.parametrize("lie", ["", "a.test", "a\r\nb: c", "\0" * 300])
 def test_a_kept_value_is_exact(lie: str) -> None:
     octets = lie.encode()
-    name, text = liar("a.example", lie), liar(b"a.example", octets)
+    name, text = misreport("a.example", lie), misreport(b"a.example", octets)
     request = Request.of(text, "http://h/", [(text, name), (name, text)], text, None, [(name, text)])
-    extended = Request.of("CONNECT", "http://h/", [(liar(":protocol", lie), text)])
+    extended = Request.of("CONNECT", "http://h/", [(misreport(":protocol", lie), text)])
     proxy = httpcore.Proxy("http://h", auth=(name, text), headers=[(name, text)])
     socks = httpcore.Proxy("socks5://h", auth=(name, text))
-    config = SSLConfig(server_hostname=name, alpn=(name,), fingerprints=(liar("ab" * 32, lie),))
-    network = Network(resolve={name: liar("127.0.0.1", lie)}, local_address=liar("127.0.0.1", lie))
+    config = SSLConfig(server_hostname=name, alpn=(name,), fingerprints=(misreport("ab" * 32, lie),))
+    network = Network(resolve={name: misreport("127.0.0.1", lie)}, local_address=misreport("127.0.0.1", lie))
     assert (request.method, request.body.data, request.target) == (b"a.example", b"a.example", b"/")
     assert request.headers[1:3] == [(b"a.example", b"a.example")] * 2
     assert extended.protocol == b"a.example"
@@ -384,9 +384,12 @@ def test_a_kept_value_is_exact(lie: str) -> None:
         [extended.protocol, extended.headers, extended.target, proxy.auth, proxy.headers, socks.auth, proxy.fields],
         [config.server_hostname, config.alpn, config.fingerprints, network.local_address, *network.known.values()],
         [header_pairs([(name, text)]), trailer_pairs([(name, text)]), parse_host(name), show(name), show(text)],
-        [URL.parse(liar("http://a.example/", lie)).host, httpcore.Response(liar(200, 5)).status_code],
-        [Body.of(liar("body", lie)).data, Body.of(liar(bytearray(b"body"), bytearray(octets))).data],
-        [httpcore.TimeoutConfig(liar(1, 5)).read_timeout, httpcore.TimeoutConfig(liar(1.0, 5.0)).read_timeout],
+        [URL.parse(misreport("http://a.example/", lie)).host, httpcore.Response(misreport(200, 5)).status_code],
+        [Body.of(misreport("body", lie)).data, Body.of(misreport(bytearray(b"body"), bytearray(octets))).data],
+        [
+            httpcore.TimeoutConfig(misreport(1, 5)).read_timeout,
+            httpcore.TimeoutConfig(misreport(1.0, 5.0)).read_timeout,
+        ],
     ):
         exact(value)
 
@@ -394,7 +397,7 @@ def test_a_kept_value_is_exact(lie: str) -> None:
 def test_a_name_that_only_equals_a_known_one_is_refused() -> None:
     header_pairs([(b"X-Name", b"value")])  # it is remembered
     with pytest.raises(httpcore.LocalProtocolError, match=r"headers\[0\] has a name"):
-        header_pairs([(liar(b"X-Name: a\r\nX-Evil", b"X-Name"), b"value")])
+        header_pairs([(misreport(b"X-Name: a\r\nX-Evil", b"X-Name"), b"value")])
 
 
 def test_a_status_and_a_files_length_are_exact() -> None:
@@ -406,16 +409,16 @@ def test_a_status_and_a_files_length_are_exact() -> None:
             return True
 
         def tell(self) -> int:
-            return int(liar(0, 7)) and 0
+            return int(misreport(0, 7)) and 0
 
         def seek(self, offset: int, whence: int = 0) -> Any:
-            return liar(4, 400)
+            return misreport(4, 400)
 
     request = Request.of("POST", "http://h/", None, File())
     assert request.content_length == 4
     exact(request.content_length)
     with pytest.raises(httpcore.LocalProtocolError, match="status_code is '1000'"):
-        httpcore.Response(liar(1000, 200))
+        httpcore.Response(misreport(1000, 200))
 
 
 def test_requests_of_every_kind_compare_no_bytes_with_text() -> None:

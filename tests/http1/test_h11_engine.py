@@ -10,7 +10,7 @@ import pytest
 from engines import Alarmed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, single_bytes
+from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, RequestFacts, single_bytes
 from test_references import ASKED, EACH, LAXER, Maker
 
 from httpcore import RemoteProtocolError
@@ -24,9 +24,9 @@ from httpcore._message.head import Head
 Outcome = tuple[object, ...]
 
 
-def outcome(kind: type[H1Response], pieces: list[bytes], asked: Asked) -> Outcome:
+def outcome(kind: type[H1Response], pieces: list[bytes], requested: RequestFacts) -> Outcome:
     """All results of a reader for a stream that ends after these pieces."""
-    response = kind(asked.method, upgrade=asked.upgrade, close=asked.close)
+    response = kind(requested.method, upgrade=requested.upgrade, close=requested.close)
     error = ""
     try:
         for piece in [*pieces, b""]:
@@ -55,22 +55,22 @@ def same(native: Outcome, reference: Outcome) -> bool:
     return native[:3] == reference[:3] and native[4] == reference[4] and (is_old or native[3] == reference[3])
 
 
-EXAMPLES = {name: (raw, asked) for name, (raw, asked, *_) in ACCEPTED.items()} | REFUSED
+EXAMPLES = {name: (raw, requested) for name, (raw, requested, *_) in ACCEPTED.items()} | REFUSED
 
 
 @pytest.mark.parametrize("cut", ["whole", "single bytes"])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_reference_engine_reads_as_the_native_one(name: str, cut: str) -> None:
-    raw, asked = EXAMPLES[name]
+    raw, requested = EXAMPLES[name]
     pieces = [raw] if cut == "whole" and raw else single_bytes(raw)
-    assert same(outcome(H1Response, pieces, asked), outcome(H11Response, pieces, asked))
+    assert same(outcome(H1Response, pieces, requested), outcome(H11Response, pieces, requested))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_shadow_finds_nothing_in_the_cases_of_the_parser(name: str) -> None:
-    raw, asked = EXAMPLES[name]
+    raw, requested = EXAMPLES[name]
     for pieces in ([raw] if raw else [], single_bytes(raw)):
-        assert outcome(Alarmed, pieces, asked) == outcome(H1Response, pieces, asked)
+        assert outcome(Alarmed, pieces, requested) == outcome(H1Response, pieces, requested)
 
 
 @pytest.mark.parametrize("mistakes", [0.0, 0.02, 0.1])
@@ -79,11 +79,11 @@ def test_engines_agree_on_right_damaged_and_hostile_messages(mistakes: float) ->
     @given(st.randoms(use_true_random=True))
     def compare(random: Random) -> None:
         maker = Maker(random, mistakes)
-        raw, asked = maker.message(), random.choice(ASKED)
+        raw, requested = maker.message(), random.choice(ASKED)
         pieces = maker.pieces(raw)
-        native = outcome(H1Response, pieces, asked)
-        assert same(native, outcome(H11Response, pieces, asked))
-        assert native == outcome(Alarmed, pieces, asked)
+        native = outcome(H1Response, pieces, requested)
+        assert same(native, outcome(H11Response, pieces, requested))
+        assert native == outcome(Alarmed, pieces, requested)
 
     compare()
 
@@ -127,24 +127,24 @@ def test_h11_refuses_white_space_before_a_chunk_extension() -> None:
 BEHIND = b"Content-Length: 1\r\n\nx\r\n"  # h11 ends the head at the lone LF; the bytes have no CRLF CRLF
 
 
-@pytest.mark.parametrize("asked", [GET, HEAD])
+@pytest.mark.parametrize("requested", [GET, HEAD])
 @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 x\r\n\r\n"], ids=["alone", "behind 103"])
 @pytest.mark.parametrize("version", [b"0.1", b"0.9", b"2.0", b"9.9"])
-def test_another_version_is_named_with_any_line_end(version: bytes, interim: bytes, asked: Asked) -> None:
+def test_another_version_is_named_with_any_line_end(version: bytes, interim: bytes, requested: RequestFacts) -> None:
     for end in (b"\r\n" + BEHIND, b"\r\n\r\nx", b"\n\n"):
         raw = interim + b"HTTP/" + version + b" 200 OK" + end
         for pieces in ([raw], [raw[:9], raw[9:]], single_bytes(raw)):
-            native = outcome(H1Response, pieces, asked)
+            native = outcome(H1Response, pieces, requested)
             assert native[4]
-            assert native == outcome(Alarmed, pieces, asked)
-    shadow = Shadow(asked.method, False, False)
+            assert native == outcome(Alarmed, pieces, requested)
+    shadow = Shadow(requested.method, False, False)
     shadow.receive(interim + b"HTTP/" + version + b" 200 OK\r\n" + BEHIND)
     assert shadow.heads[-1].version == version  # otherwise the row is no longer needed
 
 
 @pytest.mark.parametrize("text", ["SSH-2.0-x", "HTTP/", "HTTP/x.1 200 OK", "HTTP/2 200 OK", " HTTP/2.0 200 OK"])
 def test_no_other_beginning_of_a_head_is_named(text: str) -> None:
-    assert not differences.forgives(f"not the beginning of a response head: {text!r}")
+    assert not differences.forgives(f"expected the beginning of a response head, got {text!r}")
 
 
 def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
@@ -159,8 +159,10 @@ def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
 # The engine over h11.
 
 
-@pytest.mark.parametrize("asked", [GET, HEAD, CONNECT, UPGRADE, Asked(close=True), Asked(b"M-SEARCH")])
-def test_requests_of_one_kind_are_one_request_for_h11(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "requested", [GET, HEAD, CONNECT, UPGRADE, RequestFacts(close=True), RequestFacts(b"M-SEARCH")]
+)
+def test_requests_of_one_kind_are_one_request_for_h11(requested: RequestFacts, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[h11.Request] = []
     make = h11.Request
 
@@ -171,15 +173,15 @@ def test_requests_of_one_kind_are_one_request_for_h11(asked: Asked, monkeypatch:
     monkeypatch.setattr(h11, "Request", counted)
     h11_reader.REQUESTS.clear()
     for _ in range(3):
-        response = H11Response(asked.method, upgrade=asked.upgrade, close=asked.close)
+        response = H11Response(requested.method, upgrade=requested.upgrade, close=requested.close)
         response.receive(b"HTTP/1.1 204 No Content\r\n\r\n")
-        assert response.reusable is not (asked.close or response.switched)
+        assert response.reusable is not (requested.close or response.switched)
     assert len(made) == 1
 
 
 @pytest.mark.parametrize("raw", [b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", b"HTTP/1.1 101 x\r\n\r\n"])
 def test_a_head_that_h11_refuses_is_a_fault_of_the_peer(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(h11_reader, "read_head", lambda *asked: None)
+    monkeypatch.setattr(h11_reader, "read_head", lambda *requested: None)
     response = H11Response(b"GET")
     with pytest.raises(RemoteProtocolError, match=r"h11 refuses the head that begins with 'HTTP/1.1") as caught:
         response.receive(raw)
@@ -188,7 +190,7 @@ def test_a_head_that_h11_refuses_is_a_fault_of_the_peer(raw: bytes, monkeypatch:
 
 
 def test_the_grammar_names_the_fault_of_a_head() -> None:
-    with pytest.raises(RemoteProtocolError, match="not a header field: 'A : b'"):
+    with pytest.raises(RemoteProtocolError, match="expected a header field, got 'A : b'"):
         H11Response(b"GET").receive(b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n")
 
 
@@ -196,8 +198,8 @@ def test_the_grammar_names_the_fault_of_a_head() -> None:
 
 
 class Noted(ShadowResponse):
-    def __init__(self, *asked: bytes) -> None:
-        super().__init__(*asked)
+    def __init__(self, *requested: bytes) -> None:
+        super().__init__(*requested)
         self.found: list[tuple[str, str]] = []
 
     def report(self, library: str, difference: str) -> None:
@@ -247,7 +249,7 @@ def test_the_shadow_sees_a_reader_that_errs(wrong: str, difference: str) -> None
 
 
 def test_the_shadow_sees_a_reader_that_refuses_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*asked: object) -> None:
+    def refuse(*requested: object) -> None:
         raise RemoteProtocolError("no reason at all")
 
     monkeypatch.setattr(Noted, "read_head", staticmethod(refuse))
@@ -259,7 +261,7 @@ def test_the_shadow_sees_a_reader_that_refuses_too_much(monkeypatch: pytest.Monk
 
 def test_the_shadow_finds_a_reader_that_accepts_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     fine = H1Response.read_head(TWO[:-2], b"GET", False)
-    monkeypatch.setattr(Noted, "read_head", staticmethod(lambda *asked: fine))
+    monkeypatch.setattr(Noted, "read_head", staticmethod(lambda *requested: fine))
     reader = Noted(b"GET")
     reader.receive(TWO.replace(b"Length:", b"Length :"))
     assert reader.found == [(NAME, "it refuses what is taken here")]

@@ -20,7 +20,7 @@ import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, Asked, End, single_bytes
+from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, End, RequestFacts, single_bytes
 
 from httpcore._errors import HTTPCoreError
 from httpcore._message.fields import HEAD_BYTES
@@ -59,8 +59,8 @@ Verdict = Reading | Refusal
 # The readers.
 
 
-def ours(pieces: Iterable[bytes], asked: Asked) -> Verdict:
-    parser = asked.parser()
+def ours(pieces: Iterable[bytes], requested: RequestFacts) -> Verdict:
+    parser = requested.parser()
     reading = Reading()
     pieces = [*pieces, b""]
     size = sum(map(len, pieces))
@@ -85,12 +85,12 @@ def ours(pieces: Iterable[bytes], asked: Asked) -> Verdict:
     return reading
 
 
-def of_h11(raw: bytes, asked: Asked) -> Verdict:
+def of_h11(raw: bytes, requested: RequestFacts) -> Verdict:
     connection = h11.Connection(h11.CLIENT, HEAD_BYTES)
-    headers = [("Host", "h"), ("Connection", "close")] if asked.close else [("Host", "h")]
-    if asked.upgrade:
+    headers = [("Host", "h"), ("Connection", "close")] if requested.close else [("Host", "h")]
+    if requested.upgrade:
         headers += [("Upgrade", "u"), ("Connection", "upgrade")]
-    connection.send(h11.Request(method=asked.method, target="h:1", headers=headers))
+    connection.send(h11.Request(method=requested.method, target="h:1", headers=headers))
     connection.send(h11.EndOfMessage())
     connection.receive_data(raw)
     reading = Reading()
@@ -124,8 +124,8 @@ def of_h11(raw: bytes, asked: Asked) -> Verdict:
 class Listener:
     """The callbacks of httptools, which have these names."""
 
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
+    def __init__(self, requested: RequestFacts) -> None:
+        self.requested = requested
         self.parser: Any = None
         self.reading = Reading()
         self.reason = b""
@@ -151,8 +151,8 @@ class Listener:
         status, version = self.parser.get_status_code(), self.parser.get_http_version().encode()
         self.reading.heads.append((status, self.reason, version, self.fields))
         # llhttp has no argument for the request, so it would wait for a body.
-        tunnel = self.asked.method == b"CONNECT" and 200 <= status < 300
-        self.complete = tunnel or status == 101 or (self.asked.method == b"HEAD" and status >= 200)
+        tunnel = self.requested.method == b"CONNECT" and 200 <= status < 300
+        self.complete = tunnel or status == 101 or (self.requested.method == b"HEAD" and status >= 200)
 
     def on_body(self, body: bytes) -> None:
         self.reading.body += body
@@ -160,12 +160,12 @@ class Listener:
     def on_message_complete(self) -> None:
         if self.parser.get_status_code() >= 200:
             if not self.complete:
-                self.reading.persistent = self.parser.should_keep_alive() and not self.asked.close
+                self.reading.persistent = self.parser.should_keep_alive() and not self.requested.close
             self.complete = True
 
 
-def of_llhttp(raw: bytes, asked: Asked) -> Verdict:
-    listener = Listener(asked)
+def of_llhttp(raw: bytes, requested: RequestFacts) -> Verdict:
+    listener = Listener(requested)
     listener.parser = httptools.HttpResponseParser(listener)
     try:
         for at, byte in enumerate(single_bytes(raw)):
@@ -184,7 +184,7 @@ def of_llhttp(raw: bytes, asked: Asked) -> Verdict:
     return listener.reading
 
 
-REFERENCES: dict[str, Callable[[bytes, Asked], Verdict]] = {"h11": of_h11, "llhttp": of_llhttp}
+REFERENCES: dict[str, Callable[[bytes, RequestFacts], Verdict]] = {"h11": of_h11, "llhttp": of_llhttp}
 
 
 def differs(our: Reading, verdict: Verdict) -> str:
@@ -306,43 +306,43 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 Laxer = tuple[str, set[str], str, bytes]
 LAXER: dict[str, Laxer] = {
     "another version": (
-        r"not (a status line.*|the beginning of a response head): 'HTTP/\d\.\d ",
+        r"expected (a status line.*|the beginning of a response head), got 'HTTP/\d\.\d ",
         {"h11", "llhttp"},
         "RFC 9112 2.3: what 0.9, 1.2 and 2.0 look like is not said there",
         b"HTTP/2.0 200 OK\r\n\r\n",
     ),
     "control characters in the reason": (
-        r"not a status line.*\\(x[01]|x7f|t)",
+        r"expected a status line.*\\(x[01]|x7f|t)",
         {"h11", "llhttp"},
         "RFC 9112 4: HTAB, SP, VCHAR and obs-text",
         b"HTTP/1.1 200 O\x7fK\r\n\r\n",
     ),
     "an empty line before the status line": (
-        r"not a (status line.*: '(\\n|')|beginning of a response head: '\\r)",
+        r"expected (a status line.*, got '(\\n|')|the beginning of a response head, got '\\r)",
         {"llhttp"},
         "RFC 9112 2.2: a server should overlook one; of a client it is not said",
         b"\r\nHTTP/1.1 200 OK\r\n\r\n",
     ),
     "a lone LF in a head": (
-        r"(not a (status line|header field).*\\n|a line of the response head ends in LF)",
+        r"(expected a (status line|header field).*\\n|a line of the response head ends in LF)",
         {"h11"},
         "RFC 9112 2.2: a recipient may take it for a line's end",
         b"HTTP/1.1 200 OK\nA: b\r\n\r\n",
     ),
     "a lone LF in a trailer section": (
-        r"(not a trailer field.*\\n|a line of the trailer section ends in LF)",
+        r"(expected a trailer field.*\\n|a line of the trailer section ends in LF)",
         {"h11"},
         "RFC 9112 2.2, and 7.1.2 for the section",
         CHUNKED + b"0\r\nA: b\n\r\n",
     ),
     "a folded line": (
-        r"not a (header|trailer) field: .( |\\t)",
+        r"expected a (header|trailer) field, got .( |\\t)",
         {"h11"},
         "RFC 9112 5.2: a recipient may replace it by spaces",
         b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
     ),
     "control characters in a value": (
-        r"not a (header|trailer) field: .*\\x",
+        r"expected a (header|trailer) field, got .*\\x",
         {"h11"},
         "RFC 9110 5.5: HTAB, SP, VCHAR and obs-text",
         b"HTTP/1.1 200 OK\r\nA: \x1b\r\n\r\n",
@@ -390,7 +390,7 @@ LAXER: dict[str, Laxer] = {
         b"HTTP/1.1 101 x\r\n\r\n",
     ),
     "a chunk's size and extensions": (
-        r"not a chunk's size and extensions",
+        r"expected a chunk's size and extensions",
         {"h11", "llhttp"},
         "RFC 9112 7.1 and 7.1.1; h11 takes any extension, both an empty value and more than 16 digits",
         CHUNKED + b"1;a=\r\nx\r\n0\r\n\r\n",
@@ -500,22 +500,22 @@ def test_where_a_reference_reads_otherwise_the_table_is_right(what: str) -> None
     assert WHEN[what].search(raw)
 
 
-def check(raw: bytes, asked: Asked) -> bool:
+def check(raw: bytes, requested: RequestFacts) -> bool:
     """Whether we accept the message."""
-    our = ours([raw] if raw else [], asked)
+    our = ours([raw] if raw else [], requested)
     for name, reference in REFERENCES.items():
-        verdict = reference(raw, asked)
+        verdict = reference(raw, requested)
         if isinstance(our, Reading):
             how = differs(our, verdict)
-            assert not how or apart(name, how, raw), (name, how, raw, asked, our, verdict)
+            assert not how or apart(name, how, raw), (name, how, raw, requested, our, verdict)
         elif isinstance(verdict, Reading):
             # httptools cannot be notified of the end of the stream: a message that is cut off stays incomplete.
             cut = name == "llhttp" and verdict.end is None and our.why.startswith("the peer ended the connection")
-            assert cut or laxer(name, our.why), (name, raw, asked, our, verdict)
+            assert cut or laxer(name, our.why), (name, raw, requested, our, verdict)
     return isinstance(our, Reading)
 
 
-EXAMPLES = {name: (raw, asked) for name, (raw, asked, *_) in ACCEPTED.items()} | REFUSED
+EXAMPLES = {name: (raw, requested) for name, (raw, requested, *_) in ACCEPTED.items()} | REFUSED
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -523,7 +523,7 @@ def test_the_references_agree_about_the_cases_of_the_parser(name: str) -> None:
     assert check(*EXAMPLES[name]) == (name in ACCEPTED)
 
 
-ASKED = (GET, GET, GET, HEAD, CONNECT, UPGRADE, Asked(close=True))
+ASKED = (GET, GET, GET, HEAD, CONNECT, UPGRADE, RequestFacts(close=True))
 
 
 @pytest.mark.proofs
@@ -536,9 +536,9 @@ def test_the_references_read_the_same_but_for_the_tables(mistakes: float) -> Non
     def reference(random: Random) -> None:
         nonlocal accepted
         maker = Maker(random, mistakes)
-        raw, asked = maker.message(), random.choice(ASKED)
-        accepted += check(raw, asked)
-        assert ours(maker.pieces(raw), asked) == ours([raw] if raw else [], asked)
+        raw, requested = maker.message(), random.choice(ASKED)
+        accepted += check(raw, requested)
+        assert ours(maker.pieces(raw), requested) == ours([raw] if raw else [], requested)
 
     reference()
     assert accepted > EACH / 10

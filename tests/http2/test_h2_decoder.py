@@ -152,7 +152,7 @@ def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.Monke
             for octet in range(256):
                 with suppress(ValueError):
                     # As above.
-                    h2_table._learn(step, octet)
+                    h2_table._add_step(step, octet)
             left += [following for following in step[1] if following is not None]
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

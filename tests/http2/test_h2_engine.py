@@ -1009,13 +1009,13 @@ def test_frames_in_flight_of_cancelled_downloads_are_no_flood() -> None:
     assert not engine.closed
 
 
-@pytest.mark.parametrize("ask", [frame(PING, payload=bytes(8)), settings()], ids=["PING", "SETTINGS"])
-def test_a_peer_that_reads_no_answers_is_left(ask: bytes) -> None:
+@pytest.mark.parametrize("unanswered", [frame(PING, payload=bytes(8)), settings()], ids=["PING", "SETTINGS"])
+def test_a_peer_that_reads_no_answers_is_left(unanswered: bytes) -> None:
     engine = opened()
     engine.receive(head(GOT))
     error = None
     for _ in range(100):
-        for event in engine.receive(ask * 500 + data(GOT, b"x")):
+        for event in engine.receive(unanswered * 500 + data(GOT, b"x")):
             if isinstance(event, Failed):
                 error = event.error
         assert engine.pending < ANSWER_BYTES + 100
@@ -1463,13 +1463,13 @@ def test_stream_ids_run_out() -> None:
 
 
 def test_extended_connect_needs_the_peers_word() -> None:
-    asked = [(b":method", b"CONNECT"), *GET[1:], (b":protocol", b"websocket")]
+    requested = [(b":method", b"CONNECT"), *GET[1:], (b":protocol", b"websocket")]
     engine = bare()
     engine.receive(settings())
     with pytest.raises(LocalProtocolError, match="SETTINGS_ENABLE_CONNECT_PROTOCOL"):
-        engine.request(asked, end=False)
+        engine.request(requested, end=False)
     engine.receive(settings((8, 1)))
-    assert engine.request(asked, end=False) == 1
+    assert engine.request(requested, end=False) == 1
 
 
 # Windows that we grant.
@@ -1691,10 +1691,10 @@ def test_compression_stays_in_step_with_any_table_size() -> None:
         server.h2.update_settings({h2.settings.SettingCodes.HEADER_TABLE_SIZE: size})
         server.talk()
         for repeat in range(3):
-            asked = [*GET, (b"user-agent", b"test"), (b"x-%d" % repeat, b"y" * 40)]
-            stream = server.engine.request(asked, end=True)
+            requested = [*GET, (b"user-agent", b"test"), (b"x-%d" % repeat, b"y" * 40)]
+            stream = server.engine.request(requested, end=True)
             server.talk()
-            assert server.requests[stream] == asked
+            assert server.requests[stream] == requested
             server.h2.send_headers(stream, [OK, (b"server", b"h2"), (b"x-index", b"%d" % index)], end_stream=True)
             server.talk()
     assert server.received.error is None

@@ -307,14 +307,14 @@ def test_each_wait_has_its_own_timeout_which_no_turn_prolongs() -> None:
             await peer.data(first, b"x")
             await runtime.sleep(0.25)
 
-    async def ask(pool: Pool, timeout: float) -> None:
+    async def send_request(pool: Pool, timeout: float) -> None:
         with pytest.raises(httpcore.ReadTimeout):
             await pool.request("GET", URL, timeout=timeout)
         ended[timeout] = runtime.now
 
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("GET", URL, stream=True)
-        await together(runtime, *[ask(pool, timeout) for timeout in (3.1, 1.1, 2.1)])
+        await together(runtime, *[send_request(pool, timeout) for timeout in (3.1, 1.1, 2.1)])
         await response.close()
         assert {timeout: round(when, 6) for timeout, when in ended.items()} == {1.1: 1.1, 2.1: 2.1, 3.1: 3.1}
 
@@ -813,8 +813,8 @@ def test_when_used_connection_dies_safe_requests_are_sent_again() -> None:
 
     async def main(pool: Pool, server: Server) -> None:
         await pool.request("GET", URL)
-        asked = [pool.request("POST" if n % 10 == 0 else "GET", f"{URL}{n}", body=b"") for n in range(100)]
-        answers = await together(runtime, *asked)
+        requested = [pool.request("POST" if n % 10 == 0 else "GET", f"{URL}{n}", body=b"") for n in range(100)]
+        answers = await together(runtime, *requested)
         for number, answer in enumerate(answers):
             if number % 10 == 0:
                 assert isinstance(answer, httpcore.ReadError)
@@ -1657,8 +1657,8 @@ def test_connection_that_was_quiet_for_long_is_pinged_before_use(cut: bool) -> N
         assert response.body == b"/x"
         assert len(server.peers) == (2 if cut else 1)
         assert runtime.now == (24 if cut else 20)
-        asked = [event for event in server.peers[0].seen if isinstance(event, h2.events.PingReceived)]
-        assert len(asked) == (0 if cut else 1)
+        requested = [event for event in server.peers[0].seen if isinstance(event, h2.events.PingReceived)]
+        assert len(requested) == (0 if cut else 1)
 
     runtime = Runtime()
     play(main, echo, runtime=runtime, ping_interval=4)

@@ -110,8 +110,8 @@ def test_a_context_means_http11_unless_it_was_made_to_offer_more(
 def test_a_burst_to_a_new_origin_shares_one_connection(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         async with runtime.pool(trusting) as pool:
-            asked = [lambda n=n: pool.request("GET", f"{server.url}/{n}/x") for n in range(60)]
-            answers = await runtime.gather(*asked)
+            requested = [lambda n=n: pool.request("GET", f"{server.url}/{n}/x") for n in range(60)]
+            answers = await runtime.gather(*requested)
             for number, answer in enumerate(answers):
                 assert answer.body == b"/%d/x" % number + b"x" * number
             assert pool.stats().connections == server.connections == 1
@@ -124,8 +124,8 @@ def test_a_burst_to_a_new_origin_shares_one_connection(runtime: Runtime, trustin
 def test_a_burst_to_an_http11_origin_dials_as_needed(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
         async with runtime.pool(trusting, limits=httpcore.PoolLimits(max_connections=5)) as pool:
-            asked = [lambda n=n: pool.request("GET", f"{server.url}/{n}") for n in range(20)]
-            assert [answer.body for answer in await runtime.gather(*asked)] == [b"/%d" % n for n in range(20)]
+            requested = [lambda n=n: pool.request("GET", f"{server.url}/{n}") for n in range(20)]
+            assert [answer.body for answer in await runtime.gather(*requested)] == [b"/%d" % n for n in range(20)]
             assert 1 < server.connections <= 5
 
     with serving("http/1.1") as server:

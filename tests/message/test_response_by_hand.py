@@ -162,7 +162,9 @@ def test_a_coroutine_that_suspends_is_refused() -> None:
 
 def test_only_a_coroutine_can_be_driven() -> None:
     for thing, name in ((fetch, "function"), (httpcore.SyncResponse(200), "SyncResponse"), (None, "NoneType")):
-        with pytest.raises(TypeError, match=f"^coroutine: expected what a call of an async def returns, got a {name}"):
+        with pytest.raises(
+            TypeError, match=f"^coroutine is of type {name}: expected the coroutine of an async function"
+        ):
             httpcore.run_sync(thing)  # type: ignore[arg-type]
 
 

@@ -104,17 +104,17 @@ def test_a_target_takes_the_place_of_path_and_query(runtime: Runtime, method: st
 
 @each_runtime
 def test_an_international_name_is_resolved_and_named_in_ascii(runtime: Runtime) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     class Book:
         async def resolve(self, host: str, system: object) -> list[str]:
-            asked.append(host)
+            requested.append(host)
             return ["127.0.0.1"]
 
     async def body(http: Any) -> None:
         response = await http.request("GET", f"http://B\u00fccher.example:{server.port}/")
         assert response.body == b"Hello, world"
-        assert asked == ["xn--bcher-kva.example"]
+        assert requested == ["xn--bcher-kva.example"]
         assert b"\r\nHost: xn--bcher-kva.example:%d\r\n" % server.port in server.heads[0]
 
     with Recorder() as server:

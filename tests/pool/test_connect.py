@@ -236,7 +236,7 @@ def test_the_trace_reports_that_a_context_leads_to_http_1_1(
     (opened,) = [event for event in events if isinstance(event, httpcore.ConnectionOpened)]
     if hinted:
         assert opened.hint is not None
-        assert opened.hint.startswith("HTTP/1.1 alone is spoken with this SSLContext: httpcore.ssl_context(alpn=")
+        assert opened.hint.startswith("only HTTP/1.1 is used with this SSLContext: httpcore.ssl_context(alpn=")
     else:
         assert opened.hint is None
 

@@ -160,9 +160,9 @@ def test_abort_ends_a_request_that_hangs(runtime: Runtime, name: str, tmp_path: 
         errors: list[httpcore.PoolClosed] = []
 
         async def hang() -> None:
-            asked = {"method": "GET", "url": url, "tag": name, **place.request}
+            requested = {"method": "GET", "url": url, "tag": name, **place.request}
             try:
-                response = await pool.request(**asked)
+                response = await pool.request(**requested)
                 try:
                     await response.connection.recv()
                 finally:
@@ -225,7 +225,7 @@ def test_drain_waits_for_all_and_refuses_new_requests(runtime: Runtime, server: 
     async def body() -> None:
         async with runtime.pool(limits=ONE) as pool:
 
-            async def ask(tag: str) -> None:
+            async def send_request(tag: str) -> None:
                 assert (await pool.request("GET", f"{server.url}/slow", tag=tag)).body == b"Hello, world"
                 ended.append(tag)
 
@@ -241,7 +241,7 @@ def test_drain_waits_for_all_and_refuses_new_requests(runtime: Runtime, server: 
                 assert await pool.drain(PROMPT) is True
                 assert pool.requests() == []
 
-            await runtime.gather(lambda: ask("first"), lambda: ask("second"), drain)
+            await runtime.gather(lambda: send_request("first"), lambda: send_request("second"), drain)
             assert sorted(ended) == ["first", "second"]
             assert pool.stats().idle == 1, "nothing is closed by it"
 
@@ -277,7 +277,7 @@ def test_drain_lets_a_retry_through(runtime: Runtime) -> None:
         async with runtime.pool(retries=policy) as pool:
             bodies: list[bytes] = []
 
-            async def ask() -> None:
+            async def send_request() -> None:
                 bodies.append((await pool.request("GET", url)).body)
 
             async def drain() -> None:
@@ -285,7 +285,7 @@ def test_drain_lets_a_retry_through(runtime: Runtime) -> None:
                 assert await pool.drain(PROMPT) is True
                 await eventually(runtime, lambda: bodies == [b"Hello, world"], "it has its answer")
 
-            await runtime.gather(ask, drain)
+            await runtime.gather(send_request, drain)
 
     with ScriptedServer(later) as server:
         runtime.run(body, server.url)

@@ -15,9 +15,9 @@ import pytest
 from httpcore._config import PoolLimits
 from httpcore._pool.expiry import Early
 from httpcore._pool.ledger import Ledger
+from httpcore._pool.protocols import REMEMBERED, Protocols
 from httpcore._pool.recovery import mend
 from httpcore._pool.ring import Ring
-from httpcore._pool.spoken import REMEMBERED, Spoken
 from httpcore._pool.stats import OriginStats
 from httpcore._pool.tickets import Slot, SlotState, Speaks, Ticket, TicketState
 
@@ -643,9 +643,9 @@ def test_of_the_thousand_origins_remembered_least_recent_goes() -> None:
     pool.release(pool.acquire(0))  # requested again
     pool.release(pool.open("one more"), reusable=False)
     # As above, for the protocols of origins: a request with a ticket would remember them again.
-    assert len(pool.ledger._spoken) == REMEMBERED
-    assert 0 in pool.ledger._spoken
-    assert 1 not in pool.ledger._spoken
+    assert len(pool.ledger._protocols) == REMEMBERED
+    assert 0 in pool.ledger._protocols
+    assert 1 not in pool.ledger._protocols
 
 
 def test_a_full_http2_connection_makes_its_origin_dial_or_wait() -> None:
@@ -1216,7 +1216,7 @@ class Interrupt:
         return self.trace
 
 
-LEDGER = {step.__code__.co_filename for step in (Ledger.acquire, mend, Early.note, Ring.rank, Spoken.learn)}
+LEDGER = {step.__code__.co_filename for step in (Ledger.acquire, mend, Early.note, Ring.rank, Protocols.remember)}
 
 
 class InterruptedRuntime(Runtime):

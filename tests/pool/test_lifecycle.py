@@ -249,7 +249,7 @@ def test_a_response_from_before_a_fork_names_the_fork(use: str, http2: bool) -> 
 @pytest.mark.parametrize("use", ["read", "iterate", "close"])
 @pytest.mark.parametrize("moved", [True, False], ids=["moved", "not moved"])
 def test_a_response_of_another_loop_is_refused(server: ScriptedServer, use: str, closed: bool, moved: bool) -> None:
-    async def ask() -> httpcore.Response:
+    async def send_request() -> httpcore.Response:
         return await pool.request("GET", server.url + "/stuck", stream=True)
 
     async def elsewhere() -> str:
@@ -271,7 +271,7 @@ def test_a_response_of_another_loop_is_refused(server: ScriptedServer, use: str,
 
     pool = httpcore.ConnectionPool()
     first = asyncio.new_event_loop()
-    response = first.run_until_complete(ask())
+    response = first.run_until_complete(send_request())
     if closed:
         first.close()
     seen = asyncio.run(elsewhere())

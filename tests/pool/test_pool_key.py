@@ -58,7 +58,7 @@ class Rewound:
 class AnyPeer(ScriptedServer):
     """Accepts any protocol: TLS, CONNECT, SOCKS5 and requests, also one inside the other."""
 
-    asks_for_password = False
+    requires_password = False
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._tls = context
@@ -144,7 +144,7 @@ def place(certificates: Certificates) -> Iterator[Place]:
 # A request, and the change to it.
 
 
-class Asked(NamedTuple):
+class RequestCase(NamedTuple):
     """One request and the proxy that is chosen for it. In `url` are the ports of the peers: `{one}` and `{two}`."""
 
     url: str = "https://origin.test:{one}/"
@@ -154,7 +154,7 @@ class Asked(NamedTuple):
     proxied: dict[str, Any] | None = None
     more: dict[str, Any] | None = None
 
-    def but(self, **changed: Any) -> Asked:
+    def but(self, **changed: Any) -> RequestCase:
         return self._replace(**changed)
 
 
@@ -178,7 +178,7 @@ def config(place: Place, settings: Mapping[str, Any] | None) -> Any:
 
 
 class Prepared(NamedTuple):
-    """An `Asked` at a place. Its parts are made once, as a user would make them."""
+    """An `RequestCase` at a place. Its parts are made once, as a user would make them."""
 
     url: str
     ssl: Any
@@ -186,14 +186,16 @@ class Prepared(NamedTuple):
     more: dict[str, Any]
 
     @classmethod
-    def of(cls, asked: Asked, place: Place) -> Prepared:
+    def of(cls, requested: RequestCase, place: Place) -> Prepared:
         proxy = None
-        if asked.proxy is not None:
-            more = dict(asked.proxied or {})
-            if asked.proxy.startswith("https"):
-                more["ssl"] = config(place, asked.proxy_ssl)
-            proxy = httpcore.Proxy(seen(asked.proxy, place), **more)
-        return cls(seen(asked.url, place), config(place, asked.ssl), proxy, {"method": "GET", **(asked.more or {})})
+        if requested.proxy is not None:
+            more = dict(requested.proxied or {})
+            if requested.proxy.startswith("https"):
+                more["ssl"] = config(place, requested.proxy_ssl)
+            proxy = httpcore.Proxy(seen(requested.proxy, place), **more)
+        return cls(
+            seen(requested.url, place), config(place, requested.ssl), proxy, {"method": "GET", **(requested.more or {})}
+        )
 
 
 class Choosing:
@@ -214,7 +216,7 @@ def opened(runtime: Runtime, **settings: Any) -> Iterator[tuple[Any, Choosing]]:
     yield runtime.pool(proxy=choosing, resolve=HERE, **settings), choosing
 
 
-async def ask(pool: Any, choosing: Choosing, what: Prepared) -> bool:
+async def send_request(pool: Any, choosing: Choosing, what: Prepared) -> bool:
     """Whether the request used an existing connection."""
     choosing.proxy = what.proxy
     more = dict(what.more)
@@ -238,11 +240,11 @@ class Fact(NamedTuple):
 
     kind: Kind
     reason: str
-    pairs: tuple[tuple[Asked, Asked], ...] = ()
+    pairs: tuple[tuple[RequestCase, RequestCase], ...] = ()
     http2: tuple[bool, ...] = (True, False)
 
 
-def apart(reason: str, *pairs: tuple[Asked, Asked]) -> Fact:
+def apart(reason: str, *pairs: tuple[RequestCase, RequestCase]) -> Fact:
     return Fact(Kind.APART, reason, pairs)
 
 
@@ -250,26 +252,26 @@ def fixed(reason: str) -> Fact:
     return Fact(Kind.FIXED, reason)
 
 
-def shared(reason: str, *pairs: tuple[Asked, Asked]) -> Fact:
+def shared(reason: str, *pairs: tuple[RequestCase, RequestCase]) -> Fact:
     return Fact(Kind.SHARED, reason, pairs)
 
 
-def pair(base: Asked, **changed: Any) -> tuple[Asked, Asked]:
+def pair(base: RequestCase, **changed: Any) -> tuple[RequestCase, RequestCase]:
     return base, base.but(**changed)
 
 
-DIRECT = Asked()
-PLAIN = Asked("http://origin.test:{one}/")
-TUNNEL = Asked(proxy="http://127.0.0.1:{one}", proxied={"tunnel": True})
+DIRECT = RequestCase()
+PLAIN = RequestCase("http://origin.test:{one}/")
+TUNNEL = RequestCase(proxy="http://127.0.0.1:{one}", proxied={"tunnel": True})
 FORWARD = PLAIN.but(proxy="http://127.0.0.1:{one}")
-SECURE = Asked(proxy="https://127.0.0.1:{one}")
+SECURE = RequestCase(proxy="https://127.0.0.1:{one}")
 SECURE_FORWARD = PLAIN.but(proxy="https://127.0.0.1:{one}")
-SOCKS = Asked(proxy="socks5h://127.0.0.1:{one}")
+SOCKS = RequestCase(proxy="socks5h://127.0.0.1:{one}")
 CASES = (DIRECT, TUNNEL, SECURE, SOCKS)
 """Arguments of requests to an https origin."""
 
 
-def everywhere(*cases: Asked, **changed: Any) -> tuple[tuple[Asked, Asked], ...]:
+def everywhere(*cases: RequestCase, **changed: Any) -> tuple[tuple[RequestCase, RequestCase], ...]:
     return tuple(pair(case, **changed) for case in cases)
 
 
@@ -311,7 +313,7 @@ CONTEXTS = ({"context": False}, {"context": True}, {"context": True})
 """A config, and two contexts for the same."""
 
 
-def configs(where: str, cases: tuple[Asked, ...]) -> dict[str, Fact]:
+def configs(where: str, cases: tuple[RequestCase, ...]) -> dict[str, Fact]:
     """The fields of the `SSLConfig` for the origin (`ssl`) or for the proxy (`proxy_ssl`)."""
     facts = {}
     for name, (reason, values) in TLS.items():
@@ -323,7 +325,7 @@ def configs(where: str, cases: tuple[Asked, ...]) -> dict[str, Fact]:
     return facts
 
 
-def contexts(where: str, case: Asked) -> tuple[tuple[Asked, Asked], ...]:
+def contexts(where: str, case: RequestCase) -> tuple[tuple[RequestCase, RequestCase], ...]:
     """Contexts count by identity."""
     return tuple((case.but(**{where: one}), case.but(**{where: two})) for one, two in pairwise(CONTEXTS))
 
@@ -540,12 +542,12 @@ def test_settings_in_the_key_share_nothing_and_others_share_all(runtime: Runtime
     pair is sufficient for most arguments.
     """
 
-    async def body(first: Asked, second: Asked, http2: bool) -> None:
+    async def body(first: RequestCase, second: RequestCase, http2: bool) -> None:
         one, other = Prepared.of(first, place), Prepared.of(second, place)
         before = place.connections
         with opened(runtime, http2=http2) as (pool, choosing):
             async with pool:
-                reused = [await ask(pool, choosing, what) for what in (one, other, one, other)]
+                reused = [await send_request(pool, choosing, what) for what in (one, other, one, other)]
                 stats = pool.stats()
         alike = fact.kind is Kind.SHARED
         assert reused == [False, alike, True, True], (first, second)
@@ -639,9 +641,9 @@ def test_a_changed_context_shares_nothing_with_the_old_one(
         before = place.connections
         with opened(runtime) as (pool, choosing):
             async with pool:
-                reused = [await ask(pool, choosing, what) for _ in range(2)]
+                reused = [await send_request(pool, choosing, what) for _ in range(2)]
                 change(context)
-                reused += [await ask(pool, choosing, what) for _ in range(2)]
+                reused += [await send_request(pool, choosing, what) for _ in range(2)]
         assert reused == [False, True, False, True]
         assert place.connections - before == 2
 

@@ -7,23 +7,19 @@ signals, and by the collector.
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 import pytest
 from h2_conversation import Conversation
+from reentry import Interruption, Trap, in_time
 from servers import Peer, ScriptedServer, ok
-from strikes import traced
 
 import httpcore
 
-PACKAGE = os.path.dirname(httpcore.__file__)
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + bytes(100_000)
 LIMITS = httpcore.PoolLimits(max_connections=10)
 
@@ -45,52 +41,10 @@ SPOKEN: dict[str, tuple[Callable[[Peer], None], dict[str, bool]]] = {
 
 
 @pytest.fixture(params=SPOKEN, scope="module")
-def spoken(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, bool]]]:
+def protocol_options(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, bool]]]:
     script, options = SPOKEN[request.param]
     with ScriptedServer(script) as server:
         yield server.url, options
-
-
-class Interruption:
-    """Calls `act` at the n-th line of httpcore that its thread reaches."""
-
-    def __init__(self, act: Callable[[], object], line: int) -> None:
-        self.act = act
-        self.line = line
-        self.seen = 0
-        self.came = False
-
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        if event == "line":
-            self.seen += 1
-            if self.seen == self.line:
-                self.came = True
-                self.act()
-        return self
-
-    def during(self, call: Callable[[], object]) -> object:
-        with traced(self):
-            return call()
-
-
-def in_time(body: Callable[[], None], seconds: float = 120) -> None:
-    """Run it in a thread of its own, so that a hang becomes an error here."""
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            body()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert not thread.is_alive(), "it hangs"
-    if failures:
-        raise failures[0]
 
 
 def request_or_refusal(pool: httpcore.SyncConnectionPool, url: str) -> None:
@@ -121,8 +75,8 @@ ACTS: dict[str, tuple[Callable[[httpcore.SyncConnectionPool, str, httpcore.SyncR
 @pytest.mark.proofs
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "new"])
-def test_a_pool_can_be_used_in_the_middle_of_its_steps(spoken: Any, act: str, warm: bool) -> None:
-    (url, options), (do, stride) = spoken, ACTS[act]
+def test_a_pool_can_be_used_in_the_middle_of_its_steps(protocol_options: Any, act: str, warm: bool) -> None:
+    (url, options), (do, stride) = protocol_options, ACTS[act]
 
     def at(line: int) -> bool:
         with httpcore.SyncConnectionPool(limits=LIMITS, **options) as pool:
@@ -155,8 +109,8 @@ def test_a_pool_can_be_used_in_the_middle_of_its_steps(spoken: Any, act: str, wa
     in_time(body)
 
 
-def test_repr_changes_nothing_and_takes_no_lock(spoken: Any) -> None:
-    url, options = spoken
+def test_repr_changes_nothing_and_takes_no_lock(protocol_options: Any) -> None:
+    url, options = protocol_options
     with httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(keepalive_expiry=0.001), **options) as pool:
         pool.request("GET", f"{url}/0/a")
         # Another thread holds the lock for as long as the test needs, which no public call does.
@@ -168,24 +122,11 @@ def test_repr_changes_nothing_and_takes_no_lock(spoken: Any) -> None:
         assert texts == ["<SyncConnectionPool 1 open, 0 leased, 0 waiting>"]
 
 
-class Trap:
-    """Calls `act` when the collector finds it: by its finaliser, or by the callback of a weak reference to it."""
-
-    def __init__(self, act: Callable[[], object], *, weak: bool) -> None:
-        self.me = self
-        self.act = (lambda: None) if weak else act
-        if weak:
-            weakref.finalize(self, act)
-
-    def __del__(self) -> None:
-        self.act()
-
-
 @pytest.mark.proofs
 @pytest.mark.parametrize("weak", [True, False], ids=["weakref callback", "finaliser"])
 @pytest.mark.parametrize("act", ACTS)
-def test_the_collector_may_use_a_pool_at_any_moment(spoken: Any, act: str, weak: bool) -> None:
-    (url, options), (do, _) = spoken, ACTS[act]
+def test_the_collector_may_use_a_pool_at_any_moment(protocol_options: Any, act: str, weak: bool) -> None:
+    (url, options), (do, _) = protocol_options, ACTS[act]
 
     def body() -> None:
         for _ in range(5):
@@ -298,8 +239,8 @@ assert counts["done"] and counts["calls"] > 5, counts
 @pytest.mark.proofs
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
 @pytest.mark.parametrize("act", ["repr", "stats", "close", "request"])
-def test_a_signal_handler_may_use_a_pool_at_any_moment(spoken: Any, act: str, runtime: str) -> None:
-    url, options = spoken
+def test_a_signal_handler_may_use_a_pool_at_any_moment(protocol_options: Any, act: str, runtime: str) -> None:
+    url, options = protocol_options
     if (act, runtime) == ("request", "asyncio"):
         pytest.skip("a handler cannot await")
     program = [sys.executable, "-c", SIGNALS, url, act, runtime, repr(options)]

@@ -254,12 +254,12 @@ def test_over_http2_a_status_is_retried_on_the_same_connection() -> None:
             stream = await peer.whole()
             await peer.answer(stream, b"body", 503 if stream < 5 else 200)
 
-    async def ask(pool: httpcore.ConnectionPool, server: Server) -> None:
+    async def send_request(pool: httpcore.ConnectionPool, server: Server) -> None:
         response = await pool.request("GET", URL)
         assert (response.status_code, response.info.attempts) == (200, 3)
         assert len(server.peers) == 1
 
-    play_h2(ask, later_twice, retries=SURE)
+    play_h2(send_request, later_twice, retries=SURE)
 
     async def refuse(peer: H2Peer) -> None:
         await peer.begin()
@@ -283,12 +283,12 @@ def test_over_http2_a_long_unwanted_answer_is_reset() -> None:
         await peer.answer(await peer.whole())
         assert list(peer.resets()) == [stream]
 
-    async def ask(pool: httpcore.ConnectionPool, server: Server) -> None:
+    async def send_request(pool: httpcore.ConnectionPool, server: Server) -> None:
         response = await pool.request("GET", URL)
         assert (response.status_code, response.info.attempts) == (200, 2)
         assert len(server.peers) == 1
 
-    play_h2(ask, without_end, retries=SURE)
+    play_h2(send_request, without_end, retries=SURE)
 
 
 @pytest.mark.parametrize(
@@ -566,7 +566,7 @@ def test_closing_a_real_pool_ends_its_pauses(runtime: RealRuntime) -> None:
         async def body() -> None:
             pool = runtime.pool(retries=RetryPolicy(backoff=500, max_backoff=500), trace=receive)
 
-            async def ask() -> None:
+            async def send_request() -> None:
                 with pytest.raises(httpcore.PoolClosed):
                     await pool.request("GET", url)
 
@@ -576,7 +576,7 @@ def test_closing_a_real_pool_ends_its_pauses(runtime: RealRuntime) -> None:
                 await pool.close()
 
             began = time.monotonic()
-            await runtime.gather(ask, close)
+            await runtime.gather(send_request, close)
             assert time.monotonic() - began < 60
 
         runtime.run(body)

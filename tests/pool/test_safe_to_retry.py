@@ -29,23 +29,23 @@ async def answer_half(peer: ServerEnd) -> None:
     await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 
 
-async def ask_url(pool: Pool) -> None:
+async def request_url(pool: Pool) -> None:
     await pool.request("GET", "http://")
 
 
-async def ask_header(pool: Pool) -> None:
+async def request_header(pool: Pool) -> None:
     await pool.request("GET", "http://silent.test/", {"a": "b\n"})
 
 
-async def ask_refused(pool: Pool) -> None:
+async def request_refused(pool: Pool) -> None:
     await pool.request("POST", "http://refused.test/", body=b"x")
 
 
-async def ask_unknown(pool: Pool) -> None:
+async def request_unknown(pool: Pool) -> None:
     await pool.request("GET", "http://unknown.test/")
 
 
-async def ask_closed(pool: Pool) -> None:
+async def request_closed(pool: Pool) -> None:
     await pool.close()
     await pool.request("GET", "http://silent.test/")
 
@@ -63,7 +63,7 @@ async def connect_when_full(pool: Pool) -> None:
         await pool.connect("http://half.test/", timeout=1)
 
 
-async def ask_in_a_step(pool: Pool) -> None:
+async def request_in_a_step(pool: Pool) -> None:
     with pool._leases.lock:  # a signal handler in the middle of a step: no public call stays in one
         await pool.request("GET", "http://silent.test/")
 
@@ -73,45 +73,45 @@ async def connect_in_a_step(pool: Pool) -> None:
         await pool.connect("http://silent.test/")
 
 
-async def ask_private(pool: Pool) -> None:
+async def request_private(pool: Pool) -> None:
     async with Pool(network_policy=POLICY) as careful:
         await careful.request("GET", "http://127.0.0.1/")
 
 
-async def ask_when_full(pool: Pool) -> None:
+async def request_when_full(pool: Pool) -> None:
     async with await pool.request("GET", "http://half.test/", stream=True):
         await pool.request("GET", "http://half.test/", timeout=1)
 
 
-async def ask_silent(pool: Pool) -> None:
+async def request_silent(pool: Pool) -> None:
     await pool.request("GET", "http://silent.test/", timeout=1)
 
 
-async def ask_half(pool: Pool) -> None:
+async def request_half(pool: Pool) -> None:
     await pool.request("GET", "http://half.test/")
 
 
 CASES: dict[str, tuple[Callable[[Pool], Awaitable[None]], type[Exception], bool]] = {
-    "a URL that is none": (ask_url, httpcore.InvalidURL, True),
-    "a header that cannot be sent": (ask_header, httpcore.LocalProtocolError, True),
-    "refused": (ask_refused, httpcore.ConnectError, True),
-    "a name without an address": (ask_unknown, httpcore.ConnectError, True),
-    "a closed pool": (ask_closed, httpcore.PoolClosed, True),
-    "a full pool": (ask_when_full, httpcore.PoolTimeout, True),
+    "a URL that is none": (request_url, httpcore.InvalidURL, True),
+    "a header that cannot be sent": (request_header, httpcore.LocalProtocolError, True),
+    "refused": (request_refused, httpcore.ConnectError, True),
+    "a name without an address": (request_unknown, httpcore.ConnectError, True),
+    "a closed pool": (request_closed, httpcore.PoolClosed, True),
+    "a full pool": (request_when_full, httpcore.PoolTimeout, True),
     "connect: a URL that is none": (connect_to_no_url, httpcore.InvalidURL, True),
     "connect: refused": (connect_refused, httpcore.ConnectError, True),
     "connect: a full pool": (connect_when_full, httpcore.PoolTimeout, True),
-    "in a step of the pool": (ask_in_a_step, httpcore.LocalProtocolError, True),
+    "in a step of the pool": (request_in_a_step, httpcore.LocalProtocolError, True),
     "connect: in a step of the pool": (connect_in_a_step, httpcore.LocalProtocolError, True),
-    "an address that is denied": (ask_private, httpcore.PolicyError, True),
-    "a server that is silent": (ask_silent, httpcore.ReadTimeout, False),
-    "a body that is cut": (ask_half, httpcore.RemoteProtocolError, False),
+    "an address that is denied": (request_private, httpcore.PolicyError, True),
+    "a server that is silent": (request_silent, httpcore.ReadTimeout, False),
+    "a body that is cut": (request_half, httpcore.RemoteProtocolError, False),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_error_has_whether_a_peer_may_have_acted(case: str) -> None:
-    ask, kind, is_safe = CASES[case]
+    send_request, kind, is_safe = CASES[case]
     simulation = Simulation()
     simulation.listen("silent.test", 80, be_silent)
     simulation.listen("half.test", 80, answer_half)
@@ -120,7 +120,7 @@ def test_an_error_has_whether_a_peer_may_have_acted(case: str) -> None:
     async def main() -> None:
         async with Pool(limits=httpcore.PoolLimits(max_connections=1)) as pool:
             with pytest.raises(kind) as caught:
-                await ask(pool)
+                await send_request(pool)
             assert isinstance(caught.value, httpcore.HTTPCoreError)
             assert caught.value.safe_to_retry is is_safe
 

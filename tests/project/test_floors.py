@@ -22,10 +22,10 @@ PACKAGE = Path(__file__).resolve().parents[2] / "httpcore"
 FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
-            {"_exact", "_forking", "_public", "_reentry", "_values"},
+            {"_exact", "_forking", "_public", "_values"},
             {"_timing"},
             {"_address", "_errors", "_config", "_trace"},
-            {"_certificate", "_deadline", "_log_handler", "_log_lines", "_totals"},
+            {"_certificate", "_deadline", "_log_handler", "_log_lines", "_reentry", "_totals"},
             {"_log"},
         ]
     },
@@ -90,7 +90,7 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "_pool": [
             {"__init__", "engines", "resend", "retry_policy", "stats", "tickets", "tracer"},
-            {"counting", "expiry", "recovery", "ring", "spoken", "wire"},
+            {"counting", "expiry", "recovery", "ring", "protocols", "wire"},
             {"ledger"},
             {"connection"},
             {"arguments", "loaded", "streamed"},

@@ -144,7 +144,7 @@ def transport() -> httpcore.HTTPTransport:
     return httpcore.HTTPTransport(timeout=5, limits=httpcore.PoolLimits(max_connections=1))
 
 
-def leased(of: httpcore.HTTPTransport) -> int:
+def busy_count(of: httpcore.HTTPTransport) -> int:
     return sum(stats.leased + stats.waiting + stats.dialing for stats in of.stats() if stats is not None)
 
 
@@ -157,9 +157,9 @@ def test_a_call_cancelled_at_any_suspension_leaves_nothing(
         below = transport()
         async with client(runtime, transport=below) as http:
             was_struck = await struck(what(http, server.url), moment)
-            assert leased(below) == 0
+            assert busy_count(below) == 0
             await what(http, server.url)
-            assert leased(below) == 0
+            assert busy_count(below) == 0
         return was_struck
 
     server.pause = 0.005
@@ -180,10 +180,10 @@ def test_a_connection_that_ends_after_any_byte_leaves_nothing(
             server.sent, server.budget, server.case = 0, budget, case
             with suppress(httpcore.HTTPCoreError):
                 await what(http, server.url)
-            assert leased(below) == 0
+            assert busy_count(below) == 0
             server.budget = None
             await what(http, server.url)
-            assert leased(below) == 0
+            assert busy_count(below) == 0
 
     async def measure() -> None:
         async with client(THREADS, transport=transport()) as http:

@@ -111,7 +111,7 @@ def test_bodies_of_every_kind_come_back(runtime: Runtime, real: Real) -> None:
 
 @each_runtime
 def test_a_hundred_megabytes_go_up_and_come_down_in_flat_memory(runtime: Runtime, secure: Real) -> None:
-    me = psutil.Process()
+    process = psutil.Process()
 
     def pieces() -> Iterator[bytes]:
         piece = expected(100_000)
@@ -124,12 +124,12 @@ def test_a_hundred_megabytes_go_up_and_come_down_in_flat_memory(runtime: Runtime
             digest.update(part)
             size += len(part)
             if size // 5_000_000 != (size - len(part)) // 5_000_000:
-                peak = max(peak, me.memory_info().rss)
+                peak = max(peak, process.memory_info().rss)
         return size, digest.hexdigest(), peak
 
     async def body(http: Any) -> None:
         await http.request("GET", secure.url + "/size-200000")
-        before = me.memory_info().rss
+        before = process.memory_info().rss
         async with await http.request("GET", f"{secure.url}/size-{HUNDRED_MEGABYTES}", stream=True) as response:
             size, digest, peak = await received(response)
         assert (size, digest) == (HUNDRED_MEGABYTES, digest_of_the_file())
@@ -142,7 +142,7 @@ def test_a_hundred_megabytes_go_up_and_come_down_in_flat_memory(runtime: Runtime
         else:
             response = await http.request("POST", secure.url + "/digest", body=pieces())
             assert response.body.decode() == f"{HUNDRED_MEGABYTES} {sent}"
-            peak = me.memory_info().rss
+            peak = process.memory_info().rss
         assert peak - before < 30_000_000
         assert (http.stats().connections, sockets_to(secure.port)) == (1, 1)
 

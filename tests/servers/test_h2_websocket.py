@@ -96,11 +96,11 @@ class WebSocket:
 
 async def opened(http: Any, case: Case, **options: Any) -> WebSocket:
     return WebSocket(
-        (await shaken(http, case, "/talk", 200 if case.protocol == "HTTP/2" else 101, **options)).connection
+        (await handshake_done(http, case, "/talk", 200 if case.protocol == "HTTP/2" else 101, **options)).connection
     )
 
 
-async def shaken(http: Any, case: Case, path: str, status: int, **options: Any) -> Any:
+async def handshake_done(http: Any, case: Case, path: str, status: int, **options: Any) -> Any:
     """The response to a handshake."""
     version = ("sec-websocket-version", "13")
     if case.protocol == "HTTP/2":
@@ -216,7 +216,7 @@ async def fresh_or_shared(http: Any, case: Case) -> None:
 @each_runtime
 def test_a_refused_handshake_is_a_plain_response(runtime: Runtime, case: Case) -> None:
     async def body(http: Any) -> None:
-        response = await shaken(http, case, "/refused", 403)
+        response = await handshake_done(http, case, "/refused", 403)
         assert response.connection is None
         assert await response.read() == b""
         assert (await http.request("GET", case.url + "/hello")).body == b"Hello, world"
@@ -318,14 +318,14 @@ def test_many_websockets_and_requests_share_one_connection(runtime: Runtime, sec
             web.raw.close()
             return True
 
-        async def ask(number: int) -> bool:
+        async def send_request(number: int) -> bool:
             size = number * 1_009
             response = await http.request("GET", f"{second.url}/size-{size}")
             return bool(response.body == patterned(size))
 
         talks = [lambda number=number: talk(number) for number in range(sockets)]
-        asked = [lambda number=number: ask(number) for number in range(requests)]
-        assert all(await runtime.gather(*talks, *asked))
+        requested = [lambda number=number: send_request(number) for number in range(requests)]
+        assert all(await runtime.gather(*talks, *requested))
         assert http.stats().connections == 1
 
     run(runtime, body, **second.settings)

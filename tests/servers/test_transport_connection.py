@@ -22,7 +22,7 @@ from wsproto.events import CloseConnection
 import httpcore
 
 
-def leased(transport: httpcore.HTTPTransport) -> int:
+def busy_count(transport: httpcore.HTTPTransport) -> int:
     return sum(stats.leased for stats in transport.stats() if stats is not None)
 
 
@@ -48,8 +48,8 @@ def test_a_websocket_over_http2_by_extended_connect(
             async with opened(runtime, transport, "CONNECT", f"{url}/talk", CONNECT) as (status_code, _, _, extensions):
                 assert (status_code, extensions["http_version"]) == (200, "HTTP/2")
                 await talk(raw(runtime, extensions["connection"]))
-                assert leased(transport) == 1
-            assert leased(transport) == 0
+                assert busy_count(transport) == 1
+            assert busy_count(transport) == 0
             assert (await fetch(runtime, transport, "GET", f"{url}/hello")).extensions["info"].reused
 
     runtime.run(body)
@@ -65,7 +65,7 @@ def test_a_websocket_over_http11_by_upgrade(runtime: Runtime, hypercorn: Ports) 
                 assert status_code == 101
                 assert (b"sec-websocket-accept", accept(key)) in fields
                 await talk(raw(runtime, extensions["connection"]))
-            assert leased(transport.transport) == 0
+            assert busy_count(transport.transport) == 0
 
     runtime.run(body)
 
@@ -135,6 +135,6 @@ def test_a_grpc_call_that_streams_in_both_directions(runtime: Runtime, grpc: str
                     rest += data
                 assert rest == framed(b"49")
                 assert dict(extensions["trailing_headers"])[b"grpc-status"] == b"0"
-            assert leased(transport) == 0
+            assert busy_count(transport) == 0
 
     runtime.run(body)

@@ -29,8 +29,8 @@ class ToughCookie:
         self._in, self._out = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
 
     def play(self, steps: Sequence[Step], now: float) -> list[str | None]:
-        asked = [{"get": [url]} if field is None else {"set": [url, field]} for url, field in steps]
-        self._in.write(json.dumps({"steps": asked, "now": now}) + "\n")
+        requested = [{"get": [url]} if field is None else {"set": [url, field]} for url, field in steps]
+        self._in.write(json.dumps({"steps": requested, "now": now}) + "\n")
         self._in.flush()
         return cast("list[str | None]", json.loads(self._out.readline()))
 

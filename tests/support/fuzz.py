@@ -29,14 +29,14 @@ from httpcore._http2.shadow import ShadowEngine  # noqa: E402
 def http1(random: Random) -> bool:
     """Compares one message; returns whether it is accepted."""
     maker = Maker(random, random.choice((0.0, 0.02, 0.1)))
-    raw, asked = maker.message(), random.choice(ASKED)
+    raw, requested = maker.message(), random.choice(ASKED)
     pieces = maker.pieces(raw)
-    native = outcome(H1Response, pieces, asked)
-    assert same(native, outcome(H11Response, pieces, asked)), (pieces, asked)
+    native = outcome(H1Response, pieces, requested)
+    assert same(native, outcome(H11Response, pieces, requested)), (pieces, requested)
     try:
-        assert native == outcome(Alarmed, pieces, asked)
+        assert native == outcome(Alarmed, pieces, requested)
     except AssertionError as error:
-        raise AssertionError(str(error), pieces, asked) from None
+        raise AssertionError(str(error), pieces, requested) from None
     return not native[4]
 
 

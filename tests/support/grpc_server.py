@@ -59,7 +59,7 @@ class Words:
             self.left += 1
         yield from ()
 
-    def tell_left(self, message: bytes, context: Any) -> bytes:
+    def report_left(self, message: bytes, context: Any) -> bytes:
         return b"%d" % self.left
 
 
@@ -73,7 +73,7 @@ def main(plain: int, secure: int, pem: bytes) -> None:
         "Fail": grpc.unary_unary_rpc_method_handler(words.fail),
         "FailLate": grpc.unary_stream_rpc_method_handler(words.fail_late),
         "Hang": grpc.unary_stream_rpc_method_handler(words.hang),
-        "Left": grpc.unary_unary_rpc_method_handler(words.tell_left),
+        "Left": grpc.unary_unary_rpc_method_handler(words.report_left),
     }
     server = grpc.server(
         ThreadPoolExecutor(100),

@@ -95,7 +95,7 @@ make_engine: Callable[[ReadRules], H2Engine] = chosen_engine
 """The function that makes the engines, so that a test can use another engine."""
 
 
-class TellingStream(Stream):
+class RecordingStream(Stream):
     """Adds events to the list of its engine."""
 
     def __init__(self, owner: EventEngine) -> None:
@@ -138,12 +138,12 @@ class EventEngine:
         # No other object holds the open streams; a stream that is kept here would count as memory of the engine.
         found = self.inner._streams.get(number)
         if found is None:
-            found = TellingStream(self)
+            found = RecordingStream(self)
             found.number = number
         return found
 
     def request(self, headers: Headers, *, end: bool) -> int:
-        stream = TellingStream(self)
+        stream = RecordingStream(self)
         self.inner.request(stream, headers, end=end)
         return stream.number
 
@@ -191,7 +191,7 @@ class EventEngine:
     def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
         self.events.append(Malformed(stream.number, error))
 
-    def on_away(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
+    def on_goaway(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
         self.events.append(WentAway(last, code, debug))
 
     def on_failed(self, error: HTTPCoreError) -> None:

@@ -146,7 +146,7 @@ class ScriptedProxy(ScriptedServer):
         path: str | None = None,
     ) -> None:
         self._steps = tuple(steps)
-        self.asks_for_password = PASSWORD in steps
+        self.requires_password = PASSWORD in steps
         self._acts = dict(acts or {})
         self._faulty = faulty
         self._contexts = {TLS_PROXY: proxy, TLS_ORIGIN: origin}
@@ -233,7 +233,7 @@ def greet(visit: Visit) -> None:
     head = visit.exactly(2)
     methods = visit.exactly(head[1])
     visit.receive(head + methods)
-    visit.send(b"\x05\x02" if visit.proxy.asks_for_password else b"\x05\x00")
+    visit.send(b"\x05\x02" if visit.proxy.requires_password else b"\x05\x00")
 
 
 def password(visit: Visit) -> None:

@@ -70,7 +70,7 @@ POOLS: list[dict[str, Any]] = [
 refused: list[Exception] = []
 
 
-async def ask(pool: Any, given: dict[str, Any]) -> None:
+async def send_request(pool: Any, given: dict[str, Any]) -> None:
     try:
         response = await pool.request(**{"method": "POST", "url": URL, **given})
         if given.get("stream"):
@@ -84,7 +84,7 @@ async def visit(make: Any) -> None:
     for options in POOLS:
         async with make(**options) as pool:
             for given in [*RIGHT, *WRONG]:
-                await ask(pool, given)
+                await send_request(pool, given)
 
 
 async def read_by_hand() -> None:

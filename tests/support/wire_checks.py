@@ -59,14 +59,14 @@ class Wire:
         self.hinted = threading.Event()
         self.upstream = ScriptedServer(self._serve)
 
-    def ask(self, request: bytes) -> bytes:
+    def send_request(self, request: bytes) -> bytes:
         """Send a request; returns all received bytes. Afterwards `requests` has the requests that the upstream received
         for it.
         """
         self.requests.clear()
         return exchange(self.port, request)
 
-    def ask_h2(self, *fields: tuple[str, str], body: bytes | None = None) -> tuple[Pairs, bytes]:
+    def request_h2(self, *fields: tuple[str, str], body: bytes | None = None) -> tuple[Pairs, bytes]:
         """One request over HTTP/2, by the package h2; returns the response's fields, or none if the stream was
         reset.
         """
@@ -127,7 +127,7 @@ class Wire:
 
     def refused(self, request: bytes, *statuses: int) -> None:
         """The client is refused or cut off, and the upstream receives nothing of the request."""
-        status = status_of(self.ask(request))
+        status = status_of(self.send_request(request))
         assert status in statuses, status
         assert self.requests == [], self.requests
 
@@ -271,13 +271,13 @@ def body_of(response: bytes) -> bytes:
 @check
 def path_and_query_go_on_byte_for_byte(wire: Wire) -> None:
     for target in ("/a%2Fb%20c?d=%26&e", "//a//b", "/%7e;x=1", "/a/../b", "/x?a=b?c"):
-        assert status_of(wire.ask(get(target))) == 200
+        assert status_of(wire.send_request(get(target))) == 200
         assert wire.head().startswith(f"GET {target} HTTP/1.1\r\n")
 
 
 @check
 def unknown_methods_go_on(wire: Wire) -> None:
-    assert status_of(wire.ask(get(method="PROPFIND"))) == 200
+    assert status_of(wire.send_request(get(method="PROPFIND"))) == 200
     assert wire.head().startswith("PROPFIND / ")
 
 
@@ -294,14 +294,14 @@ def trace_is_refused(wire: Wire) -> None:
 @check
 def an_absolute_target_reaches_no_other_host(wire: Wire) -> None:
     """The target's authority is the host, if the server passes it on."""
-    wire.ask(get("http://other.test/abs?q=1"))
+    wire.send_request(get("http://other.test/abs?q=1"))
     assert wire.head().startswith("GET /abs?q=1 HTTP/1.1\r\n")
     assert wire.fields("host") == [wire.upstream.url.partition("://")[2]]
 
 
 @check
 def an_absolute_target_names_the_host(wire: Wire) -> None:
-    wire.ask(get("http://other.test/abs?q=1"))
+    wire.send_request(get("http://other.test/abs?q=1"))
     assert wire.fields("x-forwarded-host") == ["other.test"]
 
 
@@ -312,13 +312,13 @@ def max_forwards_ends_at_zero(wire: Wire) -> None:
 
 @check
 def max_forwards_is_counted_down(wire: Wire) -> None:
-    wire.ask(get("/", "Max-Forwards: 5", method="OPTIONS"))
+    wire.send_request(get("/", "Max-Forwards: 5", method="OPTIONS"))
     assert wire.fields("max-forwards") == ["4"]
 
 
 @check
 def an_asterisk_goes_on(wire: Wire) -> None:
-    assert status_of(wire.ask(get("*", method="OPTIONS"))) == 200
+    assert status_of(wire.send_request(get("*", method="OPTIONS"))) == 200
     assert wire.head().startswith("OPTIONS * HTTP/1.1\r\n")
 
 
@@ -335,19 +335,19 @@ def an_unknown_version_is_refused(wire: Wire) -> None:
 @check
 def a_method_keeps_its_case(wire: Wire) -> None:
     """Or is refused."""
-    wire.ask(get(method="get"))
+    wire.send_request(get(method="get"))
     assert [request[:4] for request in wire.requests] in ([b"get "], [])
 
 
 @check
 def max_forwards_of_a_get_is_not_heeded(wire: Wire) -> None:
-    assert status_of(wire.ask(get("/", "Max-Forwards: 0"))) == 200
+    assert status_of(wire.send_request(get("/", "Max-Forwards: 0"))) == 200
     assert len(wire.requests) == 1
 
 
 @check
 def a_long_target_goes_on(wire: Wire) -> None:
-    assert status_of(wire.ask(get("/" + "a" * 7000))) == 200
+    assert status_of(wire.send_request(get("/" + "a" * 7000))) == 200
     assert len(wire.head().split(" ")[1]) == 7001
 
 
@@ -356,7 +356,7 @@ def a_long_target_goes_on(wire: Wire) -> None:
 
 @check
 def the_host_is_the_upstreams(wire: Wire) -> None:
-    wire.ask(get())
+    wire.send_request(get())
     assert wire.fields("host") == [wire.upstream.url.partition("://")[2]]
 
 
@@ -377,7 +377,7 @@ def a_malformed_host_is_refused(wire: Wire) -> None:
 
 @check
 def a_request_of_http_1_0_is_answered(wire: Wire) -> None:
-    assert status_of(wire.ask(b"GET / HTTP/1.0\r\n\r\n")) == 200
+    assert status_of(wire.send_request(b"GET / HTTP/1.0\r\n\r\n")) == 200
 
 
 # Framing of requests.
@@ -385,27 +385,27 @@ def a_request_of_http_1_0_is_answered(wire: Wire) -> None:
 
 @check
 def a_body_with_a_length_goes_on(wire: Wire) -> None:
-    assert status_of(wire.ask(get("/", "Content-Length: 5", method="POST", body=b"hello"))) == 200
+    assert status_of(wire.send_request(get("/", "Content-Length: 5", method="POST", body=b"hello"))) == 200
     assert (wire.body(), wire.fields("content-length"), wire.fields("transfer-encoding")) == (b"hello", ["5"], [])
 
 
 @check
 def a_chunked_body_goes_on(wire: Wire) -> None:
     sent = get("/", "Transfer-Encoding: chunked", method="POST", body=b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n")
-    assert status_of(wire.ask(sent)) == 200
+    assert status_of(wire.send_request(sent)) == 200
     assert wire.fields("content-length") == []
     assert wire.body().replace(b"\r\n", b"").strip(b"0") in (b"3hel2lo", b"5hello")
 
 
 @check
 def an_empty_body_goes_on(wire: Wire) -> None:
-    assert status_of(wire.ask(get("/", "Content-Length: 0", method="POST"))) == 200
+    assert status_of(wire.send_request(get("/", "Content-Length: 0", method="POST"))) == 200
     assert wire.fields("content-length") == ["0"]
 
 
 @check
 def a_get_stays_without_a_body(wire: Wire) -> None:
-    wire.ask(get())
+    wire.send_request(get())
     assert wire.fields("content-length") + wire.fields("transfer-encoding") == []
 
 
@@ -413,7 +413,7 @@ def a_get_stays_without_a_body(wire: Wire) -> None:
 def length_and_chunked_together_smuggle_nothing(wire: Wire) -> None:
     inner = b"5\r\nhello\r\n0\r\n\r\n"
     sent = get("/", "Content-Length: 6", "Transfer-Encoding: chunked", method="POST", body=inner)
-    wire.ask(sent + get("/smuggled"))
+    wire.send_request(sent + get("/smuggled"))
     assert len(wire.requests) <= 1
     time.sleep(0.2)  # the client may be refused before the upstream has received its request
     for request in wire.requests:
@@ -434,7 +434,9 @@ def another_transfer_coding_is_refused(wire: Wire) -> None:
 
 @check
 def a_malformed_chunk_is_not_passed_as_whole(wire: Wire) -> None:
-    response = wire.ask(get("/", "Transfer-Encoding: chunked", method="POST", body=b"zz\r\nhello\r\n0\r\n\r\n"))
+    response = wire.send_request(
+        get("/", "Transfer-Encoding: chunked", method="POST", body=b"zz\r\nhello\r\n0\r\n\r\n")
+    )
     assert status_of(response) in (400, 0)
     assert wire.requests == []
 
@@ -442,7 +444,7 @@ def a_malformed_chunk_is_not_passed_as_whole(wire: Wire) -> None:
 @check
 def a_client_that_expects_100_gets_it(wire: Wire) -> None:
     sent = get("/", "Content-Length: 5", "Expect: 100-continue", method="POST", body=b"hello")
-    response = wire.ask(sent)
+    response = wire.send_request(sent)
     assert b" 200 " in response
     assert wire.body() == b"hello"
 
@@ -464,7 +466,7 @@ def a_space_before_a_colon_is_refused(wire: Wire) -> None:
 
 @check
 def a_folded_field_is_refused_or_one_line(wire: Wire) -> None:
-    if status_of(wire.ask(get("/", "X-A: 1\r\n 2"))) == 200:
+    if status_of(wire.send_request(get("/", "X-A: 1\r\n 2"))) == 200:
         assert wire.fields("x-a") == ["1 2"]
     else:
         assert wire.requests == []
@@ -473,7 +475,7 @@ def a_folded_field_is_refused_or_one_line(wire: Wire) -> None:
 @check
 def control_bytes_in_a_field_do_not_go_on(wire: Wire) -> None:
     for value in ("a\0b", "a\rb", "a\rX-B: 1"):
-        wire.ask(get("/", f"X-A: {value}"))
+        wire.send_request(get("/", f"X-A: {value}"))
         assert not any(b"\0" in request or b"\rb" in request or b"\rX-B" in request for request in wire.requests)
 
 
@@ -485,7 +487,7 @@ def a_length_that_is_no_number_is_refused(wire: Wire) -> None:
 
 @check
 def the_same_length_twice_is_one_or_refused(wire: Wire) -> None:
-    wire.ask(get("/", "Content-Length: 5", "Content-Length: 5", method="POST", body=b"hello"))
+    wire.send_request(get("/", "Content-Length: 5", "Content-Length: 5", method="POST", body=b"hello"))
     assert [(wire.body(), wire.fields("content-length")) for _ in wire.requests] in ([(b"hello", ["5"])], [])
 
 
@@ -502,14 +504,14 @@ def the_size_of_a_chunk_does_not_overflow(wire: Wire) -> None:
 
 @check
 def chunk_extensions_end_here(wire: Wire) -> None:
-    wire.ask(get("/", "Transfer-Encoding: chunked", method="POST", body=b"5;a=b\r\nhello\r\n0\r\n\r\n"))
+    wire.send_request(get("/", "Transfer-Encoding: chunked", method="POST", body=b"5;a=b\r\nhello\r\n0\r\n\r\n"))
     assert all(b"a=b" not in request for request in wire.requests)
 
 
 @check
 def chunked_in_http_1_0_smuggles_nothing(wire: Wire) -> None:
     head = b"POST / HTTP/1.0\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n"
-    wire.ask(head + b"5\r\nhello\r\n0\r\n\r\n" + get("/smuggled"))
+    wire.send_request(head + b"5\r\nhello\r\n0\r\n\r\n" + get("/smuggled"))
     time.sleep(0.05)
     assert not any(b"smuggled" in request.partition(b"\r\n")[0] for request in wire.requests)
 
@@ -517,7 +519,7 @@ def chunked_in_http_1_0_smuggles_nothing(wire: Wire) -> None:
 @check
 def trailers_of_a_request_do_not_become_fields(wire: Wire) -> None:
     body = b"5\r\nhello\r\n0\r\nX-Forwarded-For: 203.0.113.7\r\nX-T: 1\r\n\r\n"
-    wire.ask(get("/", "Transfer-Encoding: chunked", method="POST", body=body))
+    wire.send_request(get("/", "Transfer-Encoding: chunked", method="POST", body=body))
     for request in wire.requests:
         head = request.partition(b"\r\n\r\n")[0].lower()
         assert b"203.0.113.7" not in head
@@ -537,19 +539,19 @@ def a_cut_upload_is_not_passed_as_whole(wire: Wire) -> None:
 
 @check
 def a_get_with_a_body_goes_on(wire: Wire) -> None:
-    wire.ask(get("/", "Content-Length: 5", body=b"hello"))
+    wire.send_request(get("/", "Content-Length: 5", body=b"hello"))
     assert wire.body() == b"hello"
 
 
 @check
 def a_delete_stays_without_a_body(wire: Wire) -> None:
-    wire.ask(get(method="DELETE"))
+    wire.send_request(get(method="DELETE"))
     assert wire.fields("content-length") + wire.fields("transfer-encoding") == []
 
 
 @check
 def a_large_body_goes_on_whole(wire: Wire) -> None:
-    wire.ask(get("/", f"Content-Length: {len(LARGE)}", method="PUT", body=LARGE))
+    wire.send_request(get("/", f"Content-Length: {len(LARGE)}", method="PUT", body=LARGE))
     assert wire.body() == LARGE
 
 
@@ -569,21 +571,21 @@ def an_early_answer_reaches_a_client_that_expects_100(wire: Wire) -> None:
 @check
 def connection_cannot_remove_what_a_request_needs(wire: Wire) -> None:
     sent = get("/", "Content-Length: 5", method="POST", body=b"hello")
-    wire.ask(sent.replace(b"Connection: close", b"Connection: close, host, content-length"))
+    wire.send_request(sent.replace(b"Connection: close", b"Connection: close, host, content-length"))
     assert wire.body() == b"hello"
     assert len(wire.fields("host")) == 1
 
 
 @check
 def the_version_of_the_client_is_in_via(wire: Wire) -> None:
-    wire.ask(b"GET / HTTP/1.0\r\nHost: gw.test\r\nVia: 1.1 a\r\nVia: 1.1 b\r\n\r\n")
+    wire.send_request(b"GET / HTTP/1.0\r\nHost: gw.test\r\nVia: 1.1 a\r\nVia: 1.1 b\r\n\r\n")
     assert ", ".join(wire.fields("via")) == "1.1 a, 1.1 b, 1.0 gw"
 
 
 @check
 def fields_of_the_application_go_on(wire: Wire) -> None:
     lines = ["Authorization: Basic x", "Range: bytes=0-0", 'If-None-Match: "a"', "Cookie: a=1; b=2", "X-Empty: "]
-    wire.ask(get("/", *lines, "Origin: http://x.test"))
+    wire.send_request(get("/", *lines, "Origin: http://x.test"))
     for line in [*lines, "Origin: http://x.test"]:
         name, _, value = line.lower().partition(": ")
         assert wire.fields(name) == [value], name
@@ -591,7 +593,7 @@ def fields_of_the_application_go_on(wire: Wire) -> None:
 
 @check
 def a_field_of_8_kb_goes_on(wire: Wire) -> None:
-    wire.ask(get("/", "X-A: " + "a" * 8000))
+    wire.send_request(get("/", "X-A: " + "a" * 8000))
     assert [len(value) for value in wire.fields("x-a")] == [8000]
 
 
@@ -610,7 +612,9 @@ def a_field_of_1_mb_is_refused(wire: Wire) -> None:
 
 @check
 def forwarded_of_a_trusted_proxy_is_continued(wire: Wire) -> None:
-    wire.ask(get("/trusted/", 'Forwarded: for="[2001:db8::1]";proto=https', "Forwarded: for=_hidden;by=unknown"))
+    wire.send_request(
+        get("/trusted/", 'Forwarded: for="[2001:db8::1]";proto=https', "Forwarded: for=_hidden;by=unknown")
+    )
     before = 'for="[2001:db8::1]";proto=https, for=_hidden;by=unknown'
     assert wire.fields("forwarded") == [f"{before}, for=127.0.0.1;host=gw.test;proto=http"]
 
@@ -618,7 +622,7 @@ def forwarded_of_a_trusted_proxy_is_continued(wire: Wire) -> None:
 @check
 def x_forwarded_of_a_trusted_proxy_is_continued(wire: Wire) -> None:
     lines = ["X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https", "X-Forwarded-Host: a.test"]
-    wire.ask(get("/trusted/", *lines, "X-Real-IP: 203.0.113.7", "X-Forwarded-Port: 443"))
+    wire.send_request(get("/trusted/", *lines, "X-Real-IP: 203.0.113.7", "X-Forwarded-Port: 443"))
     assert wire.fields("x-forwarded-for") == ["203.0.113.7, 127.0.0.1"]
     assert wire.fields("x-forwarded-proto") == ["https"]
     assert wire.fields("x-forwarded-host") == ["a.test"]
@@ -628,7 +632,7 @@ def x_forwarded_of_a_trusted_proxy_is_continued(wire: Wire) -> None:
 
 @check
 def forwarded_is_begun_where_there_is_none(wire: Wire) -> None:
-    wire.ask(get("/trusted/", host="gw.test:8080"))
+    wire.send_request(get("/trusted/", host="gw.test:8080"))
     assert wire.fields("forwarded") == ['for=127.0.0.1;host="gw.test:8080";proto=http']
     assert wire.fields("x-real-ip") == ["127.0.0.1"]
 
@@ -639,7 +643,7 @@ def forwarded_is_begun_where_there_is_none(wire: Wire) -> None:
 @check
 def fields_for_one_hop_stay_here(wire: Wire) -> None:
     hop = ["Keep-Alive: timeout=5", "TE: gzip", "Trailer: x-t", "Proxy-Authorization: Basic x", "Proxy-Connection: a"]
-    wire.ask(get("/", *hop, "X-Kept: yes"))
+    wire.send_request(get("/", *hop, "X-Kept: yes"))
     for line in hop:
         assert wire.fields(line.partition(":")[0].lower()) == []
     assert wire.fields("x-kept") == ["yes"]
@@ -648,19 +652,19 @@ def fields_for_one_hop_stay_here(wire: Wire) -> None:
 
 @check
 def fields_named_by_connection_stay_here(wire: Wire) -> None:
-    wire.ask(get("/", "X-Secret: 1").replace(b"Connection: close", b"Connection: close, x-secret"))
+    wire.send_request(get("/", "X-Secret: 1").replace(b"Connection: close", b"Connection: close, x-secret"))
     assert wire.fields("x-secret") == []
 
 
 @check
 def an_upgrade_is_not_passed(wire: Wire) -> None:
-    wire.ask(get("/", "Upgrade: foo").replace(b"Connection: close", b"Connection: upgrade, close"))
+    wire.send_request(get("/", "Upgrade: foo").replace(b"Connection: close", b"Connection: upgrade, close"))
     assert wire.fields("upgrade") == []
 
 
 @check
 def via_and_client_address_are_sent(wire: Wire) -> None:
-    wire.ask(get("/", "Via: 1.0 fred"))
+    wire.send_request(get("/", "Via: 1.0 fred"))
     assert wire.fields("via") == ["1.0 fred, 1.1 gw"]
     assert wire.fields("x-forwarded-for") == ["127.0.0.1"]
     assert wire.fields("x-forwarded-host") == ["gw.test"]
@@ -670,7 +674,7 @@ def via_and_client_address_are_sent(wire: Wire) -> None:
 @check
 def what_a_client_claims_is_not_believed(wire: Wire) -> None:
     claims = ["X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https", "Forwarded: for=203.0.113.7"]
-    wire.ask(get("/", *claims, "X-Real-IP: 203.0.113.7", "X_Forwarded_For: 203.0.113.7"))
+    wire.send_request(get("/", *claims, "X-Real-IP: 203.0.113.7", "X_Forwarded_For: 203.0.113.7"))
     assert "203.0.113.7" not in wire.head()
     assert wire.fields("x-forwarded-proto") == ["http"]
 
@@ -682,7 +686,7 @@ def a_circle_is_broken(wire: Wire) -> None:
 
 @check
 def repeated_fields_and_odd_bytes_go_on(wire: Wire) -> None:
-    wire.ask(get("/", "X-A: 1", "X-A: 2", "Accept-Encoding: br", "X-B: \xe9"))
+    wire.send_request(get("/", "X-A: 1", "X-A: 2", "Accept-Encoding: br", "X-B: \xe9"))
     assert wire.fields("x-a") == ["1", "2"]
     assert wire.fields("accept-encoding") == ["br"]
     assert wire.fields("x-b") == ["\xe9"]
@@ -690,7 +694,7 @@ def repeated_fields_and_odd_bytes_go_on(wire: Wire) -> None:
 
 @check
 def nothing_is_added_of_the_clients_own(wire: Wire) -> None:
-    wire.ask(get())
+    wire.send_request(get())
     assert wire.fields("user-agent") + wire.fields("accept") + wire.fields("accept-encoding") == []
 
 
@@ -699,86 +703,86 @@ def nothing_is_added_of_the_clients_own(wire: Wire) -> None:
 
 @check
 def fields_for_one_hop_of_the_upstream_stay_here(wire: Wire) -> None:
-    found = names_of(wire.ask(get("/hop")))
+    found = names_of(wire.send_request(get("/hop")))
     assert "x-kept" in found
     assert not {"x-mine", "keep-alive", "proxy-authenticate"} & set(found)
 
 
 @check
 def set_cookie_is_not_merged(wire: Wire) -> None:
-    found = [value for name, value in fields_of(wire.ask(get("/cookies"))) if name == "set-cookie"]
+    found = [value for name, value in fields_of(wire.send_request(get("/cookies"))) if name == "set-cookie"]
     assert found == ["a=1, b", "c=2"]
 
 
 @check
 def a_coding_is_left_alone(wire: Wire) -> None:
-    response = wire.ask(get("/gzip"))
+    response = wire.send_request(get("/gzip"))
     assert ("content-encoding", "gzip") in fields_of(response)
     assert body_of(response) == b"\x1f\x8bnot really"
 
 
 @check
 def date_and_server_are_there_once(wire: Wire) -> None:
-    found = names_of(wire.ask(get("/")))
+    found = names_of(wire.send_request(get("/")))
     assert (found.count("date"), found.count("server")) in ((1, 1), (1, 0))
 
 
 @check
 def via_is_sent_to_the_client(wire: Wire) -> None:
-    assert ("via", "1.1 other, 1.1 gw") in fields_of(wire.ask(get("/via")))
+    assert ("via", "1.1 other, 1.1 gw") in fields_of(wire.send_request(get("/via")))
 
 
 @check
 def responses_without_a_body_stay_without(wire: Wire) -> None:
     for path, status in (("/204", 204), ("/304", 304)):
-        response = wire.ask(get(path))
+        response = wire.send_request(get(path))
         assert (status_of(response), body_of(response)) == (status, b"")
 
 
 @check
 def head_keeps_its_length(wire: Wire) -> None:
-    response = wire.ask(get("/head", method="HEAD"))
+    response = wire.send_request(get("/head", method="HEAD"))
     assert (status_of(response), body_of(response)) == (200, b"")
     assert ("content-length", "12345") in fields_of(response)
 
 
 @check
 def a_chunked_response_is_whole(wire: Wire) -> None:
-    body = body_of(wire.ask(get("/chunked")))
+    body = body_of(wire.send_request(get("/chunked")))
     assert b"hello" in body
     assert body.endswith(b"0\r\n\r\n")
 
 
 @check
 def a_response_until_the_close_is_whole(wire: Wire) -> None:
-    response = wire.ask(get("/until-close"))
+    response = wire.send_request(get("/until-close"))
     assert b"to the end" in response
     assert body_of(response).endswith(b"0\r\n\r\n") or "transfer-encoding" not in names_of(response)
 
 
 @check
 def a_status_of_the_upstream_goes_on(wire: Wire) -> None:
-    response = wire.ask(get("/500"))
+    response = wire.send_request(get("/500"))
     assert (status_of(response), body_of(response)) == (500, b"oops")
 
 
 @check
 def interim_responses_do_not_disturb(wire: Wire) -> None:
-    assert b" 200 " in wire.ask(get("/hints"))
+    assert b" 200 " in wire.send_request(get("/hints"))
 
 
 @check
 def a_malformed_response_is_a_502(wire: Wire) -> None:
     for path in ("/two-lengths", "/both", "/garbage", "/nul", "/101", "/nothing"):
-        assert status_of(wire.ask(get(path))) == 502, path
+        assert status_of(wire.send_request(get(path))) == 502, path
 
 
 @check
 def a_cut_body_is_visibly_cut(wire: Wire) -> None:
-    response = wire.ask(get("/cut"))
+    response = wire.send_request(get("/cut"))
     assert status_of(response) in (200, 502)
     assert len(body_of(response)) < 100 or status_of(response) == 502
-    assert not wire.ask(get("/cut-chunk")).endswith(b"0\r\n\r\n")
+    assert not wire.send_request(get("/cut-chunk")).endswith(b"0\r\n\r\n")
 
 
 @check
@@ -792,116 +796,116 @@ def the_first_event_comes_at_once(wire: Wire) -> None:
 
 @check
 def several_interim_responses_do_not_disturb(wire: Wire) -> None:
-    assert body_of(wire.ask(get("/interim"))).endswith(b"x")
+    assert body_of(wire.send_request(get("/interim"))).endswith(b"x")
 
 
 @check
 def an_upgrade_that_the_upstream_offers_stays_here(wire: Wire) -> None:
-    assert "upgrade" not in names_of(wire.ask(get("/upgrade-offer")))
+    assert "upgrade" not in names_of(wire.send_request(get("/upgrade-offer")))
 
 
 @check
 def a_redirect_goes_on_as_it_came(wire: Wire) -> None:
-    response = wire.ask(get("/redirect"))
+    response = wire.send_request(get("/redirect"))
     assert status_of(response) == 302
     assert ("location", "/a%2Fb?c=//d") in fields_of(response)
 
 
 @check
 def a_part_goes_on_as_it_came(wire: Wire) -> None:
-    response = wire.ask(get("/part", "Range: bytes=0-0"))
+    response = wire.send_request(get("/part", "Range: bytes=0-0"))
     assert (status_of(response), body_of(response)) == (206, b"x")
     assert ("content-range", "bytes 0-0/9") in fields_of(response)
 
 
 @check
 def an_unusual_status_goes_on(wire: Wire) -> None:
-    assert status_of(wire.ask(get("/299"))) == 299
+    assert status_of(wire.send_request(get("/299"))) == 299
 
 
 @check
 def fields_for_caches_go_on(wire: Wire) -> None:
-    found = fields_of(wire.ask(get("/cached")))
+    found = fields_of(wire.send_request(get("/cached")))
     for pair in (("cache-control", "no-transform"), ("age", "5"), ("etag", '"a"'), ("vary", "X-A")):
         assert pair in found
 
 
 @check
 def a_response_of_http_1_0_is_whole(wire: Wire) -> None:
-    response = wire.ask(get("/old"))
+    response = wire.send_request(get("/old"))
     assert body_of(response) == b"old"
     assert ("via", "1.0 gw") in fields_of(response)
 
 
 @check
 def trailers_of_the_upstream_do_not_become_fields(wire: Wire) -> None:
-    assert "x-t" not in names_of(wire.ask(get("/chunked")))
+    assert "x-t" not in names_of(wire.send_request(get("/chunked")))
 
 
 @check
 def a_date_is_there_once_without_the_upstreams(wire: Wire) -> None:
-    assert names_of(wire.ask(get("/redirect"))).count("date") == 1
+    assert names_of(wire.send_request(get("/redirect"))).count("date") == 1
 
 
 @check
 def head_of_a_chunked_response_has_no_body(wire: Wire) -> None:
-    assert body_of(wire.ask(get("/head-chunked", method="HEAD"))) == b""
+    assert body_of(wire.send_request(get("/head-chunked", method="HEAD"))) == b""
 
 
 @check
 def a_304_with_a_length_has_no_body(wire: Wire) -> None:
     one = get("/304-length").replace(b"Connection: close\r\n", b"")
-    response = wire.ask(one + get("/500"))
+    response = wire.send_request(one + get("/500"))
     assert response.index(b" 304 ") < response.index(b" 500 ")
     assert response.endswith(b"oops")
 
 
 @check
 def a_response_that_is_framed_twice_is_one_or_a_502(wire: Wire) -> None:
-    response = wire.ask(get("/same-lengths"))
+    response = wire.send_request(get("/same-lengths"))
     assert status_of(response) == 502 or fields_of(response).count(("content-length", "1")) == 1
 
 
 @check
 def a_malformed_head_of_the_upstream_is_clean_or_a_502(wire: Wire) -> None:
     for path in ("/minus", "/huge-head"):
-        assert status_of(wire.ask(get(path))) == 502, path
-    response = wire.ask(get("/colon"))
+        assert status_of(wire.send_request(get(path))) == 502, path
+    response = wire.send_request(get("/colon"))
     assert status_of(response) == 502 or b"X-A :" not in response
-    response = wire.ask(get("/folded"))
+    response = wire.send_request(get("/folded"))
     assert status_of(response) == 502 or ("x-a", "1 2") in fields_of(response)
 
 
 @check
 def a_malformed_chunk_of_the_upstream_is_visibly_cut(wire: Wire) -> None:
-    response = wire.ask(get("/bad-chunk"))
+    response = wire.send_request(get("/bad-chunk"))
     assert status_of(response) == 502 or not response.endswith(b"0\r\n\r\n")
 
 
 @check
 def bytes_after_a_response_are_no_response(wire: Wire) -> None:
     for _ in range(3):
-        response = wire.ask(get("/extra")) + wire.ask(get("/500"))
+        response = wire.send_request(get("/extra")) + wire.send_request(get("/500"))
         assert b"evil" not in response
         assert response.endswith(b"oops")
 
 
 @check
 def a_large_response_is_whole(wire: Wire) -> None:
-    assert body_of(wire.ask(get("/large"))) == LARGE
-    assert len(body_of(wire.ask(get("/close-large")))) >= len(LARGE)
+    assert body_of(wire.send_request(get("/large"))) == LARGE
+    assert len(body_of(wire.send_request(get("/close-large")))) >= len(LARGE)
 
 
 @check
 def the_upstreams_close_does_not_close_the_client(wire: Wire) -> None:
     one = get("/close").replace(b"Connection: close\r\n", b"")
-    response = wire.ask(one + get("/500"))
+    response = wire.send_request(one + get("/500"))
     assert response.endswith(b"oops")
 
 
 @check
 def a_post_without_an_answer_is_not_repeated(wire: Wire) -> None:
-    assert status_of(wire.ask(get("/nothing", "Content-Length: 5", method="POST", body=b"hello"))) == 502
+    assert status_of(wire.send_request(get("/nothing", "Content-Length: 5", method="POST", body=b"hello"))) == 502
     assert len(wire.requests) == 1
 
 
@@ -945,15 +949,15 @@ def leaving_in_a_stream_reaches_the_upstream(wire: Wire) -> None:
 @check
 def two_requests_share_a_connection_in_order(wire: Wire) -> None:
     one = get("/500").replace(b"Connection: close\r\n", b"")
-    response = wire.ask(one + get("/204"))
+    response = wire.send_request(one + get("/204"))
     assert response.index(b" 500 ") < response.index(b" 204 ")
 
 
 @check
 def a_connection_that_the_upstream_closed_harms_no_get(wire: Wire) -> None:
     for _ in range(3):
-        assert status_of(wire.ask(get("/close"))) == 200
-        assert status_of(wire.ask(get("/"))) == 200
+        assert status_of(wire.send_request(get("/close"))) == 200
+        assert status_of(wire.send_request(get("/"))) == 200
 
 
 # HTTP/2 in front (RFC 9113).
@@ -961,14 +965,14 @@ def a_connection_that_the_upstream_closed_harms_no_get(wire: Wire) -> None:
 
 def cut(wire: Wire, *fields: tuple[str, str], body: bytes | None = None) -> None:
     """The request is refused by a status or a reset, and the upstream receives nothing of it."""
-    found, _ = wire.ask_h2(*fields, body=body)
+    found, _ = wire.request_h2(*fields, body=body)
     assert dict(found).get(":status") in (None, "400", "404", "405", "413", "501"), found
     assert wire.requests == []
 
 
 @check_h2
 def a_get_over_http_2_stays_without_a_body(wire: Wire) -> None:
-    found, body = wire.ask_h2()
+    found, body = wire.request_h2()
     assert (found[0], body) == ((":status", "200"), b"Hello, world")
     assert wire.head().startswith("GET / HTTP/1.1\r\n")
     assert wire.fields("content-length") + wire.fields("transfer-encoding") == []
@@ -976,22 +980,22 @@ def a_get_over_http_2_stays_without_a_body(wire: Wire) -> None:
 
 @check_h2
 def a_body_over_http_2_goes_on(wire: Wire) -> None:
-    wire.ask_h2((":method", "POST"), ("content-length", "5"), body=b"hello")
+    wire.request_h2((":method", "POST"), ("content-length", "5"), body=b"hello")
     assert (wire.body(), wire.fields("content-length")) == (b"hello", ["5"])
-    wire.ask_h2((":method", "POST"), body=b"hello")
+    wire.request_h2((":method", "POST"), body=b"hello")
     assert b"hello" in wire.body()
     assert len(wire.fields("content-length") + wire.fields("transfer-encoding")) == 1
 
 
 @check_h2
 def cookies_of_http_2_are_one_field(wire: Wire) -> None:
-    wire.ask_h2(("cookie", "a=1"), ("cookie", "b=2"))
+    wire.request_h2(("cookie", "a=1"), ("cookie", "b=2"))
     assert wire.fields("cookie") == ["a=1; b=2"]
 
 
 @check_h2
 def the_authority_of_http_2_is_the_host(wire: Wire) -> None:
-    wire.ask_h2((":path", "/a%2Fb?c"))
+    wire.request_h2((":path", "/a%2Fb?c"))
     assert wire.head().startswith("GET /a%2Fb?c HTTP/1.1\r\n")
     assert wire.fields("x-forwarded-host") == ["gw.test"]
     assert wire.fields("host") == [wire.upstream.url.partition("://")[2]]
@@ -999,13 +1003,13 @@ def the_authority_of_http_2_is_the_host(wire: Wire) -> None:
 
 @check_h2
 def via_says_that_the_client_spoke_http_2(wire: Wire) -> None:
-    wire.ask_h2()
+    wire.request_h2()
     assert wire.fields("via") in (["2 gw"], ["2.0 gw"])
 
 
 @check_h2
 def fields_for_one_hop_are_no_fields_of_http_2(wire: Wire) -> None:
-    found, _ = wire.ask_h2((":path", "/hop"))
+    found, _ = wire.request_h2((":path", "/hop"))
     names = {name for name, _ in found}
     assert "x-kept" in names
     assert not names & {"connection", "keep-alive", "transfer-encoding", "x-mine"}
@@ -1016,14 +1020,14 @@ def a_length_over_http_2_that_is_wrong_smuggles_nothing(wire: Wire) -> None:
     """If the server accepts the request, the upstream receives as many bytes as the head declares, or a body that is
     cut off.
     """
-    wire.ask_h2((":method", "POST"), ("content-length", "2"), body=b"hello")
+    wire.request_h2((":method", "POST"), ("content-length", "2"), body=b"hello")
     time.sleep(0.05)
     assert all(request.endswith((b"\r\n\r\n", b"\r\n\r\nhe")) for request in wire.requests)
 
 
 @check_h2
 def early_hints_come_before_the_response(wire: Wire) -> None:
-    found, body = wire.ask_h2((":path", "/hinted"))
+    found, body = wire.request_h2((":path", "/hinted"))
     assert (found[0], body) == ((":status", "200"), b"in time")
     (fields,) = wire.hints
     mine = [pair for pair in fields if pair[0] not in ("date", "server")]  # which hypercorn adds
@@ -1032,7 +1036,7 @@ def early_hints_come_before_the_response(wire: Wire) -> None:
 
 @check_h2
 def fields_for_one_hop_over_http_2_do_not_go_on(wire: Wire) -> None:
-    wire.ask_h2(("connection", "x-a"), ("x-a", "1"), ("transfer-encoding", "chunked"))
+    wire.request_h2(("connection", "x-a"), ("x-a", "1"), ("transfer-encoding", "chunked"))
     for request in wire.requests:
         assert b"\r\nx-a:" not in request.lower()
         assert b"transfer-encoding" not in request.lower()
@@ -1051,21 +1055,21 @@ def connect_over_http_2_is_refused(wire: Wire) -> None:
 
 @check_h2
 def a_broken_response_resets_the_stream(wire: Wire) -> None:
-    assert wire.ask_h2((":path", "/cut-chunk"))[0] == []
+    assert wire.request_h2((":path", "/cut-chunk"))[0] == []
 
 
 @check_h2
 def a_malformed_response_is_a_502_over_http_2(wire: Wire) -> None:
-    assert wire.ask_h2((":path", "/garbage"))[0][0] == (":status", "502")
+    assert wire.request_h2((":path", "/garbage"))[0][0] == (":status", "502")
 
 
 @check_h2
 def a_large_response_is_whole_over_http_2(wire: Wire) -> None:
-    assert wire.ask_h2((":path", "/large"))[1] == LARGE
+    assert wire.request_h2((":path", "/large"))[1] == LARGE
 
 
 @check_h2
 def a_client_that_takes_trailers_needs_none(wire: Wire) -> None:
     for _ in range(2):
-        found, body = wire.ask_h2(("te", "trailers"))
+        found, body = wire.request_h2(("te", "trailers"))
         assert (found[0], body) == ((":status", "200"), b"Hello, world")

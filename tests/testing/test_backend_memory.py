@@ -226,7 +226,7 @@ def test_an_await_of_another_runtime_is_named() -> None:
     async def main() -> None:
         await Foreign()
 
-    with pytest.raises(RuntimeError, match=r"Foreign object.*not of this simulation"):
+    with pytest.raises(RuntimeError, match=r"Foreign object.*does not belong to this simulation"):
         Runtime().run(main())
 
     other = Runtime()
@@ -1258,12 +1258,12 @@ def test_a_scenario_without_one_victim_is_refused() -> None:
 
     runs: list[int] = []
 
-    async def fickle(runtime: Runtime) -> None:
+    async def unstable(runtime: Runtime) -> None:
         runs.append(1)
         await runtime.victim(runtime.sleep(1.0 if len(runs) == 1 else 0.0))
 
     with pytest.raises(AssertionError, match="two runs of the scenario differ"):
-        at_every_point(fickle, lambda runtime, victim: None)
+        at_every_point(unstable, lambda runtime, victim: None)
 
 
 def test_event_set_just_before_its_waiter_goes_on_wakes_it_once() -> None:

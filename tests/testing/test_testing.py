@@ -135,7 +135,7 @@ def test_backend_of_another_type_is_refused(kind: Callable[..., object], value: 
 
 
 def test_a_pool_with_a_backend_looks_for_no_other() -> None:
-    class Unasked(testing.SimulatedBackend):
+    class Unrequested(testing.SimulatedBackend):
         def is_current(self) -> bool:
             raise AssertionError("asked whether it is current")
 
@@ -146,7 +146,7 @@ def test_a_pool_with_a_backend_looks_for_no_other() -> None:
     other = Simulation()
 
     async def main() -> None:
-        async with httpcore.ConnectionPool(backend=Unasked(simulation, simulation)) as http:
+        async with httpcore.ConnectionPool(backend=Unrequested(simulation, simulation)) as http:
             for _ in range(2):
                 assert (await http.request("GET", URL)).body == b"ok"
 
@@ -532,7 +532,7 @@ def test_awaiting_another_runtime_is_named(simulation: Simulation) -> None:
 
     loop = asyncio.new_event_loop()
     try:
-        with pytest.raises(RuntimeError, match=r"main awaits <Future .*which is not of this simulation"):
+        with pytest.raises(RuntimeError, match=r"main awaits <Future .*which does not belong to this simulation"):
             simulation.run(main())
     finally:
         loop.close()

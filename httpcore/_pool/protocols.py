@@ -8,13 +8,13 @@ from typing import Final
 
 from .tickets import Speaks
 
-__all__ = ["REMEMBERED", "Spoken"]
+__all__ = ["REMEMBERED", "Protocols"]
 
 REMEMBERED: Final = 1000
 """The number of keys whose protocol the ledger remembers."""
 
 
-class Spoken:
+class Protocols:
     """The protocol of each key; the key that was unused for longest is forgotten first."""
 
     __slots__ = ("_known",)
@@ -28,13 +28,13 @@ class Spoken:
     def __len__(self) -> int:
         return len(self._known)
 
-    def recall(self, key: Hashable) -> Speaks | None:
+    def get(self, key: Hashable) -> Speaks | None:
         protocol = self._known.get(key)
         if protocol is not None:
             self._known.move_to_end(key)
         return protocol
 
-    def learn(self, key: Hashable, protocol: Speaks) -> None:
+    def remember(self, key: Hashable, protocol: Speaks) -> None:
         self._known[key] = protocol
         self._known.move_to_end(key)
         while len(self._known) > REMEMBERED:
