@@ -1,12 +1,12 @@
 """Authentication: Basic, Digest, Bearer, `.netrc`, and methods that a caller writes.
 
 A flow is a generator. It receives the request, yields it with added fields, receives the response, and may yield
-again: the same request with other credentials, or another one. It does no I/O and waits for nothing, so one flow serves
-asyncio, trio and threads; its driver sends the requests that it yields. No `repr`, error or trace here has a secret in
-it.
+again: the same request with other credentials, or another request. A flow does no I/O and waits for nothing, so one
+flow serves asyncio, trio and threads; its driver sends the requests that it yields. No `repr`, error message or trace
+event of this module contains a secret.
 
-The driver of a flow keeps credentials with the origin that they were given for: after a redirect to another one
-the flow is not started again.
+The driver sends credentials only to the origin that they were given for: after a redirect to another origin it does
+not start the flow again.
 """
 
 from __future__ import annotations
@@ -53,16 +53,17 @@ class Auth:
     """Base class of all authentication methods. A method of your own overrides `flow`.
 
     Attributes:
-        needs_request_body: the flow reads `request.content`, so that a stream is read into memory first.
-        needs_response_body: the flow reads the content of the responses that it receives.
+        needs_request_body: the flow reads `request.content`; a streamed body is then read into memory first. Default
+            False.
+        needs_response_body: the flow reads the content of the responses that it receives. Default False.
     """
 
     needs_request_body: bool = False
     needs_response_body: bool = False
 
     def flow(self, request: Request) -> Flow:
-        """Yield each request that is to be sent, beginning with this one; each `yield` returns the response to it.
-        When the flow ends, the caller receives the last response.
+        """Yield each request that is to be sent, beginning with `request`; each `yield` returns the response to the
+        yielded request. When the flow ends, the caller receives the last response.
         """
         yield request
 
@@ -75,10 +76,14 @@ AuthTypes = Auth | tuple[str | bytes, str | bytes] | Callable[[Request], Request
 
 @public
 class BasicAuth(Auth):
-    """User name and password with each request (RFC 7617, in UTF-8).
+    """Basic authentication (RFC 7617): the user name and password are sent with each request.
+
+    Arguments:
+        username, password: str (sent as UTF-8) or bytes.
 
     Raises:
-        LocalProtocolError: the user name has a colon, or one of them a control character or no characters of UTF-8.
+        LocalProtocolError: the user name has a colon; or one of the arguments is neither str nor bytes, has a control
+            character, or is a str that UTF-8 cannot encode.
     """
 
     def __init__(self, username: str | bytes, password: str | bytes) -> None:
@@ -90,8 +95,8 @@ class BasicAuth(Auth):
 
 
 def basic_value(username: str | bytes, password: str | bytes) -> bytes:
-    """The value of Authorization for the Basic scheme. Raises as `BasicAuth`."""
-    from base64 import b64encode  # needed with a password alone
+    """The value of Authorization for the Basic scheme. Raises the errors of `BasicAuth`."""
+    from base64 import b64encode  # imported only when there is a password
 
     user, secret = _credentials(username, password)
     if b":" in user:
@@ -118,10 +123,15 @@ _BEARER: Final = re.compile(rb"[-0-9A-Za-z._~+/]++=*+").fullmatch
 
 @public
 class BearerAuth(Auth):
-    """A token with each request (RFC 6750). Send it over https only: a party that reads it can use it.
+    """Bearer authentication (RFC 6750): a token is sent with each request. Use it over https only: anyone who reads the
+    token can use it.
+
+    Arguments:
+        token: str or bytes.
 
     Raises:
-        LocalProtocolError: the token has characters that RFC 6750, section 2.1, does not have.
+        LocalProtocolError: the token is neither str nor bytes, or has characters that RFC 6750, section 2.1, does not
+            allow.
     """
 
     def __init__(self, token: str | bytes) -> None:
@@ -137,26 +147,27 @@ class BearerAuth(Auth):
         yield request
 
 
-_ATTEMPTS: Final = 3  # with a known nonce, with that of the refusal, and once more if that is stale already
-_ORIGINS: Final = 256  # whose nonces are remembered
+_ATTEMPTS: Final = 3  # with a known nonce, with the nonce of the refusal, and once more if that nonce is stale
+_ORIGINS: Final = 256  # the most origins whose nonces are remembered
 
 
 @public
 class DigestAuth(Auth):
-    """Proof of a password that is never sent (RFC 7616): MD5, SHA-256, SHA-512-256, their -sess variants, qop auth and
-    auth-int. May be shared by any number of clients, tasks and threads.
+    """Digest authentication (RFC 7616): the client proves that it knows the password, and never sends it. Supported are
+    MD5, SHA-256, SHA-512-256, their -sess variants, qop auth and auth-int. One object may be shared by any number of
+    clients, tasks and threads.
 
     The first request to an origin is sent without credentials; later ones use the nonce that the server gave.
 
     Arguments:
         username, password: str (UTF-8) or bytes.
         algorithms: the accepted algorithms, the preferred one first. Default: all, the strongest first. Leave out
-            "MD5" where the server supports another: an attacker who can change its responses could otherwise request
-            it.
-        integrity: prefer auth-int, which protects the body too, where the server offers it and the body is in memory.
-            Default False: auth-int only where nothing else is offered.
-        proxy: for a proxy that forwards requests to http origins: status 407, Proxy-Authenticate,
-            Proxy-Authorization, Proxy-Authentication-Info. Default False.
+            "MD5" if the server supports another algorithm: otherwise an attacker who can change the server's responses
+            could request MD5.
+        integrity: prefer auth-int, which also protects the body, if the server offers it. A streamed body is then read
+            into memory first. Default False: auth-int is used only if the server offers nothing else.
+        proxy: authenticate to a proxy that forwards requests to http origins, with status 407, Proxy-Authenticate,
+            Proxy-Authorization and Proxy-Authentication-Info. Default False.
 
     Raises:
         LocalProtocolError: an argument is wrong.
@@ -171,7 +182,7 @@ class DigestAuth(Auth):
         integrity: bool = False,
         proxy: bool = False,
     ) -> None:
-        from . import digest  # only for Digest: it brings hashlib
+        from . import digest  # imported only for Digest, since it imports hashlib
 
         self._digest = digest
         self._username, self._password = _credentials(username, password)
@@ -203,8 +214,8 @@ class DigestAuth(Auth):
                 parse_challenges(response.headers.get_raw(self._challenge_name)), self._algorithms
             )
             stale = challenge is not None and challenge.parameters.get("stale", "").lower() == "true"
-            # A fresh answer that is refused and not called stale is a wrong password: to repeat it may lock the
-            # account.
+            # If the server refuses an answer to a fresh nonce and does not call the nonce stale, the password is
+            # wrong: another attempt may lock the account.
             if challenge is None or (fresh and not stale):
                 self._forget(place, session)
                 return
@@ -227,7 +238,7 @@ class DigestAuth(Auth):
 
     def _remember(self, place: Place, session: DigestSession) -> None:
         with self._lock:
-            # Taken out and put in again: their order is that of insertion, and the oldest is dropped.
+            # Removed and inserted again, so that the order is that of insertion: the first entry is the oldest.
             self._sessions.pop(place, None)
             while len(self._sessions) >= _ORIGINS:
                 self._sessions.popitem(last=False)
@@ -235,7 +246,7 @@ class DigestAuth(Auth):
 
     def _forget(self, place: Place, session: DigestSession | None) -> None:
         with self._lock:
-            # Only the one that was refused: another task may have stored a fresher one meanwhile.
+            # Remove only the session that was refused: another task may have stored a newer session meanwhile.
             if session is not None and self._sessions.get(place) is session:
                 self._sessions.pop(place, None)
 
@@ -243,7 +254,7 @@ class DigestAuth(Auth):
         """Read Authentication-Info: the server's proof, and the next nonce.
 
         Raises:
-            RemoteProtocolError: its proof that it knows the password is wrong.
+            RemoteProtocolError: the server's proof that it knows the password is wrong.
         """
         parameters = parse_parameters(response.headers.get_raw(self._info_name))
         if answer.proof_is_wrong(parameters):
@@ -267,14 +278,14 @@ def _checked_algorithms(algorithms: object, known: tuple[str, ...]) -> tuple[str
 
 @public
 class NetrcAuth(Auth):
-    """Login and password of the request's host from a `.netrc` file, as Basic. Requests to hosts that are not in it, or
-    that have an Authorization field already, are sent as they are.
+    """Basic authentication with the login and password of the request's host from a `.netrc` file. A request is sent
+    unchanged if the file has no entry for its host, or if it already has an Authorization field.
 
     Arguments:
-        path: the file. Default: the one that `NETRC` names, else `~/.netrc`; it may be absent. It is read once, for
-            the first request.
+        path: of the file. Default: the file that the environment variable `NETRC` names, else `~/.netrc`; a default
+            file may be absent. The file is read once, for the first request.
 
-    A `user` in the URL chooses the entry of that login.
+    A user name in the URL selects the entry with that login.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -285,14 +296,14 @@ class NetrcAuth(Auth):
         """Login and password for a host, or None.
 
         Raises:
-            HTTPCoreError: the file breaks the grammar, or the path that was given cannot be read.
+            HTTPCoreError: the file breaks the grammar or is not UTF-8, or the file at a given `path` cannot be read.
         """
         if self._netrc is None:
             self._netrc = self._read()
         return self._netrc.lookup(host, login)
 
     def _read(self) -> Netrc:
-        from .netrc import Netrc, netrc_path  # needed with such a file alone
+        from .netrc import Netrc, netrc_path  # imported only when a file may be read
 
         path = netrc_path() if self._path is None else os.fspath(self._path)
         try:
@@ -304,7 +315,7 @@ class NetrcAuth(Auth):
         raise HTTPCoreError(f"the netrc file {show(path)} cannot be read: {why}")
 
     def flow(self, request: Request) -> Flow:
-        # A field of the caller's own is more particular than a file for all programs.
+        # An Authorization field of the caller takes precedence over the file, which all programs share.
         if "Authorization" not in request.headers:
             found = self.credentials(request.url.host, request.url.username or None)
             if found is not None:
@@ -336,7 +347,7 @@ def auth_of(value: AuthTypes | None) -> Auth | None:
     """The `Auth` for the argument `auth`.
 
     Raises:
-        LocalProtocolError: another type.
+        LocalProtocolError: `value` is of another type.
     """
     if value is None or isinstance(value, Auth):
         return value

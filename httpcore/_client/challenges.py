@@ -1,9 +1,9 @@
-"""The challenges of a server: the lists of challenges in WWW-Authenticate, and of parameters in Authentication-Info.
+"""Parsers of the challenges in WWW-Authenticate, and of the parameters in Authentication-Info.
 
-RFC 9110, section 11: one field may hold several challenges, and several fields may be sent; commas separate challenges
-as well as the parameters of one. A scheme is a token that a parameter's "=" does not follow. A challenge that breaks
-the grammar is dropped, and reading continues after the next comma: an unknown scheme must not hide a known one. A
-repeated parameter drops the challenge too, since two readers could use different ones.
+RFC 9110, section 11: one field may hold several challenges, and several fields may be sent. Commas separate challenges,
+and also the parameters of one challenge. A scheme is a token that is not followed by the "=" of a parameter. A
+challenge that breaks the grammar is dropped, and parsing continues after the next comma: an unknown scheme must not
+hide a known one. A challenge with a repeated parameter is dropped too, since two parsers could use different values.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Challenge:
 
     Attributes:
         scheme: in lower case.
-        parameters: by name in lower case; the quotes and escapes of values are removed. Octets as latin-1.
+        parameters: the values by lower-case name, without quotes and escapes; octets are decoded as latin-1.
         token68: the single value that some schemes have in place of parameters.
     """
 
@@ -79,7 +79,7 @@ def parse_challenges(values: Iterable[bytes | str]) -> list[Challenge]:
 
 
 def parse_parameters(values: Iterable[bytes | str]) -> dict[str, str]:
-    """The parameters of Authentication-Info (RFC 7615): none if the fields break the grammar or repeat one."""
+    """The parameters of Authentication-Info (RFC 7615): none if the fields break the grammar or repeat one of them."""
     read = list(_read(", ".join(map(_text, values))))
     return read[0].parameters if len(read) == 1 and not read[0].scheme and not read[0].broken else {}
 
@@ -89,12 +89,13 @@ def _text(value: bytes | str) -> str:
 
 
 def _read(text: str) -> Iterable[_Open]:
-    # Each turn gets on: what `_ITEM` leaves begins with a comma, which the next one takes, or is taken by `_BROKEN`.
+    # Each round consumes text: a comma after a match of `_ITEM` is part of the next match, and `_BROKEN` matches any
+    # other text there.
     challenge, at = _Open(""), 0
     challenges = [challenge]
     while at < len(text):
         found = _ITEM.match(text, at)
-        assert found is not None  # it matches the empty text
+        assert found is not None  # `_ITEM` also matches the empty text
         if found["scheme"] is not None:
             challenge = _Open(found["scheme"])
             challenges.append(challenge)

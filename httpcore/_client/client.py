@@ -1,7 +1,7 @@
-"""The faces of the client: `Client` for threads, `AsyncClient` for asyncio and trio, `TrioClient` for trio alone.
+"""The public classes of the client: `Client` for threads, `AsyncClient` for asyncio and trio, `TrioClient` for trio.
 
-All of them hold a `Session`, whose coroutines do the work. `AsyncClient` awaits them, `Client` drives each to its end
-in one step: under it whatever is awaited below blocks the thread.
+Each of them holds a `Session`, whose coroutines do the work. `AsyncClient` awaits these coroutines. `Client` runs each
+one to its end in a single step: there, every await in a lower layer blocks the thread.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class _Face(Generic[R]):
 
     @property
     def headers(self) -> Headers:
-        """Sent with each request that has no field of the same name."""
+        """The fields that are sent with each request, unless the request has a field of the same name."""
         return self._session.headers
 
     @headers.setter
@@ -115,7 +115,7 @@ class _Face(Generic[R]):
 
     @property
     def cookies(self) -> Cookies:
-        """The cookies of this client: those given, and those that responses have set."""
+        """The cookies of this client: those that the caller gave, and those that responses have set."""
         return self._session.cookies
 
     @cookies.setter
@@ -124,7 +124,7 @@ class _Face(Generic[R]):
 
     @property
     def auth(self) -> Auth | None:
-        """How requests without `auth` are authenticated."""
+        """How requests without an `auth` argument are authenticated."""
         return self._session.auth
 
     @auth.setter
@@ -133,7 +133,7 @@ class _Face(Generic[R]):
 
     @property
     def base_url(self) -> URL | None:
-        """The URL that relative URLs are appended to."""
+        """The URL that relative URLs are appended to; None if there is none."""
         return self._session.base_url
 
     @base_url.setter
@@ -142,7 +142,7 @@ class _Face(Generic[R]):
 
     @property
     def query_params(self) -> QueryParams:
-        """Appended to the query of each request."""
+        """The parameters that are appended to the query of each request."""
         return self._session.query_params or QueryParams()
 
     @query_params.setter
@@ -166,13 +166,13 @@ class _Face(Generic[R]):
 
     def requests(self) -> list[RequestInFlight]:
         """The requests that this client's transport has in flight on the network; see `ConnectionPool.requests`. Each
-        request of a series of redirects is listed separately. Any thread may call it.
+        request of a series of redirects is listed separately. Any thread may call this method.
         """
         return self._session.transport.requests()
 
     def prepare_request(self, request: Request) -> Request:
-        """Add to a request what the client adds to each of its own: base URL, query parameters, header fields. Returns
-        the same request, for `send`.
+        """Add the client's base URL, query parameters and header fields to a request, as `request()` does. Return the
+        same object, for `send`.
         """
         self._session.prepare(request)
         return request
@@ -220,42 +220,46 @@ class _Face(Generic[R]):
 
 @public
 class Client(_Face[ClientResponse]):
-    """An HTTP client for programs with threads, any number of which may share one: connections that are kept,
-    redirects, cookies, authentication.
+    """An HTTP client for threads, with connection reuse, redirects, cookies and authentication. Any number of threads
+    may share one client.
 
         with httpcore.Client() as client:
             response = client.get("https://example.org/")
 
     Arguments:
-        ssl: how https origins are checked: an `SSLConfig`, or a ready `ssl.SSLContext`. Default: certifi's bundle.
-        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each. A
-            `total_timeout` bounds redirects, authentication, retries and the body together.
+        ssl: how https servers are verified: an `SSLConfig`, or an `ssl.SSLContext`. Default: with certifi's bundle.
+        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default: 5 seconds for each
+            kind. A `total_timeout` bounds redirects, authentication, retries and the body together.
         pool_limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive.
-        max_redirects: how many are followed for one call. Default 20.
+        max_redirects: how many redirects one call may follow. Default 20.
         dispatch: the older name of `transport`; also accepts a pool, which the client does not close.
         transport: sends the requests, and is closed with the client. Default None: an `HTTPTransport`.
-        mounts: transports by URL pattern, see `Mounts`; a URL that matches none uses the transport.
-        proxy: as for `ConnectionPool`. Default None: those of the environment, see `trust_env`.
-        auth: an `Auth`, a pair of user name and password, or a function, see the guide. Default None: that of the URL,
-            or of `.netrc`.
-        cookies: a mapping, pairs, or `Cookies`, which is then kept and changed by responses. Default none.
-        headers: sent with each request. Default `User-Agent`, `Accept` and `Accept-Encoding`; each can be replaced.
+        mounts: transports by URL pattern, see `Mounts`; a URL that matches no pattern uses `transport`.
+        proxy: as for `ConnectionPool`. Default None: the proxies of the environment, see `trust_env`.
+        auth: an `Auth`, a pair of user name and password, or a function, see the guide. Default None: the user name and
+            password of the URL, or an entry of `.netrc`.
+        cookies: a mapping, pairs of name and value, or a `Cookies` object, which the client keeps, and which
+            responses change. Default None: none.
+        headers: the header fields that are sent with each request. `User-Agent`, `Accept` and `Accept-Encoding` have
+            defaults; each can be replaced.
         base_url: the URL that relative URLs are appended to. Default "": none.
-        query_params: appended to the query of each request. Default None: none.
-        max_body: the most bytes of a body that is read as a whole, as sent and as decoded. Default: as for
-            `ConnectionPool`.
-        trust_env: whether proxies, `SSL_CERT_FILE` and `.netrc` are taken from the environment. Default True.
-        event_hooks: functions by event, "request" and "response": called with each request before it is sent, and each
-            response at its head. Default None: none.
-        default_encoding: of text whose response names none: a name, or a function that is given the content and returns
-            a name or None. Default None: UTF-8, or what is detected.
-        sensitive_headers: names of fields that, beside Authorization, Cookie and the usual ones for API keys, are not
-            sent on when a redirect leads to another origin. Default none.
-        trace: called for all requests and connections, as that of a `ConnectionPool`. Default None.
+        query_params: the parameters that are appended to the query of each request. Default None: none.
+        max_body: the most bytes of a response body that is read as a whole. The limit holds both for the received and
+            for the decoded bytes. Default: as for `ConnectionPool`.
+        trust_env: whether proxies, `SSL_CERT_FILE`, `SSL_CERT_DIR`, `SSLKEYLOGFILE` and `.netrc` are taken from the
+            environment. Default True.
+        event_hooks: functions by event, "request" and "response". They are called with each request before it is sent,
+            and with each response when its head has been received. Default None: none.
+        default_encoding: the encoding of a text when the response does not name one: its name, or a function that is
+            called with the content and returns a name or None. Default None: UTF-8, or the detected encoding.
+        sensitive_headers: names of further header fields that are not sent on when a redirect leads to another origin.
+            Authorization, Cookie and the usual fields for API keys are never sent on. Default: no further fields.
+        trace: a function that is called for all requests and connections, as for `ConnectionPool`. Default None.
 
     Raises:
-        TypeError, ValueError, InvalidURL, LocalProtocolError: an argument cannot be used; `transport` beside
-            `dispatch`, or one of them beside `ssl`, `pool_limits`, `proxy` or `trace`, which it would not use.
+        TypeError, ValueError, InvalidURL, LocalProtocolError: an argument cannot be used; or `transport` is combined
+            with `dispatch`, or one of them with `ssl`, `pool_limits`, `proxy` or `trace`, which only configure the
+            client's own transport.
     """
 
     _response = ClientResponse
@@ -274,31 +278,35 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """Send a request and return the response to it, or to the last one that it led to.
+        """Send a request and return its response: after redirects or authentication, the last response.
 
         Arguments:
             method: e.g. "GET"; sent in upper case.
-            url: absolute, http or https; relative to `base_url` if the client has one. A user name and password in it
-                are for authentication, and not sent in the URL.
+            url: an absolute http or https URL; with a `base_url` it may be relative. A user name and password in it are
+                used for authentication, and are not sent in the URL.
             content: the body: bytes, str (UTF-8), an iterable of bytes, a binary file, a `ReplayableBody`, a
-                `Multipart`; a mapping is a form. Default None: none.
-            query_params: are appended to the query of the URL, behind those of the client. Default None: none.
-            headers: in place of the client's of the same name. Default None: none.
-            stream: return at the head; the response must be read to its end or closed. Default False: the body is read.
+                `Multipart`; a mapping is sent as a form. Default None: no body.
+            query_params: parameters that are appended to the query of the URL, before those of the client. Default
+                None: none.
+            headers: header fields, which replace the client's fields of the same name. Default None: none.
+            stream: return when the head of the response has been received; the response must then be read to its end or
+                closed. Default False: the body is read before `request` returns.
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
-            timeout: as for the client, for this request; a field that is left out has the client's value. None: no
-                limit. options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
+            timeout: as for the client, for this request; a field that a `TimeoutConfig` leaves out has the client's
+                value. None: no limit.
+            options: further keyword arguments, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
                 `cookies=`, `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
                 `query_params`, and `follow_redirects=` of `allow_redirects`.
 
         Raises:
             TypeError, ValueError, InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be used.
-            RedirectError: a redirect cannot be followed; TooManyRedirects, RedirectLoop, RedirectBodyUnavailable.
+            RedirectError: a redirect cannot be followed. Its subclasses are TooManyRedirects, RedirectLoop and
+                RedirectBodyUnavailable.
             PoolClosed: the client is closed.
-            HTTPCoreError: all that `ConnectionPool.request` raises. A status of 400 or more is no error, see
+            HTTPCoreError: any error of `ConnectionPool.request`. A status of 400 or more raises no error, see
                 `raise_for_status`.
-            Exception: whatever a body's iterator, a hook, an authentication flow, or `on_progress` raises.
+            Exception: any error that a body's iterator, a hook, an authentication flow or `on_progress` raises.
         """
         plan = self._plan(method, url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return drive(self._session.send(*plan), self)
@@ -314,7 +322,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """GET: fetch what the URL names (RFC 9110, section 9.3.1).
+        """GET: fetch the resource that the URL names (RFC 9110, section 9.3.1).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -332,7 +340,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """OPTIONS: request the communication options of the resource (section 9.3.7).
+        """OPTIONS: request the communication options of the resource (RFC 9110, section 9.3.7).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -350,7 +358,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """HEAD: as GET, without the body (section 9.3.2).
+        """HEAD: as GET, without the body (RFC 9110, section 9.3.2).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -369,7 +377,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """POST: have the server process the content (section 9.3.3).
+        """POST: have the server process the content (RFC 9110, section 9.3.3).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -388,7 +396,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """PUT: have the content stored under the URL (section 9.3.4).
+        """PUT: have the server store the content under the URL (RFC 9110, section 9.3.4).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -426,7 +434,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """DELETE: remove the resource (section 9.3.5).
+        """DELETE: remove the resource (RFC 9110, section 9.3.5).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -445,7 +453,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """QUERY: a safe request with its query in the content.
+        """QUERY: a safe request with its query in the content (RFC 10008).
 
         Arguments, result and errors: see `Client.request`.
         """
@@ -464,7 +472,7 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AbstractContextManager[ClientResponse]:
-        """As `request` with `stream=True`, as a context manager that closes the response:
+        """A context manager that sends a request with `stream=True` on entry, and closes the response on exit:
 
         with client.stream("GET", url) as response:
             for piece in response.stream(): ...
@@ -481,8 +489,8 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[SendOptions],
     ) -> ClientResponse:
-        """Send a `Request` as it is: nothing of the client's is added but cookies and authentication, see
-        `prepare_request`. The arguments and errors are those of `request`. The request may be sent again.
+        """Send a `Request` as it is: the client adds only cookies and authentication, see `prepare_request`. The other
+        arguments and the errors are those of `request`. The `Request` is not changed, and may be sent again.
         """
         call = self._session.call_of(stream, allow_redirects, ssl, timeout, options, OF_SEND)
         return drive(self._session.send(request.copy(), call), self)
@@ -499,30 +507,31 @@ class Client(_Face[ClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> ClientResponse:
-        """Fetch what a URL names into a file. It is written beside it, as `path` with ".part" behind it, and renamed
-        when it is complete, so that under `path` there is never a part of it.
+        """Download a resource into a file. The content is first written to a file whose name is `path` with ".part"
+        appended. This file is renamed to `path` when it is complete, so a file at `path` is never incomplete.
 
         Arguments:
-            url, query_params, headers, ssl, timeout, options: as of `request`; `on_progress` counts from the beginning
-                of the file.
+            url, query_params, headers, ssl, timeout, options: as for `request`; `on_progress` counts the bytes of
+                the file, from its beginning.
             path: of the file. An existing file is replaced.
             resume: keep the received part when the download fails, and continue from there the next time, if the
                 server confirms that the resource has not changed (Range and If-Range, RFC 9110, section 13.1.5).
-                Default False: it is removed.
+                Default False: the received part is removed.
 
         Returns:
             The response, without its body.
 
         Raises:
             HTTPStatusError: the status is 400 or more.
-            OSError: the file cannot be written. All that `request` raises.
+            OSError: the file cannot be written.
+            Exception: any error that `request` raises.
         """
         progress = options.pop("on_progress", None)
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)
         return drive(download(self._session, *plan, path, resume, progress), self)
 
     def close(self, *, abort: bool = False) -> None:
-        """Close the client and its transport, but not a pool that the caller passed. Running exchanges continue,
+        """Close the client and its transport, but not a pool that the caller passed. Running exchanges continue;
         later requests raise PoolClosed.
 
         Arguments:
@@ -531,21 +540,22 @@ class Client(_Face[ClientResponse]):
         drive(self._session.close(abort), self)
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Refuse new calls with PoolClosed, and block until the calls of other threads have ended, with their
-        redirects, authentication, retries and downloads: until their bodies were received, or their responses and raw
-        streams closed. The client stays open: call `close()` after it, with `abort=True` to end the remaining calls.
+        """Refuse new calls with PoolClosed, and block until the calls of other threads have ended, including their
+        redirects, authentication, retries and downloads. A call ends when its body has been received, or when its
+        response or raw stream is closed. The client stays open: call `close()` afterwards, with `abort=True` to end the
+        remaining calls.
 
-        It waits for the calls of this client only: a pool or a transport that others use continues for them. A call
-        that a hook or `response.next()` begins is a new one.
+        Only the calls of this client are waited for: a shared pool or transport continues to serve its other users. A
+        call that a hook or `response.next()` begins is a new call.
 
         Arguments:
-            timeout: seconds to wait; 0 looks once. Default None: no limit.
+            timeout: seconds to wait; 0 checks once. Default None: no limit.
 
         Returns:
-            Whether all have ended. False: some are still in flight; `requests()` lists them.
+            True if all calls have ended. False if some are still in flight; `requests()` lists their requests.
 
         Raises:
-            TypeError, ValueError: `timeout` is no number of seconds.
+            TypeError, ValueError: `timeout` is not a number of seconds.
         """
         return drive(self._session.drain(timeout), self)
 
@@ -560,7 +570,7 @@ class Client(_Face[ClientResponse]):
 
 @public
 class AsyncClient(_Face[AsyncClientResponse]):
-    """An HTTP client for asyncio and trio, whose tasks may share it: `Client` with `await`.
+    """An HTTP client for asyncio and trio: `Client` with `await`. Any number of tasks may share one client.
 
         async with httpcore.AsyncClient() as client:
             response = await client.get("https://example.org/")
@@ -584,31 +594,35 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """Send a request and return the response to it, or to the last one that it led to.
+        """Send a request and return its response: after redirects or authentication, the last response.
 
         Arguments:
             method: e.g. "GET"; sent in upper case.
-            url: absolute, http or https; relative to `base_url` if the client has one. A user name and password in it
-                are for authentication, and not sent in the URL.
+            url: an absolute http or https URL; with a `base_url` it may be relative. A user name and password in it are
+                used for authentication, and are not sent in the URL.
             content: the body: bytes, str (UTF-8), an iterable of bytes, a binary file, a `ReplayableBody`, a
-                `Multipart`; a mapping is a form. Default None: none.
-            query_params: are appended to the query of the URL, behind those of the client. Default None: none.
-            headers: in place of the client's of the same name. Default None: none.
-            stream: return at the head; the response must be read to its end or closed. Default False: the body is read.
+                `Multipart`; a mapping is sent as a form. Default None: no body.
+            query_params: parameters that are appended to the query of the URL, before those of the client. Default
+                None: none.
+            headers: header fields, which replace the client's fields of the same name. Default None: none.
+            stream: return when the head of the response has been received; the response must then be read to its end or
+                closed. Default False: the body is read before `request` returns.
             allow_redirects: follow redirects. Default True, for HEAD too.
             ssl: as for the client, for this request. Default None: the client's.
-            timeout: as for the client, for this request; a field that is left out has the client's value. None: no
-                limit. options: by name, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
+            timeout: as for the client, for this request; a field that a `TimeoutConfig` leaves out has the client's
+                value. None: no limit.
+            options: further keyword arguments, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
                 `cookies=`, `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
                 `query_params`, and `follow_redirects=` of `allow_redirects`.
 
         Raises:
             TypeError, ValueError, InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be used.
-            RedirectError: a redirect cannot be followed; TooManyRedirects, RedirectLoop, RedirectBodyUnavailable.
+            RedirectError: a redirect cannot be followed. Its subclasses are TooManyRedirects, RedirectLoop and
+                RedirectBodyUnavailable.
             PoolClosed: the client is closed.
-            HTTPCoreError: all that `ConnectionPool.request` raises. A status of 400 or more is no error, see
+            HTTPCoreError: any error of `ConnectionPool.request`. A status of 400 or more raises no error, see
                 `raise_for_status`.
-            Exception: whatever a body's iterator, a hook, an authentication flow, or `on_progress` raises.
+            Exception: any error that a body's iterator, a hook, an authentication flow or `on_progress` raises.
         """
         plan = self._plan(method, url, content, query_params, headers, stream, allow_redirects, ssl, timeout, options)
         return await self._session.send(*plan)
@@ -624,7 +638,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """GET: fetch what the URL names (RFC 9110, section 9.3.1).
+        """GET: fetch the resource that the URL names (RFC 9110, section 9.3.1).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -642,7 +656,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """OPTIONS: request the communication options of the resource (section 9.3.7).
+        """OPTIONS: request the communication options of the resource (RFC 9110, section 9.3.7).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -660,7 +674,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """HEAD: as GET, without the body (section 9.3.2).
+        """HEAD: as GET, without the body (RFC 9110, section 9.3.2).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -679,7 +693,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """POST: have the server process the content (section 9.3.3).
+        """POST: have the server process the content (RFC 9110, section 9.3.3).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -698,7 +712,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """PUT: have the content stored under the URL (section 9.3.4).
+        """PUT: have the server store the content under the URL (RFC 9110, section 9.3.4).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -736,7 +750,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """DELETE: remove the resource (section 9.3.5).
+        """DELETE: remove the resource (RFC 9110, section 9.3.5).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -755,7 +769,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """QUERY: a safe request with its query in the content.
+        """QUERY: a safe request with its query in the content (RFC 10008).
 
         Arguments, result and errors: see `AsyncClient.request`.
         """
@@ -774,7 +788,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AbstractAsyncContextManager[AsyncClientResponse]:
-        """As `request` with `stream=True`, as a context manager that closes the response:
+        """A context manager that sends a request with `stream=True` on entry, and closes the response on exit:
 
         async with client.stream("GET", url) as response:
             async for piece in response.stream(): ...
@@ -791,8 +805,8 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[SendOptions],
     ) -> AsyncClientResponse:
-        """Send a `Request` as it is: nothing of the client's is added but cookies and authentication, see
-        `prepare_request`. The arguments and errors are those of `request`. The request may be sent again.
+        """Send a `Request` as it is: the client adds only cookies and authentication, see `prepare_request`. The other
+        arguments and the errors are those of `request`. The `Request` is not changed, and may be sent again.
         """
         call = self._session.call_of(stream, allow_redirects, ssl, timeout, options, OF_SEND)
         return await self._session.send(request.copy(), call)
@@ -809,30 +823,31 @@ class AsyncClient(_Face[AsyncClientResponse]):
         timeout: TimeoutTypes = UNSET,
         **options: Unpack[RequestOptions],
     ) -> AsyncClientResponse:
-        """Fetch what a URL names into a file. It is written beside it, as `path` with ".part" behind it, and renamed
-        when it is complete, so that under `path` there is never a part of it.
+        """Download a resource into a file. The content is first written to a file whose name is `path` with ".part"
+        appended. This file is renamed to `path` when it is complete, so a file at `path` is never incomplete.
 
         Arguments:
-            url, query_params, headers, ssl, timeout, options: as of `request`; `on_progress` counts from the beginning
-                of the file.
+            url, query_params, headers, ssl, timeout, options: as for `request`; `on_progress` counts the bytes of
+                the file, from its beginning.
             path: of the file. An existing file is replaced.
             resume: keep the received part when the download fails, and continue from there the next time, if the
                 server confirms that the resource has not changed (Range and If-Range, RFC 9110, section 13.1.5).
-                Default False: it is removed.
+                Default False: the received part is removed.
 
         Returns:
             The response, without its body.
 
         Raises:
             HTTPStatusError: the status is 400 or more.
-            OSError: the file cannot be written. All that `request` raises.
+            OSError: the file cannot be written.
+            Exception: any error that `request` raises.
         """
         progress = options.pop("on_progress", None)
         plan = self._plan("GET", url, None, query_params, headers, True, True, ssl, timeout, options)
         return await download(self._session, *plan, path, resume, progress)
 
     async def close(self, *, abort: bool = False) -> None:
-        """Close the client and its transport, but not a pool that the caller passed. Running exchanges continue,
+        """Close the client and its transport, but not a pool that the caller passed. Running exchanges continue;
         later requests raise PoolClosed.
 
         Arguments:
@@ -841,21 +856,22 @@ class AsyncClient(_Face[AsyncClientResponse]):
         await self._session.close(abort)
 
     async def drain(self, timeout: float | None = None) -> bool:
-        """Refuse new calls with PoolClosed, and wait until those in flight have ended, with their redirects,
-        authentication, retries and downloads: until their bodies were received, or their responses and raw streams
-        closed. The client stays open: call `close()` after it, with `abort=True` to end the remaining calls.
+        """Refuse new calls with PoolClosed, and wait until the calls in flight have ended, including their redirects,
+        authentication, retries and downloads. A call ends when its body has been received, or when its response or raw
+        stream is closed. The client stays open: call `close()` afterwards, with `abort=True` to end the remaining
+        calls.
 
-        It waits for the calls of this client only: a pool or a transport that others use continues for them. A call
-        that a hook or `response.next()` begins is a new one.
+        Only the calls of this client are waited for: a shared pool or transport continues to serve its other users. A
+        call that a hook or `response.next()` begins is a new call.
 
         Arguments:
-            timeout: seconds to wait; 0 looks once. Default None: no limit.
+            timeout: seconds to wait; 0 checks once. Default None: no limit.
 
         Returns:
-            Whether all have ended. False: some are still in flight; `requests()` lists them.
+            True if all calls have ended. False if some are still in flight; `requests()` lists their requests.
 
         Raises:
-            TypeError, ValueError: `timeout` is no number of seconds.
+            TypeError, ValueError: `timeout` is not a number of seconds.
         """
         return await self._session.drain(timeout)
 
@@ -874,7 +890,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
 
 @public
 class TrioClient(AsyncClient):
-    """`AsyncClient` for trio alone: in another runtime a request raises an error."""
+    """`AsyncClient` for trio only: in another runtime each request raises LocalProtocolError."""
 
     _runtime = "trio"
 
@@ -899,7 +915,7 @@ class StreamContext(AbstractContextManager[ClientResponse]):
 
 
 class AsyncStreamContext(AbstractAsyncContextManager[AsyncClientResponse]):
-    """The same for `async with`."""
+    """As `StreamContext`, for `async with`."""
 
     __slots__ = ("_client", "_plan", "_response")
 

@@ -1,4 +1,4 @@
-"""Cookies in a file of JSON that only its owner can read, written all at once."""
+"""Cookies in a JSON file that only its owner can read, and that is replaced atomically."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _FIELDS: Final[dict[str, tuple[type, ...]]] = {
 
 
 def write(path: str | os.PathLike[str], cookies: Iterable[Cookie]) -> None:
-    """Put the cookies into a new file beside `path`, readable by its owner alone, and then in the place of `path`."""
+    """Write the cookies to a new file beside `path`, which only its owner can read, and rename it to `path`."""
     listed = [{name: getattr(cookie, name) for name in _FIELDS} for cookie in cookies]
     text = json.dumps({"format": _FORMAT, "version": _VERSION, "cookies": listed}, indent=1)
     place = os.fspath(path)
     new = f"{place}.{os.urandom(8).hex()}.new"
-    # O_EXCL: never a file, or a link, that another user has put there.
+    # O_EXCL: opening fails if another user has put a file or a link there.
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "w", encoding="ascii") as file:
@@ -50,7 +50,7 @@ def read(path: str | os.PathLike[str]) -> list[Cookie]:
     """The cookies of a file that `write` made.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
         ValueError: the file was not written by `write`, or is damaged.
     """
     with open(path, encoding="ascii") as file:

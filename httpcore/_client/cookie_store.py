@@ -1,9 +1,9 @@
 """The store of cookies, without lock and clock: which cookies are kept, removed and sent (RFC 6265bis).
 
-At most 50 cookies of one domain and 3,000 in all are kept (section 5.7): expired cookies are removed first, then the
-insecure ones of a domain, and among equals the least recently used. The limit of a domain does not apply to the
-caller's own cookies, which have no domain. The cookies for a host are remembered in the order of sending (section
-5.8.3) until the store changes.
+At most 50 cookies of one domain and 3,000 in all are kept (section 5.7). Above a limit, expired cookies are removed
+first; above the limit of a domain, the domain's cookies without Secure are removed next; then the least recently used
+cookies. The limit of a domain does not apply to cookies without a domain, which only the caller sets. The cookies for a
+host are remembered in the order of sending (section 5.8.3) until the store changes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ __all__ = ["CookieStore", "Entry"]
 
 _PER_DOMAIN: Final = 50
 _IN_ALL: Final = 3000
-_HOSTS: Final = 256  # whose cookies are remembered in order
+_HOSTS: Final = 256  # the most hosts whose cookies are remembered
 
 
 class Entry:
-    """A stored cookie, as it is sent, and its place in time; only the order of times matters, so they are counted."""
+    """A stored cookie, its text as sent, and the times of creation and last use: only their order matters, so each is
+    a number from a counter."""
 
     __slots__ = ("cookie", "created", "expires", "part", "used")
 
@@ -39,7 +40,7 @@ _EMPTY: Final[dict[_Key, Entry]] = {}
 
 
 class CookieStore:
-    """Cookies by domain, and there by path, name and host-only flag. Its owner holds a lock around each step."""
+    """Cookies by domain, then by path, name and host-only flag. The owner holds a lock around each method call."""
 
     def __init__(self) -> None:
         self._domains: dict[str, dict[_Key, Entry]] = {}
@@ -51,13 +52,15 @@ class CookieStore:
         return bool(self._domains)
 
     def entries(self, domain: str | None) -> Iterator[Entry]:
-        """All, or those of one domain."""
+        """All entries, or the entries of one domain."""
         stores = self._domains.values() if domain is None else [self._domains.get(domain, _EMPTY)]
         return (entry for store in stores for entry in store.values())
 
     def put(self, cookie: Cookie, moment: float) -> None:
-        """Store a cookie, in place of an equal one. An expired cookie only removes the equal one."""
-        # What is remembered by host refers to entries: any change of the jar forgets it.
+        """Store a cookie, in place of the cookie with the same domain, path, name and host-only flag. An expired cookie
+        only removes that one.
+        """
+        # The lists that are remembered by host contain entries, so any change of the store clears them.
         self._by_host.clear()
         self._clock += 1
         store = self._domains.setdefault(cookie.domain, {})
@@ -78,15 +81,15 @@ class CookieStore:
                 del self._domains[cookie.domain]
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all cookies."""
         self._domains.clear()
         self._by_host.clear()
         self._count = 0
 
     def secure_paths(self, domain: str) -> dict[str, set[str]]:
-        """Name and paths of each secure cookie that one of this domain could stand in for (section 5.7).
+        """Name and paths of each secure cookie that a cookie of this domain could shadow (section 5.7).
 
-        This goes through all domains, so it is called once for a domain, and not for each of its cookies.
+        This method reads all domains, so the caller calls it once for each domain, and not for each cookie.
         """
         found: dict[str, set[str]] = {}
         for each, store in self._domains.items():
@@ -118,7 +121,9 @@ class CookieStore:
     def matching(
         self, host: str, path: str, moment: float, *, trusted: bool, cross_site: bool, unbound: bool
     ) -> list[Entry]:
-        """The cookies of a request, in order (section 5.8.3); the caller's own as `Cookies` documents."""
+        """The cookies to send with a request, in the order of section 5.8.3. `Cookies` documents which cookies without
+        a domain are included.
+        """
         known = self._by_host.get(host)
         found: list[Entry] = []
         for entry in self._candidates(host) if known is None else known:

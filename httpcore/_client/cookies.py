@@ -1,14 +1,15 @@
-"""The cookies of a client, from responses and for requests (RFC 6265bis), and a file to keep them in.
+"""The cookies of a client: received with responses, sent with requests (RFC 6265bis), and saved in a file.
 
-`set_cookie` handles one cookie, `cookie_store` several. Where the draft leaves a choice:
+The module `set_cookie` handles one cookie, `cookie_store` many. Where the draft leaves a choice:
 
-- A client has no page, so each request is same-site; with `cross_site=True` only SameSite=None is sent.
+- A client has no page that a request comes from, so each request counts as same-site. With `cross_site=True` only
+  cookies with SameSite=None are sent.
 - At most 16 KiB of cookies are sent with one request.
-- A cookie that the caller sets may have no domain: the draft has none of these. It is sent to every host that the
-  caller sends a request to, is replaced by a cookie of the same name that a server sets, and is not sent after a
-  redirect to another origin.
+- A cookie that the caller sets may have no domain, a case that the draft does not have. Such a cookie is sent to every
+  host that the caller sends a request to, is replaced by a cookie of the same name that a server sets, and is not sent
+  after a redirect to another origin.
 
-The lock is held for plain steps over the store, never at an await.
+The lock is held only for plain calls of the store, never across an await.
 """
 
 from __future__ import annotations
@@ -44,22 +45,25 @@ _HEADER_OCTETS: Final = 16384
 
 @public
 class CookieConflict(HTTPCoreError, LookupError):
-    """Several cookies have the name that was asked for; domain and path tell them apart."""
+    """Several cookies have the requested name; domain and path distinguish them."""
 
 
 @public
 class Cookies(MutableMapping[str, str]):
-    """Cookies of a client: name to value, as a mapping, and each with the domain and path that it is for.
+    """The cookies of a client: a mapping of names to values, in which each cookie also has a domain and a path.
 
-    `cookies["name"]` is the value of the one cookie of that name. If there are several, it raises `CookieConflict`:
-    `find` and `select` accept domain and path. A cookie that `cookies["name"] = "value"` sets has no domain and is sent
-    to every host, until a response sets a cookie of that name. Any number of threads may share the object.
+    `cookies["name"]` is the value of the one cookie of that name. If several cookies have the name, this raises
+    `CookieConflict`; `find` and `select` also accept domain and path. A cookie that `cookies["name"] = "value"` sets
+    has no domain and is sent to every host, until a response sets a cookie of that name. Any number of threads may
+    share the object.
 
     Arguments:
-        cookies: a mapping or pairs of names and values; Cookies; or each a `Cookie`. Default None: none.
+        cookies: a mapping of names to values, pairs of name and value, an iterable of `Cookie`, or a `Cookies` object.
+            Default None: none.
 
     Raises:
-        LocalProtocolError: a name or a value that cannot be sent.
+        LocalProtocolError: a name or a value cannot be sent.
+        TypeError: an argument is of another type.
     """
 
     def __init__(self, cookies: CookieTypes = None) -> None:
@@ -86,8 +90,8 @@ class Cookies(MutableMapping[str, str]):
         """Store a cookie, in place of one of that name, domain and path. The arguments are the attributes of `Cookie`.
 
         Raises:
-            LocalProtocolError: a name or a value that cannot be sent, or a path that does not begin with "/".
-            InvalidURL: the domain is no host.
+            LocalProtocolError: the name or the value cannot be sent, or the path does not begin with "/".
+            InvalidURL: the domain is not a host.
         """
         cookie = checked(Cookie(name, value, domain, path, host_only, secure, http_only, same_site, expires))
         self._put([cookie])
@@ -99,7 +103,7 @@ class Cookies(MutableMapping[str, str]):
             CookieConflict: there are several.
         """
         found = self.select(name, domain=domain, path=path)
-        found = [cookie for cookie in found if cookie.domain] or found  # see the class
+        found = [cookie for cookie in found if cookie.domain] or found  # a cookie with a domain takes precedence
         if len(found) > 1:
             places = ", ".join([show((cookie.domain or "*") + cookie.path) for cookie in found[:5]])
             raise CookieConflict(
@@ -112,7 +116,7 @@ class Cookies(MutableMapping[str, str]):
         """The cookies of that name, domain and path, in the order in which they were set. Default: all."""
         moment = time.time()
         wanted = None if domain is None else canonical_domain(domain)
-        # Copied under the lock; sorting and looking at the time need none.
+        # The entries are copied under the lock; sorting them and dropping expired ones need no lock.
         check_not_inside(self._lock, "Cookies")
         with self._lock:
             entries = [
@@ -124,7 +128,7 @@ class Cookies(MutableMapping[str, str]):
         return [entry.cookie for entry in entries if entry.expires > moment]
 
     def remove(self, name: str | None = None, *, domain: str | None = None, path: str | None = None) -> int:
-        """Forget the cookies that `select` with these arguments gives. Returns how many there were."""
+        """Forget the cookies that `select` returns for these arguments. Return their number."""
         selected = self.select(name, domain=domain, path=path)
         check_not_inside(self._lock, "Cookies")
         with self._lock:
@@ -133,7 +137,7 @@ class Cookies(MutableMapping[str, str]):
         return len(selected)
 
     def domains(self) -> list[str]:
-        """The domains that there are cookies for; "" is that of cookies for every host."""
+        """The domains of the cookies; "" stands for the cookies without a domain, which are for every host."""
         return list(dict.fromkeys([cookie.domain for cookie in self.select()]))
 
     # Of a client.
@@ -145,7 +149,7 @@ class Cookies(MutableMapping[str, str]):
         Arguments:
             url: of the request; the host of the cookies is that of the URL, never that of a Host header.
             headers: of the response.
-            now: seconds since 1970. Default None: the clock's.
+            now: seconds since 1970. Default None: the current time.
         """
         fields = headers.get_raw(b"set-cookie")
         if not fields:
@@ -156,7 +160,7 @@ class Cookies(MutableMapping[str, str]):
         domains = {cookie.domain for cookie in new}
         check_not_inside(self._lock, "Cookies")
         with self._lock:
-            # Of all fields at once: the look at secure cookies costs one pass over the jar for each domain.
+            # For all fields together: `secure_paths` reads the whole store, once for each domain.
             secure = {} if is_trusted(asked) else {each: self._store.secure_paths(each) for each in domains}
             for cookie in new:
                 if cookie.secure or not _shadows(cookie, secure):
@@ -176,12 +180,14 @@ class Cookies(MutableMapping[str, str]):
 
         Arguments:
             url: of the request.
-            now: seconds since 1970. Default None: the clock's.
-            cross_site: the request is on behalf of another site: then only cookies with SameSite=None. Default False.
-            unbound: include cookies that have no domain. They are not sent after a redirect to another origin.
-            extra: cookies of this one request, which take the place of those of the same name. Default None.
+            now: seconds since 1970. Default None: the current time.
+            cross_site: the request is made on behalf of another site: only cookies with SameSite=None are sent. Default
+                False.
+            unbound: include cookies that have no domain. The client leaves them out after a redirect to another origin.
+                Default True.
+            extra: cookies of this request alone, which replace stored cookies of the same name. Default None: none.
         """
-        # Without the lock: a jar that is empty now has nothing to send, and nearly all requests end here.
+        # Checked without the lock: an empty jar has nothing to send, and nearly all requests return here.
         if not self._store and not (extra is not None and extra._store):
             return None
         asked = URL(url)
@@ -208,7 +214,7 @@ class Cookies(MutableMapping[str, str]):
         return found.value
 
     def __setitem__(self, name: str, value: str) -> None:
-        """Change the value of the one cookie of that name, or set a new one, without a domain."""
+        """Change the value of the one cookie of that name, or set a new cookie without a domain."""
         old = self.find(name)
         cookie = checked(_with_value(old, value) if old is not None else Cookie(name, value))
         self._put([cookie])
@@ -225,7 +231,7 @@ class Cookies(MutableMapping[str, str]):
         return iter(dict.fromkeys([cookie.name for cookie in self.select()]))
 
     def __len__(self) -> int:
-        """How many names there are; `len(cookies.select())` is how many cookies."""
+        """The number of different names; `len(cookies.select())` is the number of cookies."""
         return len({cookie.name for cookie in self.select()})
 
     def clear(self) -> None:
@@ -251,7 +257,7 @@ class Cookies(MutableMapping[str, str]):
         return Cookies(self)
 
     def __eq__(self, other: object) -> bool:
-        """Whether the cookies are the same; of a mapping, whether names and values are."""
+        """Whether `other` has the same cookies; another mapping is compared by names and values."""
         mine = self.select()
         if isinstance(other, Cookies):
             return sorted(mine, key=_by_text) == sorted(other.select(), key=_by_text)
@@ -259,7 +265,7 @@ class Cookies(MutableMapping[str, str]):
             return len({cookie.name for cookie in mine}) == len(mine) and {c.name: c.value for c in mine} == dict(other)
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # it can be changed
+    __hash__ = None  # type: ignore[assignment]  # the object is mutable
 
     def __reduce__(self) -> tuple[type[Cookies], tuple[list[Cookie]]]:
         return type(self), (self.select(),)
@@ -270,7 +276,7 @@ class Cookies(MutableMapping[str, str]):
     # In a file.
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all cookies to a file that only its owner can read. A file that is there is replaced, all at once."""
+        """Write all cookies to a file that only its owner can read. An existing file is replaced atomically."""
         cookie_file.write(path, self.select())
 
     @classmethod
@@ -278,7 +284,7 @@ class Cookies(MutableMapping[str, str]):
         """The cookies of a file that `save` wrote, without those that have expired.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
             ValueError: `save` did not write the file, or it is damaged.
         """
         return cls(cookie_file.read(path))
@@ -300,7 +306,7 @@ def _with_value(cookie: Cookie, value: str) -> Cookie:
 
 
 def _field(entries: list[Entry]) -> bytes | None:
-    """Name and value of each, up to the most octets that a field may have; later ones are left out."""
+    """The value of a Cookie field with these entries; the last ones are left out if the field would be too long."""
     field = b"; ".join([entry.part for entry in entries])
     while len(field) > _HEADER_OCTETS:
         entries = entries[:-1]
@@ -309,7 +315,7 @@ def _field(entries: list[Entry]) -> bytes | None:
 
 
 def _shadows(cookie: Cookie, secure: dict[str, dict[str, set[str]]]) -> bool:
-    """Whether a cookie of an insecure connection would stand in for a secure one (section 5.7)."""
+    """Whether a cookie from an insecure connection would shadow a secure one (section 5.7)."""
     paths = secure.get(cookie.domain, {}).get(cookie.name, ())
     return any(path_matches(cookie.path, path) for path in paths)
 
@@ -318,7 +324,7 @@ CookieTypes: TypeAlias = Cookies | Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 def _listed(cookies: CookieTypes) -> list[Cookie]:
-    """Cookies in any form that the class accepts, checked."""
+    """The checked cookies of an argument in any form that `Cookies` accepts."""
     if cookies is None:
         return []
     if isinstance(cookies, Cookies):

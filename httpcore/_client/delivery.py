@@ -1,7 +1,7 @@
-"""A transport's answer on its way to the caller: the source that a response reads from and releases.
+"""A transport's response on its way to the caller: the source that a `Response` reads from and releases.
 
-Closing never waits and may happen at any moment. If a transport's clean-up must wait, `aclose` does so, where the
-caller waits anyway: at the end of the body, or in the response's own `close`.
+`close` never waits and may be called at any moment. If a transport's clean-up must wait, `aclose` waits for it. It is
+called where the caller waits anyway: at the end of the body, or in the `close` method of the response.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = ["Delivery", "Progress", "ProgressCallback"]
 @public
 @resolvable
 class Progress(NamedTuple):
-    """The progress of a transfer, which is given to `on_progress`.
+    """The progress of a transfer, as passed to `on_progress`.
 
     Attributes:
         direction: "upload" or "download".
-        done: bytes so far, as they are sent: with content codings.
-        total: bytes in all; None where that is not known.
+        done: the bytes sent or received so far, counted with content codings.
+        total: the bytes of the whole body; None if the length is not known.
     """
 
     direction: Literal["upload", "download"]
@@ -46,14 +46,15 @@ _NO_INFO: Final = ResponseInfo()
 
 
 class Delivery:
-    """The body of one answer.
+    """The body of one transport response.
 
     Attributes:
-        answer: status, headers, stream and extensions.
+        request: the request that was sent.
+        answer: the transport's response: status, headers, stream and extensions.
         elapsed: seconds from sending the request to the head of its response.
-        received: bytes of the body so far, as sent.
-        decoded: bytes that were made of it by decoding; None where nothing was.
-        whole: the whole body, where it came in one piece.
+        received: bytes of the body that were received so far, before decoding.
+        decoded: bytes that decoding has produced so far; None if nothing was decoded.
+        whole: the whole body, if the transport returned it as bytes; else None.
     """
 
     __slots__ = (
@@ -102,7 +103,7 @@ class Delivery:
 
     @property
     def connection(self) -> RawStream | None:
-        """A raw stream is among the extensions and has an owner of its own."""
+        """Always None: a raw stream is in the extensions, and has its own owner."""
         return None
 
     @property
@@ -122,8 +123,8 @@ class Delivery:
         return self.answer.extensions.get("strict", False)
 
     def note(self, name: Leniency) -> bool:
-        """Record in `info` that the content is unusual. False if the transport is strict, for which this is an
-        error.
+        """Record in `info` that the content is unusual. Return False if the transport is strict: unusual content is
+        then an error.
         """
         if self.is_strict:
             return False
@@ -183,7 +184,7 @@ class Delivery:
         return piece
 
     def count(self, size: int) -> None:
-        """Count received bytes."""
+        """Count received bytes, and report the progress."""
         self.received += size
         if self._progress is not None and (size or not self.received):
             self._progress(Progress("download", self.received, self.length))
@@ -195,25 +196,26 @@ class Delivery:
         error.add(phase="read the response body", method=self.request.method, url=self.request.url.redacted)
 
     def on_close(self, function: Callable[[], object]) -> None:
-        """Have a plain function called when the exchange is released: perhaps twice."""
+        """Register a plain function to be called when the exchange is released; it may be called twice."""
         self._on_close = function
         if has_connection(self.answer.extensions):
             connection = self.answer.extensions["connection"]
-            if isinstance(connection, HeldStream):  # else it is a transport's own, of whose close nothing is heard
+            if isinstance(connection, HeldStream):  # a transport's own stream does not report its close
                 connection.on_close = function
 
     def close(self) -> None:
         """Release the resources of the exchange at once. May be called repeatedly."""
         self._is_over = True
         try:
-            # The plain part is done by `release`; what waits is kept for `aclose`, also when this is called again.
+            # `release` does the plain part. The responses whose clean-up must wait are kept for `aclose`, also if
+            # `close` is called again.
             self._waiting += self._wire.release()
         finally:
             if self._on_close is not None:
                 self._on_close()
 
     async def aclose(self) -> None:
-        """`close` at the end of the body, and wait for the transport's clean-up, once."""
+        """Wait for the transport's clean-up, once, if the body has ended or the exchange was closed."""
         if self._is_over:
             while self._waiting:
                 await self._waiting.pop().aclose()

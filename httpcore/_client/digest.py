@@ -1,13 +1,14 @@
-"""Digest authentication (RFC 7616): the answer to a challenge, and the nonce that its requests share.
+"""Digest authentication (RFC 7616): the answer to a challenge, and the nonce that several requests share.
 
-All is done in octets: a realm is hashed and sent back as it was received. User name and password are UTF-8, whether the
+All values are octets: a realm is hashed and sent back as it was received. User name and password are UTF-8, whether the
 challenge has `charset=UTF-8` or not.
 
-- Of several challenges the one with the strongest algorithm that is allowed and that this Python has is answered; an
-  unknown algorithm or quality of protection is not answered at all.
-- `-sess`: the hash of the session is made once, of the first nonce and client nonce; that client nonce stays, so that a
-  server which makes the hash anew for each request comes to the same one. Otherwise each request has a fresh one.
-- A challenge without `qop` is answered as RFC 2069 has it, which old servers still send.
+- Of several challenges, the client answers the one with the strongest algorithm that the caller allows and that this
+  Python has. A challenge with an unknown algorithm or quality of protection (qop) is not answered.
+- `-sess`: the session hash is computed once, from the first nonce and the first client nonce. All requests send this
+  client nonce, so that a server that computes the hash again for each request gets the same hash. With any other
+  algorithm each request has a fresh client nonce.
+- A challenge without `qop`, which old servers still send, is answered as in RFC 2069.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _HASHES: Final = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"
 
 
 def digest_hash(algorithm: str) -> Callable[[bytes], bytes] | None:
-    """The hash of an algorithm, in hex digits; None where it is not known or this Python has none."""
+    """A function that returns the hash in hex digits; None if the algorithm is unknown or this Python lacks it."""
     name = _HASHES.get(algorithm.upper().removesuffix("-SESS"))
     return None if name is None else _hash_of(name)
 
@@ -43,7 +44,7 @@ def digest_hash(algorithm: str) -> Callable[[bytes], bytes] | None:
 def _hash_of(name: str) -> Callable[[bytes], bytes] | None:
     try:
         hashlib.new(name, usedforsecurity=False)
-    except ValueError:  # OpenSSL need not have SHA-512/256
+    except ValueError:  # OpenSSL may lack SHA-512/256
         return None
     return lambda data: hashlib.new(name, data, usedforsecurity=False).hexdigest().encode()
 
@@ -86,7 +87,7 @@ def secret_of(
 
 
 def choose_challenge(challenges: Iterable[Challenge], algorithms: Iterable[str] = ALGORITHMS) -> Challenge | None:
-    """The strongest Digest challenge that can be answered; of equals the first. None if there is none."""
+    """The strongest Digest challenge that can be answered; among equals the first. None if there is none."""
     order = list(algorithms)
     best, found = len(order), None
     for challenge in challenges:
@@ -94,7 +95,7 @@ def choose_challenge(challenges: Iterable[Challenge], algorithms: Iterable[str] 
             continue
         algorithm = challenge.parameters.get("algorithm", "MD5").upper().removesuffix("-SESS")
         rank = order.index(algorithm) if algorithm in order else len(order)
-        # RFC 7616, section 3.7: the strongest is answered, and of equals the first, as the server prefers it.
+        # RFC 7616, section 3.7: the strongest is answered, and among equals the first, which the server prefers.
         if rank < best:
             best, found = rank, challenge
     return found
@@ -121,8 +122,8 @@ class DigestAnswer:
 
     Attributes:
         value: of the Authorization field.
-        rspauth: the expected proof of the server; None if the head alone does not determine it.
-        nc, cnonce: as sent.
+        rspauth: the expected proof of the server; None if the head of the response alone does not determine it.
+        nc, cnonce: the nonce count and the client nonce, as sent.
     """
 
     value: bytes
@@ -131,7 +132,7 @@ class DigestAnswer:
     cnonce: bytes
 
     def proof_is_wrong(self, parameters: dict[str, str]) -> bool:
-        """Authentication-Info has a wrong proof: the server does not know the password."""
+        """Whether Authentication-Info has a wrong proof: then the server does not know the password."""
         proof, cnonce = parameters.get("rspauth"), parameters.get("cnonce", "").encode("latin-1")
         if proof is None or self.rspauth is None:
             return False
@@ -140,7 +141,7 @@ class DigestAnswer:
 
 
 class DigestSession:
-    """One challenge, answered by any number of tasks and threads at once: no count of its nonce is used twice."""
+    """One challenge, which any number of tasks and threads may answer at once: no nonce count is used twice."""
 
     __slots__ = ("_challenge", "_cnonce", "_current", "_integrity", "_lock", "_secret", "_user")
 
@@ -152,7 +153,7 @@ class DigestSession:
         # request in between draws another count.
         self._current = self._parameter("nonce"), count(1)
         self._cnonce = _fresh() if self._algorithm.upper().endswith("-SESS") else None
-        # H(A1) is made once: of a `-sess` algorithm it has the first nonce in it for good (RFC 7616, section 3.4.2).
+        # H(A1) is computed once: with a `-sess` algorithm it always has the first nonce (RFC 7616, section 3.4.2).
         realm = self._parameter("realm")
         self._secret = secret_of(self._algorithm, username, realm, password, self._current[0], self._cnonce or b"")
         self._user = self._user_field(username, realm)
@@ -189,7 +190,7 @@ class DigestSession:
         """
         qop = self._qop(body)
         with self._lock:
-            # Nonce and counts belong together: drawn apart, a new nonce could go out with the count of the old one.
+            # Nonce and counts are read together: otherwise a new nonce could be sent with the count of the old one.
             nonce, counts = self._current
             nc = b"%08x" % next(counts)
         cnonce = self._cnonce or _fresh()

@@ -1,9 +1,10 @@
-"""Downloads into a file: complete or absent, and resumed if the server confirms that the resource is unchanged.
+"""Downloads into a file that is complete or absent; resumed if the server confirms that the resource is unchanged.
 
 The received part is in `PATH.part`. Beside it, `PATH.part.json` has the URL and the validator of the resource (RFC
-9110, section 13.1.5: a strong entity tag, or a date of last modification that is no weak one). The rest is requested
-with Range and If-Range, so a server whose resource has changed sends all of it. A 206 counts only if it begins where
-the file ends. No content coding is requested, since a range would count coded bytes.
+9110, section 13.1.5: a strong entity tag, or a Last-Modified date that is not weak). The rest of the content is
+requested with Range and If-Range, so a server whose resource has changed sends all of the content. A 206 response is
+accepted only if its range begins where the file ends. No content coding is requested, since a range would count encoded
+bytes.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ async def download(
     """Send the request, and write the body of its response into a file. Returns the response."""
     target = _Target(os.fspath(path), str(request.url.request_url))
     mark = session.in_flight.begin(target)
-    call.has_begun = True  # so each sending is let through, until the file is complete
+    call.has_begun = True  # so a client that drains still sends the requests of this download
     try:
         return await _download(session, request, call, target, resume, progress)
     finally:
@@ -79,13 +80,13 @@ async def _download(
     ask = request.copy()
     if kept is not None:
         ask.add_field(b"Range", b"bytes=%d-" % kept.size)
-        # RFC 9110, section 13.1.5: if the file has changed the server sends all of it, and not a part of another
+        # RFC 9110, section 13.1.5: if the resource has changed, the server sends all of it, and not a part of another
         # version.
         ask.add_field(b"If-Range", kept.validator.encode("latin-1"))
     response = await session.send(ask, call)
     try:
         if int(response.status_code) == 416 and kept is not None:
-            # Everything had arrived, and only the renaming was missing.
+            # The part was already complete, and only had to be renamed.
             if _is_whole(response, kept):
                 await response._close()
                 await backend.run_blocking(target.finish)
@@ -126,11 +127,11 @@ async def _write(
 
 
 class _Target:
-    """The file, and the two beside it.
+    """The file, and the two files beside it.
 
-    `open`, `write` and `finish` may run in another thread, and go on there when the task that waits for them is
-    cancelled. So `abandon` or such a step, whichever ends last, closes and removes the files: the task does not
-    wait for the thread, and no descriptor is closed under a write.
+    `open`, `write` and `finish` are steps that may run in another thread, and continue there when the task that waits
+    for them is cancelled. So the files are closed and removed by `abandon` or by the running step, whichever ends last:
+    the task does not wait for the thread, and no descriptor is closed during a write.
     """
 
     def __init__(self, path: str, url: str) -> None:
@@ -140,13 +141,13 @@ class _Target:
         self._url = url
         self._lock = step_lock()
         self._is_busy = False
-        self._ends: bool | None = None  # abandoned: whether the part is kept
+        self._ends: bool | None = None  # set by `abandon`: whether the part is kept
         self._file: FileIO | None = None
         self._held: list[bytes] = []
         self._size = 0
 
     def kept(self) -> _Kept | None:
-        """The state of an earlier download of this URL."""
+        """The state of an earlier download of this URL; None if there is none."""
         try:
             with open(self._note, encoding="utf-8") as file:
                 note: Any = loads(file.read(65536))
@@ -161,15 +162,15 @@ class _Target:
         return _Kept(size, validator)
 
     def hold(self, piece: bytes) -> bool:
-        """Add a piece. True when enough is collected to be written."""
+        """Add a piece. Return True when enough bytes are collected for a write."""
         self._held.append(piece)
         self._size += len(piece)
         return self._size >= _PIECE
 
-    # Steps, perhaps in another thread.
+    # Steps, which may run in another thread.
 
     def open(self, start: int, validator: str | None) -> None:
-        """Open the partial file, to be written from `start` on. Never follow a link."""
+        """Open the partial file, to be written from `start` on. A link is never followed."""
         self._step(partial(self._open, start, validator))
 
     def write(self) -> None:
@@ -177,7 +178,7 @@ class _Target:
         self._step(self._write)
 
     def finish(self) -> None:
-        """The download is complete."""
+        """Complete the download: write the collected bytes, and rename the file."""
         self._step(self._finish)
 
     def _step(self, act: Callable[[], None]) -> None:
@@ -194,7 +195,7 @@ class _Target:
                     self._end()
 
     def _open(self, start: int, validator: str | None) -> None:
-        # Made anew with O_EXCL: an old file, or a link that was put there, is never written to.
+        # A new file is created with O_EXCL: an old file, or a link that was put there, is never written to.
         if not start:
             self._remove()
         flags = os.O_CREAT | os.O_EXCL if not start else 0
@@ -213,18 +214,18 @@ class _Target:
             view = view[self._file.write(view) :]
 
     def _finish(self) -> None:
-        if self._file is not None:  # else it was all there
+        if self._file is not None:  # None if the part was already complete
             self._write()
             self._file.close()
-        # One step: another program sees the old file or the whole new one. The note goes last: without it a part is
-        # useless.
+        # The replacement is atomic: another program sees the old file or the complete new one. The note is removed
+        # last: without it a part cannot be resumed.
         os.replace(self._part, self._path)
         self._unlink(self._note)
 
     # The end.
 
     def abandon(self, *, keep: bool) -> None:
-        """The download failed. A running step ends first, in its thread; this does not wait for it."""
+        """End a failed download. A running step ends first, in its thread; this method does not wait for it."""
         with self._lock:
             self._ends = keep
             if not self._is_busy:
@@ -253,7 +254,7 @@ class _Target:
 
 
 def _opened(path: str, flags: int, mode: int) -> int:
-    """A descriptor for writing to that very file; links are not followed."""
+    """A descriptor for writing to the file at this path; a link there is not followed."""
     for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
     return os.open(path, os.O_WRONLY | flags, mode)
@@ -269,7 +270,7 @@ def _start(response: Readable, kept: _Kept | None) -> int:
     """The position of the body in the file.
 
     Raises:
-        RemoteProtocolError: it is a part that was not requested.
+        RemoteProtocolError: the response is a part that was not requested.
     """
     if int(response.status_code) != 206:
         return 0

@@ -17,11 +17,11 @@ __all__ = ["Encoded", "encode_content", "encode_json"]
 
 
 class Encoded:
-    """A body, and the fields that describe it. The framing (Content-Length or chunked) is the transport's to add.
+    """A body, and the fields that describe it. The transport adds the framing (Content-Length or chunked).
 
     Attributes:
         headers: Content-Type, or nothing.
-        body: the body as the pool knows it.
+        body: the `Body` that the pool sends.
     """
 
     __slots__ = ("body", "headers")
@@ -58,12 +58,12 @@ def encode_content(
     Arguments:
         content: bytes, str (UTF-8), a binary file, an (async) iterable of bytes, a callable that returns one, a
             `ReplayableBody`, a `Multipart`; a mapping is a form, as `data`.
-        data: a form, url-encoded; with `files` its fields stand in front of them.
-        files: as of `Multipart`.
+        data: a form, url-encoded; with `files`, its fields are sent before the files.
+        files: as for `Multipart`.
         json: a value that JSON can represent. None is no body; send `content=b"null"` for null.
 
     Raises:
-        LocalProtocolError: arguments that contradict each other, another type, or a value that JSON cannot represent.
+        LocalProtocolError: the arguments exclude each other, one is of another type, or JSON cannot represent a value.
     """
     if data is None and files is None and json is None:
         return _of_content(content)
@@ -91,11 +91,11 @@ def _of_content(content: BodyContent | FormTypes | Multipart) -> Encoded:
         return Encoded(Body.of(content), [])
     if isinstance(content, Mapping):
         return _of_form(content, "content")
-    from .multipart import Multipart  # only for what is neither text nor bytes
+    from .multipart import Multipart  # imported only for content of another type
 
     if isinstance(content, Multipart):
         return _of_multipart(content)
-    return Encoded(Body.of(content), [])  # type: ignore[arg-type]  # it checks the type
+    return Encoded(Body.of(content), [])  # type: ignore[arg-type]  # `Body.of` checks the type
 
 
 def _of_multipart(form: Multipart) -> Encoded:
@@ -113,7 +113,8 @@ def encode_json(value: object) -> bytes:
     """JSON as it is sent: UTF-8, without white space (RFC 8259).
 
     Raises:
-        LocalProtocolError: NaN or an infinity, a type or a nesting that JSON does not have, a lone surrogate.
+        LocalProtocolError: the value contains NaN, an infinity, a type that JSON does not have, a lone surrogate or
+            itself, or is nested too deeply.
     """
     from json import dumps  # only for JSON
 
@@ -131,7 +132,7 @@ def encode_json(value: object) -> bytes:
 
 
 def _reason(message: str) -> str:
-    """Why `json` refused a value, by its message: it has one class of error for all."""
+    """Why `json` refused a value, by the error's message: `json` raises ValueError for several reasons."""
     if "Circular" in message:
         return "contains itself"
     if "digits" in message:

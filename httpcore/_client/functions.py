@@ -1,6 +1,6 @@
-"""One-off calls: `httpcore.get(url)` and the others make a client, send one request, and close it.
+"""One-off calls: `httpcore.get(url)` and the other functions make a client, send one request, and close the client.
 
-A program that sends more than one keeps a `Client`, whose connections are used again.
+A program that sends more than one request should keep a `Client`, which reuses its connections.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def request(
     timeout: TimeoutTypes = UNSET,
     **options: Unpack[RequestOptions],
 ) -> ClientResponse:
-    """As `Client.request`, with a client of its own."""
+    """As `Client.request`, with a new client for this call."""
     with Client() as client:
         return client.request(
             method, url, content, query_params, headers, stream, allow_redirects, ssl, timeout, **options
@@ -56,7 +56,7 @@ def get(
     timeout: TimeoutTypes = UNSET,
     **options: Unpack[RequestOptions],
 ) -> ClientResponse:
-    """As `Client.get`, with a client of its own."""
+    """As `Client.get`, with a new client for this call."""
     return request("GET", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, **options)
 
 
@@ -71,7 +71,7 @@ def options(
     timeout: TimeoutTypes = UNSET,
     **more: Unpack[RequestOptions],
 ) -> ClientResponse:
-    """As `Client.options`, with a client of its own."""
+    """As `Client.options`, with a new client for this call."""
     return request("OPTIONS", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, **more)
 
 
@@ -86,7 +86,7 @@ def head(
     timeout: TimeoutTypes = UNSET,
     **options: Unpack[RequestOptions],
 ) -> ClientResponse:
-    """As `Client.head`, with a client of its own."""
+    """As `Client.head`, with a new client for this call."""
     return request("HEAD", url, None, query_params, headers, stream, allow_redirects, ssl, timeout, **options)
 
 
@@ -102,7 +102,7 @@ def post(
     timeout: TimeoutTypes = UNSET,
     **options: Unpack[RequestOptions],
 ) -> ClientResponse:
-    """As `Client.post`, with a client of its own."""
+    """As `Client.post`, with a new client for this call."""
     return request("POST", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, **options)
 
 
@@ -118,7 +118,7 @@ def put(
     timeout: TimeoutTypes = UNSET,
     **options: Unpack[RequestOptions],
 ) -> ClientResponse:
-    """As `Client.put`, with a client of its own."""
+    """As `Client.put`, with a new client for this call."""
     return request("PUT", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, **options)
 
 
@@ -134,7 +134,7 @@ def patch(
     timeout: TimeoutTypes = UNSET,
     **options: Unpack[RequestOptions],
 ) -> ClientResponse:
-    """As `Client.patch`, with a client of its own."""
+    """As `Client.patch`, with a new client for this call."""
     return request("PATCH", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, **options)
 
 
@@ -150,7 +150,7 @@ def delete(
     timeout: TimeoutTypes = UNSET,
     **options: Unpack[RequestOptions],
 ) -> ClientResponse:
-    """As `Client.delete`, with a client of its own."""
+    """As `Client.delete`, with a new client for this call."""
     return request("DELETE", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, **options)
 
 
@@ -166,5 +166,5 @@ def query(
     timeout: TimeoutTypes = UNSET,
     **options: Unpack[RequestOptions],
 ) -> ClientResponse:
-    """As `Client.query`, with a client of its own."""
+    """As `Client.query`, with a new client for this call."""
     return request("QUERY", url, content, query_params, headers, stream, allow_redirects, ssl, timeout, **options)

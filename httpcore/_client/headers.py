@@ -1,10 +1,10 @@
-"""Header fields as a case-insensitive multi-dict, by the grammar of the pool.
+"""Header fields as a case-insensitive multi-dict, checked by the grammar of the pool.
 
-Names keep their spelling and fields their order. A name is looked up in lower case, in a list beside that of the
-fields: messages have few fields, and a scan of them in C is faster than a dictionary.
+Names keep their spelling and fields their order. A name is looked up in lower case, in a separate list of names:
+messages have few fields, and scanning a list in C is faster than a dictionary.
 
-Values that are set must be sendable (see `header_pairs`): a `str` is ASCII, bytes may be any. Values that are read are
-decoded as UTF-8 if they are valid, otherwise as ISO-8859-1; `raw` has the octets.
+A value that is set must be one that can be sent (see `header_pairs`): a `str` must be ASCII, bytes may be non-ASCII. A
+value that is read is decoded as UTF-8 if it is valid UTF-8, otherwise as ISO-8859-1; `raw` has the octets.
 """
 
 from __future__ import annotations
@@ -41,23 +41,24 @@ CREDENTIALS: Final = frozenset(
         b"private-token",
     )
 )
-"""Fields that may identify the caller: not shown, and not sent on when a redirect leads to another origin."""
+"""Fields that may identify the caller: `repr` hides their values, and a redirect to another origin drops them."""
 
 _SECRET: Final = CREDENTIALS | {b"set-cookie"}
 
 
 @public
 class Headers(MutableMapping[str, str]):
-    """Header fields: names in any case, fields in their order. `repr` does not show credentials.
+    """Header fields in their order, with case-insensitive names. `repr` does not show credentials.
 
-    `headers["name"]` is the value; that of several fields joined with ", " (RFC 9110, section 5.3). Set-Cookie cannot
-    be joined: that is its first value. `get_list("name")` are the values of each field.
+    `headers["name"]` is the value of the field; the values of several fields are joined with ", " (RFC 9110, section
+    5.3). Set-Cookie fields cannot be joined: `headers["set-cookie"]` is the value of the first. `get_list("name")`
+    returns the value of each field.
 
     Arguments:
         headers: a mapping, pairs, or Headers; names and values are str (ASCII) or bytes. Default None: none.
 
     Raises:
-        LocalProtocolError: a name is no token, or a value has a control character or white space around it.
+        LocalProtocolError: a name is not a token, or a value has a control character or white space around it.
     """
 
     __slots__ = ("_lower", "_raw")
@@ -69,14 +70,14 @@ class Headers(MutableMapping[str, str]):
         self._lower = None
         if isinstance(headers, Headers):
             self._raw = headers._raw.copy()
-            self._lower = headers._lower  # no list of names is ever changed
+            self._lower = headers._lower  # a list of names is never changed, so it can be shared
         else:
             self._raw = _quickly(headers) or header_pairs(headers)
 
     @classmethod
     def received(cls, pairs: list[tuple[bytes, bytes]]) -> Headers:
-        """Headers of pairs that were checked when they were received. The list is kept, not copied, and never changed:
-        a change makes a new one.
+        """Headers of pairs that were checked when they were received. The list is used without a copy, and is never
+        changed: a change makes a new list.
         """
         made = cls.__new__(cls)
         made._raw = pairs
@@ -111,12 +112,12 @@ class Headers(MutableMapping[str, str]):
         return [(name.decode("latin-1"), _decoded(value)) for name, value in self._raw]
 
     def add(self, name: str | bytes, value: str | bytes) -> None:
-        """Append a field, beside those of the same name."""
+        """Append a field. Other fields of the same name stay."""
         self._raw = [*self._raw, _pair(name, value)]  # a new list: see `received`
         self._lower = None
 
     def set(self, name: str | bytes, value: str | bytes) -> None:
-        """Give the name this one value, where its first field was, or else at the end."""
+        """Replace all fields of this name by one, at the place of the first, or at the end if there is none."""
         pair = _pair(name, value)
         key, names = pair[0].lower(), self._names()
         if key not in names:
@@ -128,7 +129,7 @@ class Headers(MutableMapping[str, str]):
             self._remove(key, at + 1)
 
     def delete(self, name: str | bytes) -> None:
-        """Remove all fields of that name; none is no error."""
+        """Remove all fields of that name. It is no error if there is none."""
         self._remove(_key(name), 0)
 
     def _remove(self, key: bytes, start: int) -> None:
@@ -167,17 +168,17 @@ class Headers(MutableMapping[str, str]):
         return iter([first[key][0].decode("latin-1") for key in dict.fromkeys(self._names())])
 
     def __len__(self) -> int:
-        """How many names there are; `len(headers.raw)` is how many fields."""
+        """The number of different names; `len(headers.raw)` is the number of fields."""
         return len(set(self._names()))
 
     def __eq__(self, other: object) -> bool:
-        """Whether the fields are the same, in the same order, names in any case."""
+        """Whether the fields are the same, in the same order; the case of names is ignored."""
         if not isinstance(other, Headers):
             return NotImplemented
         values = [value for _, value in self._raw] == [value for _, value in other._raw]
         return values and self._names() == other._names()
 
-    __hash__ = None  # type: ignore[assignment]  # it can be changed
+    __hash__ = None  # type: ignore[assignment]  # the object is mutable
 
     def __repr__(self) -> str:
         shown = [
@@ -187,7 +188,7 @@ class Headers(MutableMapping[str, str]):
 
 
 def _quickly(headers: object) -> list[tuple[bytes, bytes]] | None:
-    """The fields of a plain dictionary, list or tuple; None when anything is unusual: `header_pairs` says what."""
+    """The fields of a plain dictionary, list or tuple; None in any unusual case, which `header_pairs` handles."""
     if type(headers) is dict:
         headers = list(headers.items())
     if (type(headers) is not list and type(headers) is not tuple) or not _PAIR_TYPES.issuperset(map(type, headers)):
@@ -199,7 +200,7 @@ def _quickly(headers: object) -> list[tuple[bytes, bytes]] | None:
 
 
 def _pair(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
-    """One field, checked as `header_pairs` does, without what that needs to name the first wrong one of many."""
+    """One field, checked as by `header_pairs`, but without the cost of finding a wrong field among many."""
     raw_name = name.encode("ascii", "replace") if type(name) is str else name
     raw_value = value.encode("ascii", "replace") if type(value) is str and value.isascii() else value
     if type(raw_name) is type(raw_value) is bytes and is_token(raw_name) and is_value(raw_value):
@@ -209,7 +210,7 @@ def _pair(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
 
 
 def _key(name: str | bytes) -> bytes:
-    """A name as it is looked up; of one that no field has, anything that none has."""
+    """The key by which a name is looked up. An invalid name has a key that no field has."""
     if type(name) is str and len(name) <= 64:
         return _key_of(name)
     if isinstance(name, str):

@@ -1,12 +1,13 @@
-"""What a client has in flight: its calls, and its responses whose bodies are neither received nor closed.
+"""The calls of a client in flight, and its responses whose bodies are neither received nor closed.
 
-The client counts for itself and asks no transport. So the count is right over each kind of transport, also where a call
-is between two hops and no request of it is in flight; and of a pool or a transport that others use too, only what this
-client does in it is waited for.
+The client keeps this record itself and does not ask its transport. So the record is right over every kind of transport,
+also while a call is between two hops and has no request in flight. If a pool or a transport is shared, only the calls
+of this client are waited for.
 
-Each is waited for by a weak reference that takes itself out: should Ctrl-C come before a call has taken itself out, or
-a response be dropped unread, it is not waited for for ever. To make that reference for each call would be 1 % of a GET;
-so calls are held as they are until something drains, which makes the references.
+A drain waits until no weak reference to a call or a response is left. A reference is removed when its object ends or is
+collected, so a drain does not wait for ever for a call that Ctrl-C interrupted before the call was removed, or for a
+response that was dropped unread. To make such a reference for each call would be 1 % of a GET; so the calls are kept in
+a plain set until a drain makes the references.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ _every: WeakSet[CallsInFlight] = WeakSet()
 
 
 class CallsInFlight:
-    """The calls and responses of one client that have not ended, and what waits for their end.
+    """The calls and responses of one client that have not ended, and the tasks or threads that wait for their end.
 
     Attributes:
-        calls: those of `Session.send`, which adds and takes out each by itself.
-        marks: references to all else; and to the calls, when something drains.
-        refusal: why a new call is refused; "" while none is.
+        calls: the calls of `Session.send`, which adds and removes them.
+        marks: weak references to all other objects in flight, and during a drain also to the calls.
+        refusal: why new calls are refused; "" while they are accepted.
     """
 
     __slots__ = ("__weakref__", "_backend", "_waiters", "calls", "marks", "refusal")
@@ -56,7 +57,8 @@ class CallsInFlight:
         Raises:
             PoolClosed: the client is closed or drains.
         """
-        # Added first and looked at then, in the other order than `drain` does it: so no call is missed.
+        # The object is added before `refusal` is read; `drain` sets `refusal` before it looks for objects. So no call
+        # is missed.
         mark = self._mark(what)
         if self.refusal:
             self.end(mark)
@@ -64,7 +66,7 @@ class CallsInFlight:
         return mark
 
     def hold(self, delivery: Delivery) -> None:
-        """A response is on its way until it is closed or dropped, or its raw stream is closed."""
+        """Count a response as in flight until it is closed or collected, or its raw stream is closed."""
         delivery.on_close(partial(self.end, self._mark(delivery)))
 
     def _mark(self, what: object) -> Mark:
@@ -73,40 +75,40 @@ class CallsInFlight:
         return mark
 
     def end(self, mark: Mark) -> None:
-        """It has ended. Harmless when it is called again."""
+        """Record that an object has ended. A second call has no effect."""
         self.marks.discard(mark)
-        # What waits in another event loop than this one's looks for itself.
+        # A task that waits in another event loop is not woken from here: it checks again after a short time.
         if self._waiters.events and not self.marks and self._backend is not None and self._backend.is_current():
             self._waiters.notify()
 
     def end_call(self, call: Call) -> None:
-        """The call has ended and is no more in `calls`, but there may be a reference to it."""
+        """Record that a call has ended. It is no longer in `calls`, but there may be a reference to it."""
         self.end(ref(call))
 
     async def drain(self, backend: Backend, timeout: float | None) -> bool:
-        """Refuse new calls, and wait until none is in flight. False when `timeout` seconds passed first."""
+        """Refuse new calls, and wait until none is in flight. Return False if `timeout` seconds passed first."""
         self.refusal = self.refusal or _DRAINS
         self._backend = backend
         return await self._waiters.wait(backend, timeout, self._is_idle)
 
     def _is_idle(self) -> bool:
-        """Nothing is in flight. Calls of other threads may begin and end meanwhile."""
+        """Whether nothing is in flight. Calls of other threads may begin and end during the check."""
         for call in list(self.calls):
             mark = self._mark(call)
-            if call not in self.calls:  # it has ended, perhaps before there was this reference to be taken out
+            if call not in self.calls:  # it has ended, perhaps before the reference was there to be removed
                 self.marks.discard(mark)
             self.calls.discard(call)
         return not self.marks
 
     def after_fork(self) -> None:
-        """In the child: what was in flight is the parent's, and its threads are not here."""
+        """In the child process: forget the calls and the waiting threads, which are the parent's."""
         self.calls.clear()
         self.marks.clear()
         self._waiters.events.clear()
 
 
 def refused(why: str) -> PoolClosed:
-    """The error of a call that the client does not begin."""
+    """The error of a call that the client refuses."""
     error = PoolClosed(why)
     error.safe_to_retry = True
     return error

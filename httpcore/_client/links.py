@@ -1,4 +1,4 @@
-"""Link fields (RFC 8288): the links of a response to other resources. Values in, values out.
+"""Link fields (RFC 8288): the links of a response to other resources. Pure functions, without I/O.
 
 The field is a list of `<target>; name=value; name="value"`. A member that breaks the grammar is dropped, and reading
 continues after the next comma outside of quotes.
@@ -22,9 +22,9 @@ _PAIR: Final = re.compile(r"\\(.)")
 
 
 def parse_links(values: Iterable[bytes]) -> dict[str, dict[str, str]]:
-    """Target ("url") and parameters of each link, by its relation, or by its target where it has none.
+    """Target ("url") and parameters of each link, by relation, or by target if the link has no relation.
 
-    Of a repeated relation the first link is kept. URLs are as written: relative ones are resolved by the caller.
+    Of a repeated relation the first link is kept. URLs are as written: the caller resolves relative URLs.
     """
     links: dict[str, dict[str, str]] = {}
     for value in values:
@@ -48,5 +48,5 @@ def _parameters(text: str, at: int, url: str) -> tuple[dict[str, str], int]:
         name, token, quoted = found.groups()
         if name is not None:
             given = token if quoted is None else _PAIR.sub(r"\1", quoted)
-            link.setdefault(name.lower(), given or "")  # of two the first counts (section 3.3)
+            link.setdefault(name.lower(), given or "")  # of a repeated parameter the first counts (section 3.3)
     return link, at

@@ -1,11 +1,11 @@
-"""`multipart/form-data` (RFC 7578): fields and files as one body, which is never held as a whole.
+"""`multipart/form-data` (RFC 7578): fields and files as one body. Files and iterators are not read into memory.
 
-Each part's content is a `Body` of its own, so a part may be whatever a body may be, and the same rules hold: a file is
-sent from its position and rewound to it when the request is sent again, an iterator is read once, an async one needs an
-async runtime. The length is known if that of each part is; otherwise the body is chunked.
+The content of each part is a `Body`, so a part accepts any content that a request accepts, and the same rules apply: a
+file is sent from its position, and rewound to it when the request is sent again; an iterator is read once; an async
+iterator needs an async runtime. The length is known if the length of each part is known; otherwise the body is chunked.
 
 Names and file names are written as browsers do (the multipart encoding of the HTML standard): UTF-8, with `"`, CR and
-LF as `%22`, `%0D` and `%0A`, so no name ends its quotes or its line.
+LF as `%22`, `%0D` and `%0A`, so no name can end the quoted string or the line.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Multipart:
     """A form with files, to be given as `content` of a request.
 
     Arguments:
-        data: the fields: a mapping or pairs. Default none.
+        data: the fields: a mapping or pairs. Default None: none.
         files: a mapping or pairs of field name and file. A file is bytes, str, a binary file, an (async) iterable of
-            bytes, a `ReplayableBody`; or a tuple of file name (None: no file name), such content and,
-            optionally, content type and further header fields of the part. Default none.
-        boundary: 1 to 70 characters of RFC 2046. Default: 128 random bits, fresh for each object.
+            bytes, a `ReplayableBody`; or a tuple of the file name (None: no file name), a content of one of these
+            types, and optionally the content type and further header fields of the part. Default None: none.
+        boundary: 1 to 70 of the characters that RFC 2046 allows. Default: 128 random bits, new for each object.
 
     Attributes:
         boundary: as text.
@@ -67,7 +67,7 @@ class Multipart:
         self.content_type: str = f"multipart/form-data; boundary={quoted}"
         parts = [] if data is None else [_field(name, value) for name, value in form_pairs(data)]
         parts += [] if files is None else [_file(name, file, place) for name, file, place in _named(files)]
-        # 128 random bits are in no content but by a guess; one that a caller chose may be.
+        # A random boundary of 128 bits is in no content unless it is guessed; a caller's boundary may be.
         if boundary is not None:
             _check_absent(self.boundary.encode(), parts)
         self._body = _joined(parts, self.boundary.encode())
@@ -138,7 +138,7 @@ def _content(content: BodyContent, place: str) -> Body:
 
 
 def _filename(content: object, name: bytes) -> str | bytes:
-    """That of the file on disk, else the field's name: without a file name, servers take a part for a field."""
+    """The name of the file on disk, else of the field: servers treat a part without a file name as a field."""
     path = getattr(content, "name", None)
     if isinstance(path, str) and path and not path.startswith("<"):
         return os.path.basename(path) or name
@@ -168,7 +168,7 @@ def _content_type(
 
 
 def _guessed(filename: bytes) -> bytes:
-    from mimetypes import guess_type  # only for files: it reads the tables of the system
+    from mimetypes import guess_type  # imported only for files: it reads the system's tables
 
     kind, coding = guess_type(filename.decode("utf-8", "replace"))
     return b"application/octet-stream" if kind is None or coding else kind.encode("ascii", "replace")
@@ -180,8 +180,8 @@ _ESCAPED: Final = re.compile(rb'["\r\n]')
 
 
 def _disposition(name: bytes, filename: bytes | None) -> bytes:
-    # As the HTML standard has it: line ends of a name become CRLF, and then the three bytes that would end the
-    # parameter are percent-encoded, no others.
+    # As the HTML standard specifies: line ends in a name become CRLF, and then only the three bytes that would end the
+    # parameter are percent-encoded.
     line = b'Content-Disposition: form-data; name="' + _quoted(_NEWLINE.sub(b"\r\n", name)) + b'"'
     return line if filename is None else line + b'; filename="' + _quoted(filename) + b'"'
 
@@ -194,7 +194,7 @@ def _quoted(text: bytes) -> bytes:
 
 
 def _check_absent(boundary: bytes, parts: list[Part]) -> None:
-    """One that is drawn needs no look: it would have to be guessed."""
+    """Refuse a boundary that occurs in a part whose content is in memory. Called for a caller's boundary only."""
     for index, (_, content) in enumerate(parts):
         if content.data is not None and b"--" + boundary in content.data:
             raise LocalProtocolError(
@@ -224,7 +224,7 @@ class _Chain:
 
     @property
     def replayable(self) -> bool:
-        # One part that cannot be sent again makes the whole form one.
+        # If one part cannot be sent again, the whole form cannot.
         return all(body.replayable for body in self._bodies)
 
     @property

@@ -1,12 +1,12 @@
 """`.netrc`: login and password by host, as ftp, curl and the standard library read it.
 
-The standard library's `netrc` keeps one entry for each host, the last; but with a user name in the URL the entry of
-that user must be found. So this is a parser of its own: words between white space, double quotes with backslash
-escapes, `#` comments where a keyword may stand (a password may begin with `#`), `macdef` up to an empty line,
-`default`.
+The standard library's `netrc` keeps only the last entry for each host; but with a user name in the URL, the entry of
+that user must be found. So this module has its own parser. It reads words between white space, double quotes with
+backslash escapes, `#` comments where a keyword may stand (a password may begin with `#`), `macdef` up to an empty line,
+and `default`.
 
-A host is compared as the URL has it, in lower case and as a whole, so that no text around it (a port, a user name, an
-`@`) can lead to another's entry. The `default` entry is for every host.
+The host of the URL is compared in lower case and as a whole, so that no text around it (a port, a user name, an `@`)
+can select the entry of another host. The `default` entry is for every host that has no matching entry.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from .._values import dataclass
 __all__ = ["Netrc", "NetrcEntry", "netrc_path"]
 
 _WORD: Final = re.compile(r'[ \t\r\f\v]*+(?:(\n)|"((?:[^"\\]|\\.)*+)"|([^ \t\r\n\f\v]++))?+', re.DOTALL)
-_OTHERS: Final = 0o044  # permission to read, of the group and of all
+_OTHERS: Final = 0o044  # read permission for the group and for others
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NetrcEntry:
-    """One entry; `host` is None for the default one."""
+    """One entry; `host` is None for the `default` entry."""
 
     host: str | None
     login: str
@@ -40,7 +40,7 @@ class NetrcEntry:
 
 
 def netrc_path() -> str:
-    """The file that `NETRC` names, else `.netrc` in the home folder, on Windows `_netrc` if only that is there."""
+    """The path in the variable `NETRC`, else of `.netrc` in the home folder; on Windows `_netrc` if that is absent."""
     named = os.environ.get("NETRC")
     if named:
         return named
@@ -59,7 +59,7 @@ class Netrc:
 
     @classmethod
     def parse(cls, text: str, name: str = ".netrc") -> Netrc:
-        """Parse the file's text; `name` is for errors, which have the line's number and nothing of its content.
+        """Parse the file's text; errors show `name` and the line number, but no content of the file.
 
         Raises:
             HTTPCoreError: the text breaks the grammar.
@@ -68,11 +68,11 @@ class Netrc:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Netrc:
-        """Read a file. If it has passwords and others may read it, a `RuntimeWarning` is issued.
+        """Read a file. If it has passwords and other users may read it, a `RuntimeWarning` is issued.
 
         Raises:
-            OSError: it cannot be read.
-            HTTPCoreError: it breaks the grammar, or is not UTF-8.
+            OSError: the file cannot be read.
+            HTTPCoreError: the file breaks the grammar, or is not UTF-8.
         """
         name = os.fspath(path)
         with open(name, "rb") as file:
@@ -80,7 +80,7 @@ class Netrc:
             mode = os.fstat(file.fileno()).st_mode
         try:
             text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError:  # it would show the file
+        except UnicodeDecodeError:  # this error would show the content of the file
             text = None
         if text is None:
             raise HTTPCoreError(f"the netrc file {show(name)} is not UTF-8: expected text in UTF-8")
@@ -94,9 +94,9 @@ class Netrc:
         return found
 
     def lookup(self, host: str, login: str | None = None) -> tuple[str, str] | None:
-        """Login and password for a host in lower case, of its first entry, else of the default one.
+        """Login and password of the first entry for a host, else of the `default` entry; None if there is neither.
 
-        With `login` only an entry of that login counts, or one that names none.
+        With `login`, only entries with that login, or without a login, count.
         """
         host = host.lower()
         for wanted in (host, None):
@@ -110,7 +110,7 @@ class Netrc:
 
 
 class _Reader:
-    """The tokens of a text, with the line they are in."""
+    """The tokens of a text, and errors that name the line of the last token."""
 
     def __init__(self, text: str, name: str) -> None:
         self._text = text.replace("\r\n", "\n")
@@ -130,14 +130,14 @@ class _Reader:
             return self._value(found)
 
     def value(self, of: str) -> str:
-        """The token behind a keyword; a "#" begins no comment there."""
+        """The token after a keyword; there, a "#" does not begin a comment."""
         found = self._match()
         if found is None:
             raise self.error(f"{of} has no value")
         return self._value(found)
 
     def skip_macro(self) -> None:
-        """Up to an empty line."""
+        """Skip the text of a macro, up to an empty line."""
         end = self._text.find("\n\n", self._at)
         self._at = len(self._text) if end < 0 else end
 
@@ -148,7 +148,7 @@ class _Reader:
     def _match(self) -> re.Match[str] | None:
         while True:
             found = _WORD.match(self._text, self._at)
-            assert found is not None  # it matches the empty text
+            assert found is not None  # `_WORD` also matches the empty text
             self._at = found.end()
             if found[1] is None:
                 return None if found[2] is None and found[3] is None else found

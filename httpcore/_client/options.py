@@ -1,5 +1,4 @@
-"""The options of one call beside method, URL, headers and body: the keyword arguments, and their values for the
-call."""
+"""The options of one call, apart from method, URL, headers and body: its keyword arguments, and the checked values."""
 
 from __future__ import annotations
 
@@ -44,9 +43,10 @@ class SendOptions(TypedDict, total=False):
     """The keyword arguments of `send`.
 
     Keys:
-        auth: in place of the client's: an `Auth`, a pair of user name and password, a function; None for none.
-        cookies: of this request alone, beside the client's.
-        max_body: the most bytes of a body that `read()` keeps, as sent and as decoded; None for no limit.
+        auth: replaces the client's: an `Auth`, a pair of user name and password, or a function; None for none.
+        cookies: for this call alone, in addition to the client's.
+        max_body: the most bytes of a body that `read()` keeps. The limit holds both for the received and for the
+            decoded bytes. None for no limit.
         on_progress: called with a `Progress` for each piece that is sent or received.
         follow_redirects: another name of `allow_redirects`.
         trace: called with a `TraceEvent` for each step of each request of this call, including redirects.
@@ -67,11 +67,11 @@ class SendOptions(TypedDict, total=False):
 @public
 @resolvable
 class RequestOptions(SendOptions, total=False):
-    """The keyword arguments of `request`, `get`, `post` and the others; those of `send` too.
+    """The keyword arguments of `request`, `get`, `post` and the other methods, which include those of `send`.
 
     Keys:
-        data: a form, as a mapping or pairs; with `files` its fields.
-        files: files of a form: `{"name": file}`, see `Multipart`.
+        data: a form, as a mapping or pairs; with `files`, the fields of the same form.
+        files: the files of a form: `{"name": file}`, see `Multipart`.
         json: a value to be sent as JSON.
         params: another name of `query_params`.
     """
@@ -86,7 +86,7 @@ OPTIONS: Final = frozenset(RequestOptions.__annotations__)
 OF_SEND: Final = frozenset(SendOptions.__annotations__)
 
 
-# Keywords that users of other clients try, and of our own pools, with the argument that has their meaning.
+# Keywords of other clients and of our own pools, each with the argument that has the same meaning here.
 _OTHER_NAMES: Final = {
     "body": "content=...",
     "cert": "ssl=SSLConfig(cert=...)",
@@ -102,7 +102,7 @@ def check_options(options: Iterable[str], known: frozenset[str]) -> None:
     """Refuse an unknown keyword.
 
     Raises:
-        TypeError: there is one.
+        TypeError: a keyword is unknown.
     """
     for name in options:
         if name not in known:
@@ -141,21 +141,22 @@ class Call:
     """How one call is carried out.
 
     Attributes:
-        stream: return at the head.
+        stream: return when the head of the response has been received.
         follow: follow redirects.
         auth: as given; UNSET for the client's.
-        cookies: of this call alone.
-        max_body: UNSET for none given.
+        cookies: for this call alone.
+        max_body: None for no limit; UNSET if none was given.
         progress: called for each piece of the body.
         extensions: for the transport, without the timeout.
-        timeout: None for the transport's own.
-        ends: when the total timeout expires, on the clock of the backend; None before the first hop, or without one.
+        timeout: None for the timeout of the transport.
+        ends: when the total timeout expires, on the clock of the backend; None before the first hop, or without a total
+            timeout.
         chain: the redirects so far; None before the first.
-        earlier: what was sent before; counted where an answer leads to another request.
-        has_begun: it is in flight already, and a client that drains lets its sendings through.
+        earlier: counts of the requests that were sent before, updated when a response leads to another request.
+        has_begun: the call is already in flight, so a client that drains still sends its requests.
     """
 
-    # Defaults of the class: most calls set none of these.
+    # Defaults are class attributes, since most calls set none of them.
     auth: Auth | Unset | None = UNSET
     cookies: Cookies | None = None
     ends: float | None = None
@@ -172,7 +173,7 @@ class Call:
         self.max_body = max_body
 
     def again(self) -> Call:
-        """A copy for a further step of the caller. The caller's own time between two steps does not count."""
+        """A copy for a call of `next()`. Its total timeout begins anew: time between two steps does not count."""
         other = copy(self)
         other.chain = None if self.chain is None else self.chain.copy()
         other.ends = None
@@ -180,7 +181,7 @@ class Call:
         return other
 
     def answered(self, info: ResponseInfo) -> None:
-        """The response of this `info` leads to another request."""
+        """Count a request whose response, with this `info`, leads to another request."""
         before = self.earlier
         first = info.request_number if before.first is None else before.first
         self.earlier = Earlier(before.sends + info.attempts, before.requests + 1, first)

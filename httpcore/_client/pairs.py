@@ -1,7 +1,7 @@
-"""Names and values of a form, in any form that a caller gives them, as pairs of bytes; and their url-encoded text.
+"""Names and values of a form as pairs of bytes, from any type that a caller may pass; and their url-encoded text.
 
 Values are str (sent as UTF-8), bytes (sent unchanged), int, float, bool ("true" or "false", as in JSON) or None (the
-empty text). A list or tuple of these repeats the name for each. No error shows a value, since forms contain
+empty text). A list or tuple of these repeats the name for each item. No error shows a value, since forms contain
 passwords.
 """
 
@@ -43,7 +43,7 @@ def form_pairs(data: FormTypes, argument: str = "data") -> Pairs:
 
 
 def _items(data: object, argument: str) -> list[tuple[object, object]]:
-    many = getattr(data, "multi_items", None)  # of a multi-dict: as a mapping it has one value for each name
+    many = getattr(data, "multi_items", None)  # of a multi-dict; as a mapping it gives one value for each name
     if callable(many):
         data = many()
     if isinstance(data, Mapping):
@@ -73,7 +73,7 @@ def octets(value: object, place: str) -> bytes:
     if isinstance(value, str):
         try:
             return exact_str(value).encode()
-        except UnicodeEncodeError as error:  # it would show the value
+        except UnicodeEncodeError as error:  # this error would show the value
             at = error.start
         raise LocalProtocolError(f"{place} with a lone surrogate at index {at}: expected text that UTF-8 can encode")
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -85,7 +85,7 @@ def octets(value: object, place: str) -> bytes:
     if isinstance(value, int):
         try:
             return str(exact_int(value)).encode()
-        except ValueError:  # a limit of Python's, see sys.set_int_max_str_digits
+        except ValueError:  # Python's limit, see sys.set_int_max_str_digits
             raise LocalProtocolError(f"{place} that is an int of too many digits: give it as a str") from None
     if isinstance(value, float):
         return repr(exact_float(value)).encode()

@@ -16,7 +16,7 @@ _PIECE: Final = 65536
 
 
 def counted(body: Body, progress: ProgressCallback) -> Body:
-    """The same body; `progress` is called when a piece has been read for sending, and begins anew for each sending."""
+    """The same body, which calls `progress` for each piece read. Each time it is sent, the count begins again."""
     return body if body.is_empty else Body(None, body.length, _Counted(body, progress))
 
 

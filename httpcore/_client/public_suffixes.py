@@ -1,8 +1,9 @@
-"""Public suffixes: the names below which the public may register names, so that no cookie may be for all of them.
+"""Public suffixes: domains such as co.uk, under which anyone may register names. Cookies for them are refused.
 
-The list is that of `publicsuffixlist`, if it is installed (the extra `cookies`); else each single label counts as one.
-The library makes an index of the list at its first use, which takes a tenth of a second and would stop the event loop
-inside a request. Here the lines of the list become a set when the module is loaded: a few milliseconds.
+The list is that of the package `publicsuffixlist`, if it is installed (the extra `cookies`); else only single labels
+count as public suffixes. The package makes an index of the list at its first use, which takes a tenth of a second and
+would block the event loop inside a request. Here the lines of the list become a set when this module is imported,
+which takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Final
 
 try:
     from publicsuffixlist import PSLFILE
-except ImportError:  # it is optional
+except ImportError:  # the package is optional
     PSLFILE = ""
 
 __all__ = ["is_public_suffix"]
 
 
 def _rules() -> frozenset[bytes]:
-    """The lines of the list: rules, and comments, which are the same as no rule."""
+    """The lines of the list: the rules, and comments, which match no domain."""
     if not PSLFILE:
         return frozenset()
     with open(PSLFILE, "rb") as file:
@@ -33,9 +34,9 @@ _RULES: Final = _rules()
 def is_public_suffix(domain: str) -> bool:
     """Whether a domain (in A-labels) is a public suffix, as the algorithm of publicsuffix.org decides.
 
-    The rule that prevails must have as many labels as the domain: the domain itself, one with a wildcard in the place
-    of its first label, or "*", if it is a single label. An exception ("!www.ck") prevails over each. As in the library,
-    a rule "*.ck" makes "ck" a suffix too.
+    The longest matching rule must have as many labels as the domain: this is the domain itself, the domain with a
+    wildcard as its first label, or "*" for a single label. An exception ("!www.ck") overrides every rule. As in the
+    package, a rule "*.ck" makes "ck" a suffix too.
     """
     if "." not in domain:
         return True
@@ -46,5 +47,5 @@ def is_public_suffix(domain: str) -> bool:
 
 
 def _u_label(label: str) -> str:
-    """The domain as it is written in the list. Names without an A-label were refused with the URL."""
+    """A label as the list writes it, in Unicode. An A-label that cannot be decoded was refused with the URL."""
     return label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label

@@ -34,7 +34,7 @@ def _unquoted(text: str) -> str:
     for part in rest:
         try:
             parts.append(_OCTETS[part[:2]] + part[2:])
-        except KeyError:  # no two hex digits: it stays
+        except KeyError:  # no two hex digits follow: the % stays
             parts.append(b"%" + part)
     return b"".join(parts).decode("utf-8", "replace")
 
@@ -45,19 +45,19 @@ _OCTETS: Final = {(a + b).encode(): bytes.fromhex(a + b) for a in _HEX for b in 
 
 @public
 class QueryParams(Mapping[str, str]):
-    """Names and values of a query, in their order; a name may be there several times. Immutable and hashable.
+    """Names and values of a query, in their order; a name may occur several times. Immutable and hashable.
 
-    `params["name"]` is the first value, `get_list("name")` are all, `multi_items()` are all pairs. `str(params)` is
-    `application/x-www-form-urlencoded` as the WHATWG writes it. `set`, `add`, `remove` and `merge` return a changed
-    copy.
+    `params["name"]` is the first value, `get_list("name")` returns all values, `multi_items()` returns all pairs.
+    `str(params)` is `application/x-www-form-urlencoded`, as the URL standard of the WHATWG serializes it. `set`, `add`,
+    `remove` and `merge` return a changed copy.
 
     Arguments:
         params: a query as text, with or without its "?"; a mapping, whose values may be lists; or pairs. Values are
             str, int, float, bool ("true" and "false") or None (""). Default None: none.
 
     Raises:
-        TypeError: a name or a value of another type.
-        LocalProtocolError: one with half of a surrogate pair.
+        TypeError: a name or a value is of another type.
+        LocalProtocolError: a name or a value has a lone surrogate.
     """
 
     __slots__ = ("_pairs",)
@@ -71,7 +71,7 @@ class QueryParams(Mapping[str, str]):
             self._pairs = params._pairs
         elif isinstance(params, (str, bytes)):
             self._pairs = _read(params)
-        elif isinstance(params, (dict, Mapping)):  # the first is quicker to ask
+        elif isinstance(params, (dict, Mapping)):  # the check for dict is faster
             self._pairs = tuple([pair for name, value in params.items() for pair in _pairs_of(name, value)])
         elif isinstance(params, Iterable):
             self._pairs = tuple([_pair(pair) for pair in params])
@@ -89,7 +89,7 @@ class QueryParams(Mapping[str, str]):
         return list(self._pairs)
 
     def set(self, name: str, value: PrimitiveTypes) -> QueryParams:
-        """A copy in which the name has this one value, where its first one was, or else at the end."""
+        """A copy in which the name has only this value, at the place of its first value, or else at the end."""
         new = _pair((name, value))
         place = next((at for at, (other, _) in enumerate(self._pairs) if other == new[0]), len(self._pairs))
         kept = [pair for pair in self._pairs if pair[0] != new[0]]
@@ -105,7 +105,7 @@ class QueryParams(Mapping[str, str]):
         return _of_pairs([pair for pair in self._pairs if pair[0] != name])
 
     def merge(self, params: QueryParamTypes | None) -> QueryParams:
-        """A copy in which the names of `params` have the values that they have there."""
+        """A copy in which the names in `params` have only their values from `params`, which stand at the end."""
         other = QueryParams(params)
         return _of_pairs([*[pair for pair in self._pairs if pair[0] not in other], *other._pairs])
 
@@ -204,6 +204,6 @@ QueryParamTypes: TypeAlias = (
     | str
     | bytes
     | Mapping[str, PrimitiveTypes | Sequence[PrimitiveTypes]]
-    | Sequence[tuple[str, PrimitiveTypes]]  # with Iterable, mypy would infer no mixed dictionary
+    | Sequence[tuple[str, PrimitiveTypes]]  # with Iterable, mypy would refuse mixed dictionaries
 )
-"""Parameters of a query: a mapping, whose values may be lists, or pairs; or a whole query."""
+"""Parameters of a query: a mapping, whose values may be lists; pairs; or a whole query as text."""

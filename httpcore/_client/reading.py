@@ -1,6 +1,7 @@
-"""Bodies as iterators of both kinds: pieces of bytes, and parts made from them, such as lines.
+"""Bodies as plain and as async iterators: over pieces of bytes, and over parts made from them, such as lines.
 
-They are classes and not generators: the finaliser of a half-read async generator runs in another task (PEP 789).
+The iterators are classes and not generators: the finaliser of a half-read async generator runs in another task (PEP
+789).
 """
 
 from __future__ import annotations
@@ -71,14 +72,14 @@ class Awaited(_Pieces):
 
 
 class Parts(Protocol[T]):
-    """Makes parts of pieces."""
+    """Makes parts from the pieces of a body."""
 
     def feed(self, data: bytes) -> list[T]:
-        """The parts that are complete."""
+        """The parts that are complete after this piece."""
         ...
 
     def flush(self) -> list[T]:
-        """The rest."""
+        """The remaining parts, at the end of the body."""
         ...
 
 
@@ -112,7 +113,7 @@ class Lines:
 
 
 class _Made(Generic[T]):
-    """The parts of a body that are made and not yet yielded, and the maker of further ones."""
+    """The parts of a body that are made and not yet yielded, and the `Parts` that makes further ones."""
 
     __slots__ = ("_is_over", "_parts", "_ready", "_response", "_stream")
 
@@ -124,7 +125,7 @@ class _Made(Generic[T]):
         self._is_over = False
 
     async def _make(self) -> None:
-        """Make the parts of the next piece, perhaps none. Raises StopAsyncIteration when all are made."""
+        """Make the parts of the next piece, perhaps none. Raises StopAsyncIteration when all parts are made."""
         if self._is_over:
             raise StopAsyncIteration
         try:

@@ -1,18 +1,18 @@
-"""Redirects (RFC 9110, section 15.4): the URL and method of the next request, and its fields. Pure.
+"""Redirects (RFC 9110, section 15.4): the URL, method and fields of the next request. Pure functions, without I/O.
 
 Where the RFC leaves a choice:
 
-- 301 and 302 turn POST into GET, as browsers and curl do, and keep every other method, QUERY too. 303 turns all but
-  HEAD into GET. 307 and 308 keep the method and the body. If the method changes, the body and the fields that
-  describe it are dropped.
-- A Location that two readers could interpret differently is an error: two different ones, a backslash, a control
-  character. A space, a non-ASCII character and a `%` without two hex digits are percent-encoded, as in curl and
+- 301 and 302 turn POST into GET, as browsers and curl do, and keep every other method, including QUERY. 303 turns every
+  method except HEAD into GET. 307 and 308 keep the method and the body. If the method changes, the body and the fields
+  that describe it are dropped.
+- A Location that two parsers could interpret differently is an error: two different Location fields, a backslash, or a
+  control character. A space, a non-ASCII character and a `%` without two hex digits are percent-encoded, as in curl and
   browsers.
 - User name and password in a Location are dropped: a server must not choose the client's credentials for another
   server.
-- Credentials stay with their origin: scheme, host and port. When one of the three changes, every field that may carry
-  credentials is dropped, for all hops that follow: a later hop back to the first origin does not receive them again.
-- A request that was sent before in the same chain, with the same cookies, is a loop: the answer would be the same.
+- Credentials are sent only to their origin: scheme, host and port. When one of the three changes, every field that may
+  carry credentials is dropped for all further hops: a later hop back to the first origin does not receive them again.
+- A request that was sent before in the same chain, with the same cookies, is a loop: its response would be the same.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _WITHOUT_SLASHES: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 
 
 class Redirect(NamedTuple):
-    """One step.
+    """The next request of a redirect.
 
     Attributes:
         method: of the next request.
@@ -72,13 +72,13 @@ class Redirect(NamedTuple):
 
 
 def location_of(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """The Location of a response that is a redirect; None of any other.
+    """The Location of a response that is a redirect; None for any other response.
 
     Arguments:
         headers: pairs with lower-cased names.
 
     Raises:
-        RedirectError: it has several that differ.
+        RedirectError: the response has several Location fields that differ.
     """
     if status not in STATUSES:
         return None
@@ -93,7 +93,7 @@ def redirect_for(method: str, url: URL, status: int, location: bytes) -> Redirec
     """The target of a redirect.
 
     Raises:
-        RedirectError: the Location is no URL that can be requested.
+        RedirectError: the Location is not a URL that can be requested.
     """
     target = _target(url, location)
     changed = method_for(method, status)
@@ -103,7 +103,8 @@ def redirect_for(method: str, url: URL, status: int, location: bytes) -> Redirec
 def method_for(method: str, status: int) -> str:
     if status == 303:
         return "HEAD" if method == "HEAD" else "GET"
-    # RFC 9110, sections 15.4.2 and 15.4.3: for these two clients have always changed POST to GET; PUT and others stay.
+    # RFC 9110, sections 15.4.2 and 15.4.3: for these two statuses, clients have always changed POST to GET. PUT and
+    # other methods are kept.
     return "GET" if method == "POST" and status in (301, 302) else method
 
 
@@ -128,7 +129,7 @@ def _target(url: URL, location: bytes) -> URL:
 
 
 def _text(location: bytes) -> str:
-    """As text that a parser of URLs takes: what others send in the clear is percent-encoded."""
+    """The Location as text for the URL parser: spaces, and a "%" without two hex digits, are percent-encoded."""
     try:
         text = location.decode("utf-8")
     except UnicodeDecodeError:
@@ -137,7 +138,7 @@ def _text(location: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    """A Location for messages: without what may be a password."""
+    """A Location for error messages, without the part that may be a password."""
     scheme, mark, rest = text.partition("//")
     authority, slash, path = rest.partition("/")
     if mark and "@" in authority:
@@ -158,12 +159,12 @@ def carried(
     """The fields that the next request keeps.
 
     Arguments:
-        credentials: those that stay with their origin.
-        drops: those that are made anew for each request.
+        credentials: names of the fields that are sent only to their origin.
+        drops: names of the fields that are made again for each request.
     """
     kept = []
     for name, value in headers:
-        # Content-Type and the like describe a body that is not sent any more (RFC 9110, section 15.4).
+        # Content-Type and the like describe a body that is no longer sent (RFC 9110, section 15.4).
         lower = name.lower()
         if not keeps_body and (lower in _OF_THE_BODY or lower.startswith(b"content-")):
             continue
@@ -190,7 +191,7 @@ class Chain:
 
     def copy(self) -> Chain:
         """A copy, to continue from here a second time."""
-        # A response may be followed again by `next()`: each run counts for itself, from what was seen before it.
+        # `next()` may be called on a response again: each run has its own count, from the redirects before it.
         other = Chain(self._most)
         other._taken, other._seen, other.left_origin = self._taken, set(self._seen), self.left_origin
         return other
@@ -201,7 +202,7 @@ class Chain:
         Raises:
             RedirectLoop: the same request was sent before.
         """
-        # With the cookies: a login that sets one and leads back to the same URL is no loop.
+        # Cookies are compared, too: a login that sets a cookie and leads back to the same URL is no loop.
         asked = (method, url.request_url, cookie)
         if asked in self._seen:
             raise RedirectLoop(f"the server redirects in a loop: {method} {url.redacted} was requested before")
@@ -211,7 +212,7 @@ class Chain:
         """Count a redirect that is about to be followed.
 
         Raises:
-            TooManyRedirects: there were as many as are allowed.
+            TooManyRedirects: this is one redirect more than the limit.
             RedirectBodyUnavailable: the body would have to be sent again and cannot be.
         """
         self._taken += 1
@@ -225,6 +226,6 @@ class Chain:
                 f"a redirect to {redirect.url.redacted} has the body sent again, which is an iterator whose items are "
                 "gone: expected bytes, a file that can seek, or a ReplayableBody"
             )
-        # For good, also where a later hop leads back: what stands between may have chosen that hop.
+        # Never reset, even if a later hop leads back to the first origin: the origin between may have chosen that hop.
         if not redirect.same_origin:
             self.left_origin = True

@@ -58,17 +58,17 @@ class Request:
 
     Arguments:
         method: in any case; it is sent in upper case.
-        url: absolute, http or https; relative for a client with `base_url`.
-        query_params: are appended to the query of `url`. Default None: none.
+        url: an absolute http or https URL; it may be relative for a client with a `base_url`.
+        query_params: parameters that are appended to the query of `url`. Default None: none.
         content: the body: bytes, str (UTF-8), an (async) iterable of bytes, a binary file, a `ReplayableBody`, a
-            `Multipart`; a mapping is a form. Default None: none.
+            `Multipart`; a mapping is sent as a form. Default None: no body.
         headers: a mapping, pairs, or `Headers`. Default None: none.
-        data: a form as a mapping or pairs; with `files` its fields.
+        data: a form as a mapping or pairs; with `files`, the fields of the same form.
         files: a form with files, see `Multipart`.
         json: a value to be sent as JSON.
 
     Attributes:
-        method: "GET".
+        method: in upper case, e.g. "GET".
         url: a `URL`.
         headers: `Headers`. They include the fields that describe the body.
 
@@ -91,12 +91,12 @@ class Request:
         json: object = None,
     ) -> None:
         self.method: str = _METHODS.get(method) or upper(method)
-        # The first is remembered by its text.
+        # `URL(url)` looks the text up in a cache.
         is_whole = type(url) is str and query_params is None and "://" in url[:8]
         self.url: URL = URL(url) if is_whole else URL(url, True, query_params)
         self._pairs: Pairs | SharedFields = pairs_of(headers) if headers else []
         self._headers: Headers | None = None
-        self.has_jar_cookies: bool = False  # the Cookie field is from a jar, to be made anew for the next hop
+        self.has_jar_cookies: bool = False  # the Cookie field is from a jar, and is made again for the next hop
         self._given: object = content
         if content is data is files is json is None:
             self.body: Body = _NO_BODY
@@ -108,7 +108,7 @@ class Request:
 
     @classmethod
     def made(cls, method: str, url: URL, pairs: Pairs | SharedFields, body: Body) -> Request:
-        """A request of parts that were checked before."""
+        """A request from parts that were checked before."""
         self = cls.__new__(cls)
         self.method = method
         self.url = url

@@ -1,9 +1,9 @@
-"""A response as the caller reads it, over the answer of a transport.
+"""A response as the caller reads it, made from the response of a transport.
 
 `Headers`, the text and other values are made at their first use: most callers read only the status and the content. A
-body that was received whole and has no content coding is kept at once; any other is read through the pool's `Response`,
-which reads a body once, decodes it within bounds, and closes it. `Client` returns a `ClientResponse`. Reading an
-`AsyncClientResponse` is awaited.
+body that was received whole and has no content coding is stored at once; any other body is read through the pool's
+`Response`, which reads a body once, decodes it within limits, and closes it. `Client` returns a `ClientResponse`;
+`AsyncClient` returns an `AsyncClientResponse`, whose reading methods are awaited.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NO_INFO: Final = ResponseInfo()
 
 @public
 class HTTPStatusError(HTTPCoreError):
-    """`raise_for_status` of a response with a status of 400 or more.
+    """Raised by `raise_for_status()` for a response with a status of 400 or more.
 
     Attributes:
         request, response: the request and its response; None after pickling.
@@ -89,7 +89,7 @@ class Readable:
         extensions: further facts from the transport, see `ResponseExtensions`.
     """
 
-    # Defaults of the class: most responses are complete, and few of their values are used.
+    # Defaults are class attributes: most responses are complete, and few of their values are used.
     _content: bytes | None = None
     _delivery: Delivery | None = None
     _downloaded = 0
@@ -195,10 +195,10 @@ class Readable:
 
     @property
     def request(self) -> Request:
-        """The request that this responds to: after redirects the last one.
+        """The request of this response: after redirects, the last request.
 
         Raises:
-            LocalProtocolError: a response made by hand without one.
+            LocalProtocolError: the response was made by hand, without a request.
         """
         if self._request is None:
             raise LocalProtocolError("the response was made without a request: expected ClientResponse(..., request=)")
@@ -206,7 +206,7 @@ class Readable:
 
     @property
     def url(self) -> URL:
-        """The URL of the request: after redirects that of the last one."""
+        """The URL of the request: after redirects, of the last request."""
         return self.request.url
 
     @property
@@ -217,18 +217,18 @@ class Readable:
     @property
     def elapsed(self) -> timedelta:
         """The time from sending the last request to the head of its response."""
-        from datetime import timedelta  # few ask, and it takes as long to import as most of the client
+        from datetime import timedelta  # imported at first use: it takes as long as most of the client
 
         return timedelta(seconds=self._elapsed)
 
     @property
     def is_redirect(self) -> bool:
-        """Whether the status is one of a redirect and there is a Location."""
+        """Whether the status is 301, 302, 303, 307 or 308, and there is a Location field."""
         return self.status_code in STATUSES and any(name == b"location" for name, _ in self._pairs)
 
     @property
     def links(self) -> dict[str, dict[str, str]]:
-        """The Link fields (RFC 8288): parameters by relation, or by URL where there is none."""
+        """The Link fields (RFC 8288): the parameters of each link by relation, or by URL if it has no relation."""
         return parse_links([value for name, value in self._pairs if name == b"link"])
 
     @property
@@ -241,8 +241,9 @@ class Readable:
 
     @property
     def info(self) -> ResponseInfo:
-        """Peer, TLS, whether the connection was reused, timings, sizes: of this hop alone. Values of the body's end
-        are known when it has been read. A response of an app in this process or a mock has none.
+        """Facts about this hop alone: peer, TLS, whether the connection was reused, timings, sizes. Values that depend
+        on the end of the body are known when the body has been read. Responses of an app in this process, or of a mock,
+        have none of these values.
         """
         info = self.extensions.get("info", _NO_INFO)
         decoded = None if self._delivery is None else self._delivery.decoded
@@ -260,7 +261,7 @@ class Readable:
 
     @property
     def num_bytes_downloaded(self) -> int:
-        """How many bytes of the body were received, before decoding."""
+        """The number of received bytes of the body, before decoding."""
         return self._downloaded if self._delivery is None else self._delivery.received
 
     @property
@@ -276,12 +277,12 @@ class Readable:
 
         Raises:
             ResponseNotRead: the request had `stream=True`, and `read()` has not been called.
-            StreamConsumed, ResponseClosed: it was streamed, or closed.
-            DecodingError, LimitExceeded: of a response in `history`, whose body is decoded at its first use.
+            StreamConsumed, ResponseClosed: the body was streamed, or the response was closed.
+            DecodingError, LimitExceeded: for a response in `history`, whose body is decoded at its first use.
         """
         content = self._content
         if content is None:
-            assert self._inner is not None  # one of the two is there
+            assert self._inner is not None  # a response has one of the two
             self._content = content = self._inner.body
         return content
 
@@ -302,8 +303,9 @@ class Readable:
 
     @property
     def text(self) -> str:
-        """The content as text: by the charset of Content-Type, a byte order mark, UTF-8 if it is valid, the
-        guess of charset-normalizer or chardet if one of them is installed, else UTF-8 with replacement characters.
+        """The content as text. The encoding is the first that is present: the charset of Content-Type, a byte order
+        mark, the client's `default_encoding`, UTF-8 if the content is valid UTF-8, the guess of charset-normalizer or
+        chardet if one of them is installed, else UTF-8 with replacement characters.
         """
         return self._text if self._text is not None else self._decoded()
 
@@ -325,15 +327,16 @@ class Readable:
         """The content as JSON (RFC 8259).
 
         Raises:
-            json.JSONDecodeError: the content is not JSON. (It is a ValueError.)
+            ValueError: the content is not JSON (`json.JSONDecodeError`), or cannot be decoded (UnicodeDecodeError).
         """
         content = self.content
         return loads(content if self._encoding is None else self.text)
 
     def raise_for_status(self) -> None:
-        """
+        """Raise an error if the status is 400 or more; otherwise do nothing.
+
         Raises:
-            HTTPStatusError: the status is 400 or above.
+            HTTPStatusError: the status is 400 or more.
         """
         status = int(self.status_code)
         if status < 400:
@@ -349,7 +352,7 @@ class Readable:
             status_code=status,
         )
 
-    # Methods that both faces have, plain or awaited.
+    # The work of methods that are plain in `ClientResponse` and awaited in `AsyncClientResponse`.
 
     def _text_decoder(self) -> TextDecoder:
         if self._encoding is not None:
@@ -358,7 +361,7 @@ class Readable:
 
     async def _read(self) -> bytes:
         if self._content is None:
-            assert self._inner is not None  # one of the two is there
+            assert self._inner is not None  # a response has one of the two
             try:
                 self._content = await self._inner.read()
             finally:
@@ -396,7 +399,7 @@ class Readable:
         return await self._follows(self)
 
     def _keep(self, raw: bytes) -> None:
-        """Set `raw` as the body, as sent: it is decoded at its first use."""
+        """Set the received body, which is decoded at its first use."""
         self._inner = Response(int(self.status_code), headers=self._pairs, body=raw)
 
     def __repr__(self) -> str:
@@ -430,7 +433,7 @@ class ClientResponse(Readable):
         return self._content if self._content is not None else drive(self._read(), self)
 
     def stream(self) -> Iterator[bytes]:
-        """The body in pieces, decoded. Once only, unless it was read."""
+        """The decoded body in pieces. It can be iterated only once, unless `read()` was called before."""
         return Driven(self, self._body_stream(decoded=True))
 
     def raw(self) -> Iterator[bytes]:
@@ -438,7 +441,7 @@ class ClientResponse(Readable):
         return Driven(self, self._body_stream(decoded=False))
 
     def iter_text(self) -> Iterator[str]:
-        """The body in pieces of text. The encoding is that of `text`, but it is not detected."""
+        """The body in pieces of text. The encoding is chosen as for `text`, but without detection."""
         return DrivenParts(self, self._body_stream(decoded=True), Text(self._text_decoder()))
 
     def iter_lines(self) -> Iterator[str]:
@@ -449,12 +452,17 @@ class ClientResponse(Readable):
         """The values of newline-delimited JSON.
 
         Raises (while iterating):
-            DecodingError: a line is no JSON text.
+            DecodingError: a line is not a JSON text, or not UTF-8.
         """
         return DrivenParts(self, self._body_stream(decoded=True), JSONLines())
 
     def next(self) -> ClientResponse:
-        """Follow this redirect, one step, after a request with `allow_redirects=False`."""
+        """Follow this redirect by one step, after a request with `allow_redirects=False`, and return the response.
+
+        Raises:
+            LocalProtocolError: the response is not a redirect that a client received.
+            RedirectError: the redirect cannot be followed.
+        """
         return cast("ClientResponse", drive(self._next(), self))
 
     def close(self) -> None:
@@ -483,7 +491,7 @@ class _Awaiting(Readable):
         return await self._read()
 
     def stream(self) -> AsyncIterator[bytes]:
-        """The body in pieces, decoded. Once only, unless it was read."""
+        """The decoded body in pieces. It can be iterated only once, unless `read()` was called before."""
         return Awaited(self, self._body_stream(decoded=True))
 
     def raw(self) -> AsyncIterator[bytes]:
@@ -491,7 +499,7 @@ class _Awaiting(Readable):
         return Awaited(self, self._body_stream(decoded=False))
 
     def iter_text(self) -> AsyncIterator[str]:
-        """The body in pieces of text. The encoding is that of `text`, but it is not detected."""
+        """The body in pieces of text. The encoding is chosen as for `text`, but without detection."""
         return AwaitedParts(self, self._body_stream(decoded=True), Text(self._text_decoder()))
 
     def iter_lines(self) -> AsyncIterator[str]:
@@ -502,12 +510,17 @@ class _Awaiting(Readable):
         """The values of newline-delimited JSON.
 
         Raises (while iterating):
-            DecodingError: a line is no JSON text.
+            DecodingError: a line is not a JSON text, or not UTF-8.
         """
         return AwaitedParts(self, self._body_stream(decoded=True), JSONLines())
 
     async def next(self) -> AsyncClientResponse:
-        """Follow this redirect, one step, after a request with `allow_redirects=False`."""
+        """Follow this redirect by one step, after a request with `allow_redirects=False`, and return the response.
+
+        Raises:
+            LocalProtocolError: the response is not a redirect that a client received.
+            RedirectError: the redirect cannot be followed.
+        """
         return cast("AsyncClientResponse", await self._next())
 
     async def close(self) -> None:

@@ -1,10 +1,10 @@
-"""The work of a client, once for all runtimes: coroutines that the faces in `client` await, or drive in one step.
+"""The work of a client, once for all runtimes: coroutines that the classes in `client` await, or run in one step.
 
-One call of `request` is a chain of hops. A hop is one exchange with a transport, or several where authentication
-needs them; a redirect leads to the next hop. Decisions are made elsewhere (`redirects`, `auth`, `cookies`,
-`forms`), as values in, values out. Credentials belong to the origin of the first request. Once a redirect has led to
-another one (`Chain.left_origin`), the call sends none any more: no field that carries them, no authentication, no entry
-of `.netrc`, no cookie without a domain.
+One call of `request` is a chain of hops. A hop is one exchange with a transport, or several if authentication needs
+them; a redirect leads to the next hop. Decisions are made elsewhere (`redirects`, `auth`, `cookies`, `forms`), without
+I/O. Credentials belong to the origin of the first request. Once a redirect has led to another origin
+(`Chain.left_origin`), the call no longer sends credentials: no field that carries them, no authentication, no entry of
+`.netrc`, no cookie without a domain.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = ["Session", "Settings"]
 
 R = TypeVar("R", bound=Readable)
 
-_DRAINED: Final = 65536  # bytes of the body of a redirect or a refusal; a longer one costs its connection
+_DRAINED: Final = 65536  # bytes of the body of a redirect or a refusal; a longer body is not read to its end
 _DRAIN_SECONDS: Final = 1.0
 _AUTH_ROUNDS: Final = 20
 _NOTED: Final = frozenset((b"set-cookie", b"content-encoding"))
@@ -84,10 +84,10 @@ class Session(Generic[R]):
     """The state of a client, and its calls.
 
     Attributes:
-        is_sync: its coroutines are driven in one step.
-        runtime: the only one that it may be used in, by name; "" for any.
+        is_sync: the coroutines are run in one step, and may block the thread.
+        runtime: the name of the only runtime that the client may be used in; "" for any.
         in_flight: the calls and responses that have not ended.
-        others: as in `Settings`; they may be changed between calls.
+        others: all other attributes are as in `Settings`; they may be changed between calls.
     """
 
     def __init__(self, settings: Settings, response: type[R], *, is_sync: bool, runtime: str = "") -> None:
@@ -127,7 +127,7 @@ class Session(Generic[R]):
         headers: HeaderTypes,
         options: Mapping[str, Any],
     ) -> Request:
-        """The request of these arguments, with the client's additions."""
+        """The request from these arguments, with the client's settings added."""
         if options:
             parts = {name: options[name] for name in ("data", "files", "json") if name in options}
             query_params = _either("params", options.get("params"), "query_params", query_params)
@@ -142,18 +142,18 @@ class Session(Generic[R]):
         if self.base_url is not None:
             request.url = _joined(self.base_url, request.url)
         elif not request.url.scheme:
-            URL(request.url)  # which has the error for it
+            URL(request.url)  # which raises the error
         if self.query_params:
             request.url = URL(request.url, query_params=self.query_params)
         request.add_missing(self._fields())
 
     def _fields(self) -> Pairs | SharedFields:
-        """The fields of each request. As long as none may be a secret, the pool may remember the whole request."""
-        raw = self.headers._raw  # which is replaced and not changed, see `Headers.received`
+        """The fields of each request. If none of them may be a secret, the pool may remember the whole request."""
+        raw = self.headers._raw  # a list that is replaced and never changed, see `Headers.received`
         source, fields = self._shared
         if raw is not source:
             fields = SharedFields(raw) if all(name.lower() in _HARMLESS for name, _ in raw) else raw
-            self._shared = raw, fields  # both at once: threads may come together here
+            self._shared = raw, fields  # one assignment: several threads may run this at once
         return fields
 
     def call_of(
@@ -168,7 +168,7 @@ class Session(Generic[R]):
         """The options of the call from these arguments."""
         config = self.timeout
         if timeout is not UNSET:
-            # Without timeouts of its own the client leaves to the transport what the request leaves out.
+            # If the client has no timeouts, those of the transport apply to each field that the request leaves out.
             config = TimeoutConfig.of(timeout) if config is None else config.overlaid(timeout)
         call = Call(stream, follow, config, self.max_body)
         if options:
@@ -181,11 +181,11 @@ class Session(Generic[R]):
     # One call.
 
     async def send(self, request: Request, call: Call) -> R:
-        """Send the request, and those that follow from it, until the caller's response is available."""
+        """Send the request, and the requests that follow from it, until the response for the caller is available."""
         in_flight = self.in_flight
         calls = in_flight.calls
         try:
-            calls.add(call)  # then the look at `refusal`: see `CallsInFlight.begin`
+            calls.add(call)  # before `refusal` is read: see `CallsInFlight.begin`
             if in_flight.refusal and (self.is_closed or not call.has_begun):
                 raise refused(in_flight.refusal)
             if self.runtime and current_backend().name != self.runtime:
@@ -203,7 +203,7 @@ class Session(Generic[R]):
             return response
         except TotalTimeout as error:
             if call.timeout is not None and call.timeout.total_timeout is not None:
-                error.limit = call.timeout.total_timeout  # not what a hop had left of it
+                error.limit = call.timeout.total_timeout  # the whole timeout, not the rest that this hop had
             raise
         finally:
             calls.discard(call)
@@ -219,12 +219,12 @@ class Session(Generic[R]):
         chain = call.chain
         away = chain is not None and chain.left_origin
         self._add_cookies(request, call, unbound=not away)
-        # Once another origin was asked, no hop gets credentials, not even one that leads back.
+        # After a redirect to another origin no hop gets credentials, not even a hop back to the first origin.
         auth = None if away else self._auth_for(request, call)
         return await (self._exchange(request, call) if auth is None else self._authenticated(request, call, auth))
 
     def _add_cookies(self, request: Request, call: Call, *, unbound: bool) -> None:
-        """The cookies of the jar and of the call; a Cookie field of the caller's own is not changed."""
+        """Add the cookies of the jar and of the call; a Cookie field that the caller set is not changed."""
         if not self.cookies._store and call.cookies is None:
             return
         if request.has(b"cookie"):
@@ -236,8 +236,8 @@ class Session(Generic[R]):
             request.has_jar_cookies = True
 
     def _auth_for(self, request: Request, call: Call) -> Auth | None:
-        """The authentication of the call, else of the client, of the URL, of `.netrc`; an Authorization field of the
-        caller replaces the last three.
+        """The authentication of the call, else of the client, else of the URL or of `.netrc`. If the caller set an
+        Authorization field, only the authentication of the call is used.
         """
         if call.auth is not UNSET:
             return call.auth
@@ -248,13 +248,13 @@ class Session(Generic[R]):
         return self.auth or self._auth_of_place(request.url)
 
     def _auth_of_place(self, url: URL) -> Auth | None:
-        """The authentication of the URL or of `.netrc`, where the user name in a URL chooses the entry."""
+        """The authentication of the URL or of `.netrc`, in which a user name in the URL selects the entry."""
         if not url.password and self.netrc is not None and self.netrc.credentials(url.host, url.username or None):
             return self.netrc
         return auth_of_url(url)
 
     async def _read_netrc(self, netrc: NetrcAuth) -> None:
-        """Read the file, once. Most machines have none."""
+        """Read the file, once. Most machines have no such file."""
         if not exists(netrc_path()):  # noqa: ASYNC240 - one question of the file system, once for each client
             self.netrc = None
             return
@@ -287,7 +287,7 @@ class Session(Generic[R]):
                 except BaseException:
                     await response._close()
                     raise
-                # Before the next request: the refusal's connection can then carry it.
+                # Drained before the next request is sent, so that the next request can use the connection.
                 await _drain(response)
                 call.answered(response.info)
                 refused.append(response)
@@ -296,7 +296,7 @@ class Session(Generic[R]):
                         f"auth yields too many requests: expected at most {_AUTH_ROUNDS} requests for one call"
                     )
         finally:
-            # Plain: the caller's generator gets its `finally` now, and not when it is collected.
+            # The `finally` blocks of the caller's generator run now, and not when it is garbage-collected.
             flow.close()
 
     def _check_body(self, body: Body) -> None:
@@ -335,7 +335,7 @@ class Session(Generic[R]):
         wire = TransportRequest(
             request.method, request.url.request_url, request.fields(), given, extensions, is_sync=self.is_sync
         )
-        # Not before: hooks and the making of a body are no part of the time that the server took.
+        # The time starts here: hooks and the creation of the body are not part of the server's time.
         began = perf_counter()
         try:
             answer = await (
@@ -352,13 +352,13 @@ class Session(Generic[R]):
     def _received(
         self, request: Request, wire: TransportRequest, answer: TransportResponse, elapsed: float, call: Call
     ) -> R:
-        """The response from a transport's answer, and its cookies in the jar."""
+        """Make the response from the response of a transport, and store its cookies in the jar."""
         is_coded = sets_cookies = False
         for name, _ in answer.headers:
             if name in _NOTED:
                 is_coded |= name == b"content-encoding"
                 sets_cookies |= name == b"set-cookie"
-        # Of each hop, before its redirect is followed: the next request may need them.
+        # The cookies of each hop are stored before its redirect is followed: the next request may need them.
         if sets_cookies:
             self.cookies.extract(request.url, Headers.received(answer.headers))
         stream = answer.stream
@@ -392,7 +392,7 @@ class Session(Generic[R]):
             response = following
 
     async def _next(self, response: R, call: Call) -> R | None:
-        """The response to the request that this redirect leads to; None if it is not a redirect."""
+        """The response to the request that this redirect leads to; None if the response is not a redirect."""
         request = response.request
         try:
             location = location_of(int(response.status_code), response._pairs)
@@ -403,7 +403,7 @@ class Session(Generic[R]):
             if chain is None:
                 chain = call.chain = Chain(self.max_redirects)
                 chain.sent(request.method, request.url, _cookie_of(request))
-            # Counted and checked before the next request is made, so that a redirect too many sends nothing.
+            # Counted and checked before the next request is made, so that nothing is sent for a redirect too many.
             chain.follow(redirect, replayable=request.body.replayable)
             following = self._redirected(request, redirect, call, chain)
         except BaseException as error:
@@ -418,7 +418,7 @@ class Session(Generic[R]):
         return answer
 
     def _redirected(self, request: Request, redirect: Redirect, call: Call, chain: Chain) -> Request:
-        """The next request."""
+        """The request that a redirect leads to."""
         pairs = carried(
             request.fields(),
             keeps_body=redirect.keeps_body,
@@ -428,18 +428,18 @@ class Session(Generic[R]):
         )
         made = Request.made(redirect.method, redirect.url, pairs, request.body if redirect.keeps_body else _NO_BODY)
         self._add_cookies(made, call, unbound=not chain.left_origin)
-        # After the cookies: a loop is one only if these are the same, too.
+        # Recorded after the cookies were added: it is a loop only if they are the same, too.
         chain.sent(made.method, made.url, _cookie_of(made))
         return made
 
     # The end.
 
     async def drain(self, timeout: float | None) -> bool:
-        """Refuse new calls, and wait until none is in flight; whether that came within `timeout` seconds."""
+        """Refuse new calls, and wait until none is in flight. Return False if `timeout` seconds passed first."""
         return await self.in_flight.drain(self._backend(), checked_seconds("timeout", timeout))
 
     async def close(self, abort: bool = False) -> None:
-        """Close the connections of the client, and its transport; with `abort` also its running exchanges."""
+        """Close the transport of the client; with `abort`, also end its running exchanges."""
         self.is_closed = True
         self.in_flight.refusal = "the client is closed: expected requests before close()"
         if abort:
@@ -454,7 +454,7 @@ _OF_THE_REQUEST: Final = frozenset(("data", "files", "json", "params"))
 
 
 class _Next(Generic[R]):
-    """`next()` of a response."""
+    """Carries out `next()` of a response."""
 
     __slots__ = ("_call", "_session")
 
@@ -494,7 +494,7 @@ async def _run(hooks: list[Hook], what: object) -> None:
 
 
 def _timed(call: Call, config: TimeoutConfig, backend: Backend) -> RequestExtensions:
-    """The extensions with the timeout; of a total one with what is left of it."""
+    """The extensions with the timeout; a total timeout is reduced to the seconds that are left."""
     extensions: RequestExtensions = {**(call.extensions or {})}
     extensions["timeout"] = config
     if config.total_timeout is None:
@@ -567,7 +567,7 @@ def _either(alias: str, other: Any, name: str, value: Any) -> Any:
 
 
 def _joined(base: URL, url: URL) -> URL:
-    """A relative URL below the base URL: "users" and "/users" alike."""
+    """A relative URL appended to the base URL; "users" and "/users" give the same result."""
     if url.scheme:
         return url
     if url.host:
@@ -581,7 +581,7 @@ def _cookie_of(request: Request) -> bytes:
 
 
 def _drops(request: Request, call: Call, session: Session[Any]) -> frozenset[bytes]:
-    """Fields that are made anew for each hop."""
+    """Names of the fields that are made again for each hop."""
     names = {b"cookie"} if request.has_jar_cookies else set()
     if call.auth not in (UNSET, None) or (call.auth is UNSET and session.auth is not None):
         names.add(b"authorization")

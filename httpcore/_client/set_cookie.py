@@ -1,16 +1,16 @@
-"""One cookie by RFC 6265bis: how a Set-Cookie field is read, how the cookie is stored, and with which requests.
+"""One cookie by RFC 6265bis: how a Set-Cookie field is parsed, how the cookie is stored, and when it is sent.
 
-It follows the steps of the draft: section 5.6 (Set-Cookie), 5.7 (what is stored), 5.1.1 (dates), 5.1.3 and 5.1.4
-(domain and path match). Where it leaves a choice:
+The code follows the steps of the draft: sections 5.6 (Set-Cookie), 5.7 (storage), 5.1.1 (dates), 5.1.3 and 5.1.4
+(domain and path match). Where the draft leaves a choice:
 
 - A connection is secure over https, and over http to "localhost", 127.0.0.0/8 and ::1, as the note in 5.8.3 allows.
-- Public suffixes are refused (`public_suffixes`); without the list that is a single label, and so a cookie may be set
-  for "co.uk".
-- A Domain that ends in a dot is refused: by its text it would be no public suffix.
-- The path of a cookie is normalised as the path of a URL is, or "/%7Ea" would not match "/~a".
+- Public suffixes are refused (`public_suffixes`). Without the list, only a single label counts as one, so a cookie may
+  be set for "co.uk".
+- A Domain that ends in a dot is refused, since the list of public suffixes has no names with such a dot.
+- The path of a cookie is normalised like the path of a URL; otherwise "/%7Ea" would not match "/~a".
 
-Names and values are octets. As text they are UTF-8, and other octets become surrogates (PEP 383), so that the octets
-that are sent back are those that were received.
+Names and values are octets. They are decoded as UTF-8, and other octets become surrogates (PEP 383), so that a cookie
+is sent back with exactly the received octets.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SameSite: TypeAlias = Literal["strict", "lax", "none"]
 _PAIR_OCTETS: Final = 4096
 _ATTRIBUTE_OCTETS: Final = 1024
 _LONGEST: Final = 400 * 86400.0
-_PAST: Final = 0.0  # 1970: the earliest time that a cookie expires at
+_PAST: Final = 0.0  # 1970, as the draft's earliest time: the cookie has expired
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _WHITE: Final = b" \t"
@@ -71,13 +71,13 @@ class Cookie:
 
     Attributes:
         name, value: as text; octets that are not UTF-8 are surrogates.
-        domain: the host in lower-case ASCII, IPv6 in brackets; "" for a cookie of the caller's for every host.
-        path: the request's path must be that or below.
-        host_only: only for exactly that host, not for names below it.
-        secure: only over https, or to this machine.
-        http_only: not for scripts: kept and saved, with no effect here.
+        domain: the host in lower-case ASCII, IPv6 in brackets; "" for a cookie that the caller sets for every host.
+        path: the cookie is sent with requests for this path and for paths below it.
+        host_only: the cookie is sent to exactly that host, not to names below it.
+        secure: the cookie is sent only over https, or to this machine.
+        http_only: scripts in a browser may not read the cookie. Stored and saved; without effect in this client.
         same_site: "strict", "lax", "none", or None when the server did not set it.
-        expires: seconds since 1970 in UTC; None for as long as the object lives.
+        expires: seconds since 1970 in UTC; None to keep the cookie as long as the `Cookies` object lives.
     """
 
     name: str
@@ -102,7 +102,7 @@ def host_of(url: URL) -> str:
 
 
 def canonical_domain(domain: str) -> str:
-    """A domain that a caller names, as it is stored."""
+    """A domain from the caller, in the form in which it is stored."""
     if not isinstance(domain, str):
         raise TypeError(f"domain is of type {type(domain).__name__}: expected str")
     domain = exact_str(domain).removeprefix(".")
@@ -115,7 +115,7 @@ def _is_name(host: str) -> bool:
 
 @lru_cache(maxsize=512)
 def possible_domains(host: str) -> tuple[str, ...]:
-    """The possible domains of a cookie for that host: the host, the names above it, and none."""
+    """The possible domains of a cookie for that host: the host, the names above it, and ""."""
     found = [host]
     if _is_name(host):
         while "." in host[:-1]:  # a dot at the end is part of the last label here
@@ -125,12 +125,12 @@ def possible_domains(host: str) -> tuple[str, ...]:
 
 
 def domain_matches(host: str, domain: str) -> bool:
-    """Section 5.1.3."""
+    """Whether a host matches the domain of a cookie (section 5.1.3)."""
     return host == domain or (host.endswith(f".{domain}") and _is_name(host))
 
 
 def path_matches(path: str, cookie_path: str) -> bool:
-    """Section 5.1.4."""
+    """Whether the path of a request matches the path of a cookie (section 5.1.4)."""
     if not path.startswith(cookie_path):
         return False
     return len(path) == len(cookie_path) or cookie_path.endswith("/") or path[len(cookie_path)] == "/"
@@ -154,7 +154,7 @@ def octets(text: str) -> bytes:
 
 
 def _parsed(field: bytes, moment: float) -> tuple[bytes, bytes, dict[str, str], float | None] | None:
-    """Name, value, attributes (of those of one name the last), and when it expires; None for a field to be ignored."""
+    """Name, value, attributes (the last one of each name) and expiry time; None if the field must be ignored."""
     if _CONTROL.search(field):
         return None
     pair, _, rest = field.partition(b";")
@@ -179,8 +179,8 @@ def _parsed(field: bytes, moment: float) -> tuple[bytes, bytes, dict[str, str], 
 
 
 def _expiry(kind: str, text: str, moment: float) -> float | None:
-    """The time at which a cookie expires by Max-Age or Expires; None of another attribute, or of a value to be
-    ignored.
+    """The time at which a cookie expires by Max-Age or Expires; None for another attribute, or for a value that must
+    be ignored.
     """
     if kind == "expires":
         expires = parse_date(text)
@@ -189,16 +189,16 @@ def _expiry(kind: str, text: str, moment: float) -> float | None:
         return None
     if text.startswith("-") or not text.strip("0"):
         return _PAST
-    return moment + min(float(text[:400]), _LONGEST)  # more digits are no float
+    return moment + min(float(text[:400]), _LONGEST)  # 400 digits are enough to reach the limit
 
 
 _MAX_AGE = re.compile(r"[0-9]+|-[0-9]*")
 
 
 def received(field: bytes, url: URL, moment: float) -> Cookie | None:
-    """The cookie that a Set-Cookie field of a response means; None if it is to be ignored.
+    """The cookie of a Set-Cookie field in a response; None if the field must be ignored.
 
-    Rules that depend on other cookies (section 5.7) are in the store.
+    The rules that depend on other cookies (section 5.7) are in `cookies` and `cookie_store`.
     """
     parsed = _parsed(field, moment)
     if parsed is None:
@@ -224,29 +224,29 @@ def received(field: bytes, url: URL, moment: float) -> Cookie | None:
     # RFC 6265bis, section 5.7: a secure cookie is set over a secure connection only.
     if secure and not is_trusted(url):
         return None
-    # The same section: None only with Secure.
+    # The same section: SameSite=None is valid only with Secure.
     if cookie.same_site == "none" and not secure:
         return None
     return cookie if _keeps_its_prefix(cookie, "path" in attributes) else None
 
 
 def _scope(domain: str, host: str) -> tuple[str, bool] | None:
-    """The domain of a cookie and whether it is for that host only (section 5.7); None to ignore it."""
+    """The domain of a cookie and whether the cookie is host-only (section 5.7); None if it must be ignored."""
     domain = domain.removeprefix(".").lower()
     if not domain:
         return host, True
     if not domain.isascii() or domain.endswith(".") or not domain_matches(host, domain):
         return None
-    # Else one site under a public suffix, such as co.uk, could set cookies for all others there.
+    # Otherwise one site under a public suffix such as co.uk could set cookies for all other sites under it.
     if _is_name(domain) and is_public_suffix(domain):
         return (host, True) if domain == host else None
     return domain, False
 
 
 def _keeps_its_prefix(cookie: Cookie, path_given: bool) -> bool:
-    """Section 5.7."""
+    """Whether the cookie obeys the rules for names that begin with `__Secure-` or `__Host-` (section 5.7)."""
     name = cookie.name.lower()
-    # Without a name it is sent as its value alone, which would look like a cookie of such a name.
+    # A cookie without a name is sent as its value alone, which could look like a cookie with such a name.
     if not name:
         return not cookie.value.lower().startswith(("__secure-", "__host-"))
     if name.startswith("__secure-"):
@@ -257,7 +257,7 @@ def _keeps_its_prefix(cookie: Cookie, path_given: bool) -> bool:
 
 
 def parse_date(text: str) -> float | None:
-    """Seconds since 1970 of a date in any form that the algorithm reads (section 5.1.1); None if that fails."""
+    """Seconds since 1970 of a date in any form that the algorithm reads (section 5.1.1); None for any other text."""
     time = day = month = year = None
     for token in _DELIMITER.split(text):
         if time is None and (found := _TIME.fullmatch(token)):
@@ -293,11 +293,11 @@ def _days_until(year: int, month: int) -> int:
 
 
 def checked(cookie: Cookie) -> Cookie:
-    """A cookie of the caller's, in the form in which it is stored.
+    """A cookie from the caller, in the form in which it is stored.
 
     Raises:
-        LocalProtocolError: it cannot be sent as it is.
-        InvalidURL: its domain is no host.
+        LocalProtocolError: the cookie cannot be sent as it is.
+        InvalidURL: the domain is not a host.
         TypeError: an attribute is of another type.
     """
     name, value = _text(cookie.name, "name", "=;"), _text(cookie.value, "value", ";")
@@ -329,7 +329,7 @@ def checked(cookie: Cookie) -> Cookie:
 
 
 def _text(value: object, attribute: str, excluded: str) -> str:
-    """A text that a field may have; the error does not repeat it, since it may be a secret."""
+    """The text of an attribute, checked; the error does not show it, since it may be a secret."""
     if not isinstance(value, str):
         raise TypeError(f"a cookie's {attribute} is of type {type(value).__name__}: expected str")
     text = exact_str(value)

@@ -1,4 +1,4 @@
-"""The settings of a client: the arguments checked, the defaults, and those of the environment."""
+"""The settings of a client: the checked arguments, the defaults, and the settings of the environment."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_unknown", "settings_of"]
 
-# Keywords that users of other clients try, and of our own pools, with the argument that has their meaning here.
+# Keywords of other clients and of our own pools, each with the argument that has the same meaning here.
 _OTHER_NAMES: Final = {
     "cert": "ssl=SSLConfig(cert=...)",
     "follow_redirects": "allow_redirects= of a request",
@@ -82,7 +82,7 @@ def settings_of(
     else:
         given = _network(ssl, config, pool_limits, proxy, trust_env, trace)
         if config is not None and config.total_timeout is None:
-            config = None  # the transport has the setting
+            config = None  # the transport applies these timeouts
     if mounts is not None:
         given = Mounts(mounts, given)
         config = None if timeout is UNSET else TimeoutConfig.of(timeout)
@@ -107,7 +107,7 @@ def check_unknown(arguments: Iterable[str]) -> None:
     """Refuse a keyword argument that a client does not have, and name the argument with that meaning.
 
     Raises:
-        TypeError: there is one.
+        TypeError: `arguments` is not empty.
     """
     for name in arguments:
         if name in (HTTPTransport.__init__.__kwdefaults__ or ()) and name not in _OTHER_NAMES:
@@ -182,7 +182,7 @@ def _defaults() -> tuple[tuple[bytes, bytes], ...]:
 
 
 def _headers(headers: HeaderTypes) -> Headers:
-    """The caller's, and the defaults for those names that are not among them."""
+    """The fields of the caller, after the defaults for names that are not among them."""
     given = pairs_of(headers) if headers else []
     names = {name.lower() for name, _ in given}
     return Headers.received([*[pair for pair in _defaults() if pair[0].lower() not in names], *given])

@@ -1,15 +1,16 @@
-"""Text of received bytes: its character encoding, and how it is read piece by piece, by lines and as JSON lines.
+"""Text from received bytes: its character encoding, and how it is read by pieces, by lines and as JSON lines.
 
 The encoding of a whole text is the first of these that is present: the charset of Content-Type, a byte order mark,
 strict UTF-8, the guess of charset-normalizer or chardet (if one is installed: the extra `charset`), UTF-8 with
-replacement characters. A default of the caller replaces all after the mark. A charset that Python does
-not know, or that is no encoding of text on the web (`unicode_escape`, `idna`, `utf-7`, `base64` ...), counts as absent.
+replacement characters. A default encoding of the caller replaces all steps after the byte order mark. A charset that
+Python does not know, or that is not an encoding of text on the web (`unicode_escape`, `idna`, `utf-7`, `base64` ...),
+counts as absent.
 
-The encoding of a text that is read piece by piece is not detected: that would make it depend on the cuts. Without
-charset and mark it is the caller's default, else UTF-8 with replacement characters.
+The encoding of a text that is read by pieces is not detected, since the result would depend on the size of the pieces.
+Without a charset and a byte order mark it is the caller's default, else UTF-8 with replacement characters.
 
 Lines end with LF, CRLF or CR and nothing else: `str.splitlines` cuts at form feeds and U+2028 too, which are content in
-JSON and in logs. A line is yielded as soon as its end is received: after a CR it does not wait for an LF.
+JSON and in logs. A line is yielded as soon as its end is received: a CR ends it at once, even if an LF may follow.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ _PARAMETER: Final = re.compile(
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is the beginning of this one
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# Encodings of Python's own, or that turn plain text into something else.
+# Encodings that only Python has, or that turn plain text into something else.
 _NOT_FOR_THE_WEB: Final = {
     "idna",
     "punycode",
@@ -51,7 +52,7 @@ _NOT_FOR_THE_WEB: Final = {
 
 
 def known_encoding(label: str) -> str | None:
-    """Python's name for an encoding of text; None if there is none of that label."""
+    """Python's name for an encoding of text; None if no encoding has that label."""
     try:
         info = codecs.lookup(label.strip())
     except (LookupError, ValueError, UnicodeError):
@@ -64,7 +65,7 @@ _BARRED: Final = {name.replace("_", "-") for name in _NOT_FOR_THE_WEB}
 
 
 def charset_of(content_type: str | None) -> str | None:
-    """The charset parameter of a Content-Type, if it is an encoding that is known: its name."""
+    """Python's name for the charset parameter of a Content-Type; None if it is absent or unknown."""
     for found in _PARAMETER.finditer(content_type or ""):
         if found[1].lower() == "charset":
             return known_encoding(found[3] if found[2] is None else _ESCAPED.sub(r"\1", found[2]))
@@ -80,7 +81,7 @@ def _marked(content: bytes, family: str = "utf-") -> str | None:
 
 
 _FAMILIES: Final = ("utf-16", "utf-32")
-"""Names of encodings whose byte order a mark decides. Without one they are little-endian, as in browsers."""
+"""Names of encodings whose byte order a mark decides. Without a mark they are little-endian, as in browsers."""
 
 
 def decode_text(
@@ -89,11 +90,11 @@ def decode_text(
     """A whole text, and the name of its encoding. Octets that cannot be decoded become U+FFFD.
 
     Arguments:
-        default_encoding: where neither Content-Type nor a mark gives one: a name, or a function that is called with the
-            content and returns a name, or None to detect it as usual.
+        default_encoding: the encoding if neither Content-Type nor a byte order mark gives one: its name, or a function
+            that is called with the content and returns a name, or None to detect the encoding as usual.
 
     Raises:
-        LocalProtocolError: `default_encoding` is not an encoding that is known.
+        LocalProtocolError: `default_encoding` is not a known encoding.
     """
     named = charset_of(content_type)
     if named in _FAMILIES:
@@ -123,7 +124,7 @@ def _detected(content: bytes) -> str | None:
     """The guess of a library, if one is installed."""
     for module, detect in (("charset_normalizer", "detect"), ("chardet", "detect")):
         try:
-            library = __import__(module)  # optional, and only for what is not UTF-8
+            library = __import__(module)  # optional, and only for text that is not UTF-8
         except ImportError:
             continue
         found = getattr(library, detect)(content)["encoding"]
@@ -132,10 +133,10 @@ def _detected(content: bytes) -> str | None:
 
 
 class TextDecoder:
-    """Text piece by piece: the same, however the bytes are cut.
+    """Decodes text by pieces. The text does not depend on where the bytes are cut.
 
     Attributes:
-        encoding: its name; None while the first bytes may still be a byte order mark.
+        encoding: the name of the encoding; None while the first bytes may still be a byte order mark.
     """
 
     __slots__ = ("_decoder", "_default", "_family", "_held", "_started", "encoding")
@@ -148,14 +149,14 @@ class TextDecoder:
         self.encoding = None if named in _FAMILIES else named
         self._decoder = None if self.encoding is None else _incremental(self.encoding)
         self._held = b""
-        self._started = False  # a character has been decoded, so that no mark is to be removed any more
+        self._started = False  # a character has been decoded, so no mark is removed any more
 
     def feed(self, data: bytes) -> str:
         """The characters that are complete."""
         return self._text(data, final=False)
 
     def flush(self) -> str:
-        """The rest; an incomplete character becomes U+FFFD."""
+        """The rest of the text; an incomplete character becomes U+FFFD."""
         return self._text(b"", final=True)
 
     def _text(self, data: bytes, *, final: bool) -> str:
@@ -179,7 +180,7 @@ def _incremental(encoding: str) -> codecs.IncrementalDecoder:
 
 
 class LineSplitter:
-    """Lines of a text that comes in pieces, without their ends: the same, however it is cut."""
+    """Splits text into lines, without their ends. The lines do not depend on where the text is cut into pieces."""
 
     __slots__ = ("_after_cr", "_parts")
 
@@ -190,7 +191,7 @@ class LineSplitter:
     def feed(self, text: str) -> list[str]:
         """The lines whose end has been received."""
         if self._after_cr and text:
-            # A CR at the end of a piece ends its line now; an LF that begins the next piece belongs to it.
+            # A CR at the end of a piece ends its line now; an LF at the start of the next piece belongs to that CR.
             text, self._after_cr = text.removeprefix("\n"), False
         if not text:
             return []
@@ -204,7 +205,7 @@ class LineSplitter:
         return lines
 
     def flush(self) -> list[str]:
-        """The last line, if it has no end."""
+        """The last line, if it has no line end."""
         rest, self._parts = "".join(self._parts), []
         return [rest] if rest else []
 
@@ -213,7 +214,7 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 class JSONLines:
-    """The values of newline-delimited JSON that comes in pieces; lines of white space alone are left out."""
+    """Decodes newline-delimited JSON by pieces; lines that have only white space are skipped."""
 
     __slots__ = ("_decoder", "_lines", "_number")
 
@@ -231,7 +232,7 @@ class JSONLines:
         return self._values(self._lines.feed(self._text(data)))
 
     def flush(self) -> list[object]:
-        """The value of the last line, if it has no end."""
+        """The value of the last line, if it has no line end."""
         last = self._text(b"", final=True)
         return self._values(self._lines.feed(last) + self._lines.flush())
 

@@ -3,9 +3,9 @@
 `_message/url` decides what is a URL, so client and pool never differ about a host. On top of it this module does the
 normalisation of RFC 3986, sections 6.2.2 and 6.2.3: lower-case scheme and host, no default port, "/" for an empty path,
 no dot segments, hex digits of `%` in upper case, and unreserved characters decoded. The pool itself sends a path as it
-was written; a client compares URLs and resolves references, so it needs one text for each.
+was written; a client compares URLs and resolves references, so it needs one text for each URL.
 
-Parsed texts are remembered within bounds, but never one with an "@", which may stand behind a password.
+Parsed texts are cached up to a limit, but never a text with an "@", which may follow a password.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ URLTypes: TypeAlias = "URL | str | bytes"
 _CACHED_LENGTH: Final = 2048  # characters, as in the pool
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
-# RFC 3986, appendix B, of a text without a scheme.
+# RFC 3986, appendix B, for a text without a scheme.
 _REFERENCE = re.compile(r"(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -46,16 +46,18 @@ _UNSET: Final = _Unset()
 
 @public
 class URL:
-    """An http or https URL, or with `allow_relative` a reference to one. Immutable, hashable, equal by its text.
+    """An http or https URL, or with `allow_relative` a reference to one. Immutable, hashable, compared by its
+    text.
 
     Arguments:
-        url: text (bytes must be ASCII), or a URL.
-        allow_relative: accept a reference without a scheme too, for `resolve_with`. Default False: that is an error.
-        query_params: are appended to the query. Default None: none.
+        url: str, ASCII bytes, or a URL.
+        allow_relative: also accept a reference without a scheme, for `resolve_with`. Default False: it is an error.
+        query_params: parameters that are appended to the query. Default None: none.
 
     Raises:
-        InvalidURL: no URL, or one that two readers could interpret differently: with a backslash, a space before the
-            path. UnsupportedProtocol: the scheme is neither http nor https.
+        InvalidURL: `url` is not a URL, or two parsers could interpret it differently: it has a backslash, or a space
+            before the path.
+        UnsupportedProtocol: the scheme is neither http nor https.
 
     `str(url)` is the whole text, user name and password included. `repr(url)` and `redacted` show neither.
     """
@@ -100,12 +102,12 @@ class URL:
 
     @property
     def username(self) -> str:
-        """Percent-decoded; empty when there is none. Octets that are not UTF-8 become surrogates (PEP 383)."""
+        """The user name, percent-decoded; empty if absent. Octets that are not UTF-8 become surrogates (PEP 383)."""
         return self._userinfo[0].decode("utf-8", "surrogateescape") if self._userinfo is not None else ""
 
     @property
     def password(self) -> str:
-        """As `username`."""
+        """The password, decoded as `username`; empty if absent."""
         return self._userinfo[1].decode("utf-8", "surrogateescape") if self._userinfo is not None else ""
 
     @property
@@ -115,17 +117,17 @@ class URL:
 
     @property
     def host(self) -> str:
-        """In lower-case ASCII: a name (A-labels for IDNA), or an IP address without brackets; empty without one."""
+        """The host in lower-case ASCII: a name (with A-labels), or an IP address without brackets; empty if absent."""
         return self._host
 
     @property
     def port(self) -> int:
-        """The scheme's default when the URL has none; 0 when a relative URL has none."""
+        """The port; if the URL has none, the default of the scheme, or 0 for a relative URL."""
         return self._port
 
     @property
     def path(self) -> str:
-        """Percent-encoded: "/a%20b". In an absolute URL it begins with a slash."""
+        """The path, percent-encoded: "/a%20b". In an absolute URL it begins with a slash."""
         return self._path
 
     @property
@@ -166,7 +168,11 @@ class URL:
 
     @property
     def origin(self) -> Origin:
-        """Scheme, host and port (RFC 6454). Of a relative URL that is an InvalidURL."""
+        """Scheme, host and port (RFC 6454).
+
+        Raises:
+            InvalidURL: the URL is relative.
+        """
         made = object.__new__(Origin)
         if not self._scheme:
             _refuse_relative(self._text)
@@ -210,18 +216,18 @@ class URL:
 
         Arguments:
             scheme: "http" or "https". A port that was the default of the old scheme becomes that of the new one.
-            authority: user info, host and port at once; not beside `username`, `password`, `host` or `port`.
+            authority: user info, host and port at once; excludes `username`, `password`, `host` and `port`.
             path: percent-encoded, without "?" and "#".
-            query: percent-encoded, without "#"; None for none. Not beside `query_params`.
+            query: percent-encoded, without "#"; None for none. Excludes `query_params`.
             fragment: percent-encoded; None for none.
             username, password: unencoded; they are percent-encoded here. None for none.
             host: a name or an IP address; IPv6 with or without brackets.
             port: None for the scheme's default.
-            query_params: replace the query; None for none.
+            query_params: parameters that replace the query; None for none.
 
         Raises:
-            InvalidURL, UnsupportedProtocol: the result is no URL.
-            TypeError: arguments that exclude each other.
+            InvalidURL, UnsupportedProtocol: the result is not an http or https URL.
+            TypeError: the arguments exclude each other.
         """
         if authority is _UNSET:
             authority = self._authority_with(username, password, host, port)
@@ -256,7 +262,7 @@ class URL:
             raise InvalidURL(f"host is {show(name)}: expected a name or an IP address, and the port in port")
         place = bracketed(name) if not name.startswith("[") else name
         if isinstance(port, _Unset):
-            # Only a port that was written: one that the scheme implies goes with it.
+            # Keep only a port that was written: a default port changes with the scheme.
             _, _, digits = self.authority.rpartition("@")[2].rpartition(":")
             port = int(digits) if digits.isdigit() else None
         if port is not None:
@@ -264,10 +270,10 @@ class URL:
         return _userinfo_text(user, secret) + place
 
     def resolve_with(self, url: URLTypes) -> URL:
-        """The absolute URL that a reference means, seen from this one (RFC 3986, section 5.2).
+        """Resolve a reference against this URL, and return the absolute URL (RFC 3986, section 5.2).
 
         Raises:
-            InvalidURL, UnsupportedProtocol: the reference is no http or https URL, or this URL is relative.
+            InvalidURL, UnsupportedProtocol: the result is not an http or https URL, or this URL is relative.
         """
         reference = URL(url, allow_relative=True)
         if reference._scheme:
@@ -277,7 +283,8 @@ class URL:
         if reference._host:
             return URL(f"{self._scheme}:{reference._text}")
         path, query = reference._path, reference._query
-        # RFC 3986, section 5.2.2: an empty path is the base's, and so is the query unless the reference has one.
+        # RFC 3986, section 5.2.2: if the path is empty, path and query are the base's; the reference's query, if any,
+        # replaces the base's.
         if not path:
             path = self._path
             query = self._query if query is None else query
@@ -293,7 +300,7 @@ class URL:
         return f"URL({self.redacted + hidden!r})"
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is a URL with the same text, or that text."""
+        """Whether `other` is a URL with the same text, or a str that equals the text."""
         if isinstance(other, URL):
             return self._text == other._text
         return self._text == other if isinstance(other, str) else NotImplemented
@@ -312,7 +319,7 @@ def _text(url: object) -> str:
         raise InvalidURL(f"url is of type {type(url).__name__}: expected URL, str or bytes")
     octets = exact_bytes(url)
     if not octets.isascii():
-        Place.parse(octets)  # which has the error for it
+        Place.parse(octets)  # which raises the error
     return octets.decode("ascii")
 
 
@@ -346,11 +353,11 @@ _remembered = lru_cache(maxsize=1024)(_absolute)
 
 
 def _relative(text: str) -> URL:
-    """A relative reference (RFC 3986, section 4.2). Its dot segments stay, since they refer to the base."""
+    """A relative reference (RFC 3986, section 4.2). Dot segments stay, since they refer to the base URL."""
     if FORBIDDEN.search(text):
         refuse(text, "expected no control character and no backslash")
     parts = _REFERENCE.fullmatch(text)
-    assert parts is not None  # each part may be empty, and the last takes what is left
+    assert parts is not None  # each part may be empty, and the last one may be any text
     authority, path, query, fragment = parts.groups()
     if authority is None and ":" in path.partition("/")[0]:
         refuse(text, 'a colon in the first segment of a relative URL is read as a scheme; write "./" before it')
@@ -367,11 +374,11 @@ def _relative(text: str) -> URL:
 
 
 def _set_authority(self: URL, text: str, authority: str | None) -> str:
-    """Take the authority of a network-path reference apart. Returns it normalised, with the slashes."""
+    """Set user info, host and port of a network-path reference. Return its authority, normalised, with the slashes."""
     self._userinfo, self._host, self._port = None, "", 0
     if authority is None:
         return ""
-    # Without a scheme no port is the default: one that both schemes agree on was written.
+    # Without a scheme there is no default port: if both schemes give the same port, it was written.
     insecure, secure = (Place.parse(f"{scheme}://{authority}") for scheme in ("http", "https"))
     self._host = insecure.host
     self._userinfo = insecure.userinfo if insecure.userinfo != (b"", b"") else None
@@ -381,7 +388,7 @@ def _set_authority(self: URL, text: str, authority: str | None) -> str:
 
 
 def _fragment(text: str) -> str:
-    """Of a fragment everything is taken, since it is never sent; what RFC 3986, section 3.5, lacks is encoded."""
+    """Any fragment is accepted, since it is never sent; characters outside RFC 3986, section 3.5, are encoded."""
     text = _STRAY_PERCENT.sub("%25", text).replace("#", "%23").replace("[", "%5B").replace("]", "%5D")
     return normal_percents(encoded(f"#{text}", text)) if text else ""
 
@@ -397,7 +404,7 @@ def _normal_percent(found: re.Match[str]) -> str:
 
 
 def _without_dot_segments(path: str) -> str:
-    """RFC 3986, section 5.2.4, of a path that begins with a slash."""
+    """Remove the dot segments of a path that begins with a slash (RFC 3986, section 5.2.4)."""
     if "/." not in path:
         return path
     segments = path.split("/")
@@ -446,13 +453,13 @@ def _part(value: object, name: str, excluded: str) -> str:
     text = exact_str(value)
     found = [character for character in excluded if character in text]
     if found:
-        seen = "text" if name in ("authority", "fragment") else show(text)  # which may hold a password, or a token
+        seen = "text" if name in ("authority", "fragment") else show(text)  # the text may hold a password, or a token
         raise InvalidURL(f"{name} is {seen} with {show(found[0])}: expected it percent-encoded, or not at all")
     return text
 
 
 def _joined(scheme: object, authority: object, path: object, query: object, fragment: object) -> URL:
-    """The URL of these parts (RFC 3986, section 5.3); none of them may reach into the next."""
+    """The URL of these parts (RFC 3986, section 5.3); no part may contain a delimiter that ends it."""
     scheme = _part(scheme, "scheme", ":/?#@")
     authority = _part(authority, "authority", "/?#\\")
     path = _part(path, "path", "?#")
@@ -483,12 +490,12 @@ class Origin:
     """Scheme, host and port: the origin of a request (RFC 6454). Immutable, hashable, compared by value.
 
     Arguments:
-        url: an absolute URL, of which the rest is ignored.
+        url: an absolute URL; its other parts are ignored.
 
     Raises:
-        InvalidURL, UnsupportedProtocol: from the URL.
+        InvalidURL, UnsupportedProtocol: `url` is not an absolute http or https URL.
 
-    `str(origin)` is "https://example.org": the port only if it is not the default.
+    `str(origin)` is "https://example.org", with the port only if it is not the default.
     """
 
     __slots__ = ("_host", "_port", "_scheme")
