@@ -54,8 +54,8 @@ def is_unprocessed(error: HTTPCoreError) -> bool:
 
 def is_the_upstreams(error: HTTPCoreError) -> bool:
     """Whether the failure is the upstream's fault, and not that of the request or of the gateway."""
-    # A `ReadTimeout` does not count, since the request itself may cause a slow response; a full pool is the gateway's
-    # fault.
+    # A `ReadTimeout` does not count, since the request itself may cause a slow response; a full pool is due to the
+    # gateway's limits.
     return isinstance(error, (NetworkError, RemoteProtocolError, ConnectTimeout, ProxyError))
 
 

@@ -84,7 +84,7 @@ class Gateway:
             after 5 failed requests in a row.
         retries: how many further upstreams may get a request that failed. A request is sent again only if the failed
             upstream cannot have acted on it or its method is idempotent, and if its body is kept or no part of it was
-            read. At most a fifth of all requests are sent again. Default 1.
+            read. At most a fifth of all requests, and ten more, are sent again. Default 1.
         timeouts: a `Timeouts`. Default: 5 s to connect, 60 s between two pieces, no limit for the first byte.
         limits: a `Limits`. Default: 10,000 requests at once, and 100 more that wait for at most a second.
         websocket: whether WebSockets are forwarded, which needs the package wsproto; or a `WebSockets`, which sets how
