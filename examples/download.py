@@ -10,7 +10,7 @@ from examples.progress import Progress
 
 
 async def download(http: httpcore.ConnectionPool, url: str, path: str) -> int:
-    """Stream the body of `url` into `path`; returns the bytes written. Memory stays flat, whatever the size."""
+    """Stream the body of `url` into `path`; returns the bytes written. Memory use does not depend on the size."""
     async with http.stream("GET", url) as response:
         if response.status_code != 200:
             raise SystemExit(f"{url}: {response.status_code} {response.reason}")

@@ -1,7 +1,7 @@
 """A gateway: `UPSTREAM=http://127.0.0.1:9000 uvicorn --no-proxy-headers examples.gateway:app`.
 
 UPSTREAM_CA names the certificates that an https upstream is checked against, UPSTREAM_TIMEOUT how many seconds it may
-be silent. Set FORWARD_DATE=1 where the server runs with `--no-date-header --no-server-header`.
+be silent. Set FORWARD_DATE=1 if the server runs with `--no-date-header --no-server-header`.
 """
 
 import os

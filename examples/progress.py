@@ -1,4 +1,4 @@
-"""A progress display: one line that is rewritten on a terminal, a line for each tenth elsewhere."""
+"""A progress display: on a terminal one line that is rewritten, elsewhere a line for each tenth."""
 
 from __future__ import annotations
 

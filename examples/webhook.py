@@ -1,7 +1,7 @@
-"""A signed webhook to a URL that a stranger has chosen: `WEBHOOK_KEY=... python -m examples.webhook URL < payload`.
+"""A signed webhook to an untrusted URL: `WEBHOOK_KEY=... python -m examples.webhook URL < payload`.
 
-It reaches public addresses only, whatever the name resolves to (and the networks that WEBHOOK_ALLOW names), waits ten
-seconds at most, keeps at most 64 KiB of the response, and follows no redirect.
+It reaches only public addresses and the networks that WEBHOOK_ALLOW names, whatever the URL's host resolves to. It
+waits ten seconds at most, keeps at most 64 KiB of the response, and follows no redirect.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ def pool(allowed: list[str]) -> httpcore.SyncConnectionPool:
         timeout=httpcore.TimeoutConfig(5, total=10),
         limits=httpcore.PoolLimits(max_connections=20, max_connections_per_origin=2),
         network_policy=httpcore.NetworkPolicy.public_only(allowed),
-        retries=2,  # of connections that could not be made
+        retries=2,  # retries only connections that could not be made
         max_body=65536,
     )
 
 
 def deliver(http: httpcore.SyncConnectionPool, url: str, payload: bytes, key: bytes) -> bool:
-    """Whether the receiver has accepted the webhook (2xx). Raises: `HTTPCoreError`, where there was no response."""
+    """Whether the receiver has accepted the webhook (2xx). Raises: `HTTPCoreError`, if there was no response."""
     signature = hmac.new(key, payload, hashlib.sha256).hexdigest()
     headers = {"Content-Type": "application/json", "X-Signature-256": f"sha256={signature}"}
     return http.request("POST", url, headers, payload).status_code // 100 == 2

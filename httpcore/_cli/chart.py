@@ -23,12 +23,12 @@ STYLES: Final = {
     "pause": "bright_black",
 }
 _FAILED: Final = "red"
-_TIME: Final = 13  # the width of a time, with what stands before it
+_TIME: Final = 13  # the width of a time, with the space before it
 _NAME: Final = 10
 
 
 def milliseconds(seconds: float) -> str:
-    """A time for people: three digits at least, of milliseconds or seconds."""
+    """A time as text for people, in milliseconds or seconds."""
     if seconds >= 10:
         return f"{seconds:.1f} s"
     if seconds >= 1:
@@ -78,7 +78,7 @@ def _row(span: Span, total: float, room: int, *, is_unicode: bool) -> Line:
 
 
 def cells(span: Span, total: float, room: int) -> tuple[int, int]:
-    """The first cell of a span and the one behind its last: one at least."""
+    """The cells of a span, at least one: its first cell, and the cell after its last."""
     if total <= 0:
         return 0, 1
     first = min(room - 1, round(span.start / total * room))

@@ -38,7 +38,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
-    """Run the command; its exit status.
+    """Run the command, and return its exit status.
 
     Arguments:
         arguments: the command line without its first word. Default None: that of the process.
@@ -73,7 +73,7 @@ class Run:
         self._watch = Watch(plan, console, self._output, self._bar)
 
     def _has_bar(self, console: Console) -> bool:
-        """If the body goes to a terminal, the body itself shows the progress."""
+        """Whether a progress bar is shown. If the body goes to a terminal, the body itself shows the progress."""
         elsewhere = isinstance(self._output, File) or not console.stdout.isatty()
         return elsewhere and console.stderr.isatty() and not self._plan.is_silent
 
@@ -88,7 +88,7 @@ class Run:
         return self._report(status)
 
     def _report(self, status: Exit) -> Exit:
-        """The waterfall, from the records of the run."""
+        """Show the waterfall, made from the records of the run; the exit status."""
         plan, console = self._plan, self._console
         if not (plan.trace or plan.trace_svg):
             return status
@@ -117,7 +117,7 @@ class Run:
         return status
 
     def _show_error(self, status: Exit, text: str) -> None:
-        self._end_bar()  # else the text would go on behind the bar
+        self._end_bar()  # otherwise the text would continue the line of the bar
         if self._plan.show_errors or not self._plan.is_silent:
             self._console.say(f"httpcore: ({status:d}) {line_text(text)}")
 
@@ -161,10 +161,11 @@ def decoded(response: ClientResponse) -> Iterator[bytes]:
     """The body, decoded.
 
     Raises:
-        DecodingError: also for an unknown coding, with which a response passes the body on as sent.
+        DecodingError: the coding is damaged or unknown. (A response itself returns a body with an unknown coding as
+            sent.)
     """
     for number, piece in enumerate(response.stream()):
-        if not number:  # a head without a body may name any coding
+        if not number:  # checked only if there is a body: a head without one may name any coding
             decoder_for([(b"content-encoding", value) for value in response.headers.get_raw("Content-Encoding")])
         yield piece
 
@@ -199,8 +200,8 @@ def pool_of(plan: Plan) -> SyncConnectionPool:
 
 
 def proxy_of(text: str | None) -> Proxy | ProxyChooser | None:
-    """Of `--proxy`: a URL, by default an http one; "" for none. If it is left out, the proxies of the environment are
-    used.
+    """The proxy of `--proxy`: a URL, by default an http one; "" means no proxy. Without `--proxy` the proxies of the
+    environment are used.
     """
     if text is None:
         return proxies_from_environment()

@@ -99,7 +99,7 @@ MEANINGS: Final = {
     Exit.PROXY: "the proxy refused, or failed",
     Exit.INTERRUPTED: "Ctrl-C",
 }
-"""A sentence for each, for the table of the guide."""
+"""The meaning of each status, for the table of the guide."""
 
 
 def exit_of(error: BaseException, records: Sequence[TraceEvent]) -> Exit:
@@ -118,7 +118,7 @@ def exit_of(error: BaseException, records: Sequence[TraceEvent]) -> Exit:
 
 
 _FILES: Final = (("verify ", Exit.CA_FILE), ("cert ", Exit.CERT_FILE))
-"""How the errors about these files begin, which are first read when a connection is made."""
+"""How the errors about these files begin. The files are not read before a connection is made."""
 
 
 _KINDS: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
@@ -137,7 +137,7 @@ _KINDS: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
 
 def _of_dial(error: ConnectError, records: Sequence[TraceEvent]) -> Exit:
     if isinstance(error, TLSError):
-        # OpenSSL's own error is the cause, and only one about a certificate has a code of verification.
+        # The cause is OpenSSL's own error. Only an error about a certificate has a verification code.
         is_refused = hasattr(error.__cause__, "verify_code") or "fingerprint" in error.message
         return Exit.CERTIFICATE if is_refused else Exit.TLS
     step = next((record for record in reversed(records) if not isinstance(record, _AFTER_A_STEP)), None)

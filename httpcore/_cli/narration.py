@@ -44,7 +44,7 @@ _SECRET: Final = CREDENTIALS | {b"set-cookie", b"set-cookie2", b"proxy-authoriza
 
 
 def record_line(record: TraceEvent) -> str | None:
-    """The text for a record, or None for one that is no step of its own."""
+    """The line for a record, or None for a record that is not a step of its own."""
     tell = _STEPS.get(type(record))
     return None if tell is None else f"* {line_text(tell(record))}"
 

@@ -14,7 +14,7 @@ from .clean import body_text, line_text
 __all__ = ["BinaryToTerminal", "Console", "File", "Output", "Stream", "Terminal", "WriteFailed"]
 
 _LOOKED_AT: Final = 2000
-"""A body with a zero byte among so many bytes is binary, as for curl."""
+"""A body with a zero byte among this many first bytes is binary, as for curl."""
 
 
 class WriteFailed(Exception):
@@ -35,8 +35,8 @@ class Console:
 
     @classmethod
     def of_process(cls) -> Console:
-        """The streams of this process. The objects of `sys` would write unflushed text again at the end of the
-        process, where a broken pipe can no longer be reported.
+        """The streams of this process. They are opened again, since the objects of `sys` would write unflushed text
+        again at the end of the process, when a broken pipe can no longer be reported.
         """
         return cls(_opened(0, "rb"), _opened(1, "wb"), _opened(2, "wb"))
 
@@ -60,8 +60,9 @@ def _opened(fd: int, mode: str) -> BinaryIO:
     try:
         return cast("BinaryIO", open(fd, mode, buffering=0, closefd=False))
     except OSError:
-        # The process was started without it (`>&-`). A socket would get its number, and then what is written here. The
-        # null device is opened for the number (the lowest one free), to be read alone: writing fails, as curl's does.
+        # The process was started without this descriptor (`>&-`). A socket would get its number, and receive the
+        # output. So the null device is opened, which gets that number (the lowest free one). It is opened only for
+        # reading: writing fails, as it does for curl.
         return cast("BinaryIO", open(os.open(os.devnull, os.O_RDONLY), mode, buffering=0, closefd=False))
 
 
@@ -104,7 +105,7 @@ class Stream:
         """The body was complete."""
 
     def close(self) -> None:
-        """The stream is the process's."""
+        """The stream belongs to the process, and stays open."""
 
 
 class File(Stream):
@@ -167,7 +168,7 @@ class Terminal(Stream):
         self._write(body_text(held))
 
     def _text(self, text: str) -> None:
-        """All but a CR at the end, which an LF may follow."""
+        """Write all but a CR at the end of the text, since an LF may follow it."""
         text = self._held + text
         self._held = "\r" if text.endswith("\r") else ""
         self._write(body_text(text.removesuffix(self._held)))

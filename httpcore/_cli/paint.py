@@ -31,7 +31,7 @@ class Painter:
         self._rich = None if is_plain else _rich()
 
     def text(self, line: Line) -> str:
-        """The line, without an end."""
+        """The line, without a line end."""
         rich = self._rich
         if rich is None:
             return plain(line)

@@ -40,7 +40,9 @@ class UsageError(Exception):
 
 
 class Data(NamedTuple):
-    """One `-d`: a text, or the path of a file ("-" is the standard input); and the Content-Type that it means."""
+    """The value of one `-d`, `--data-raw` or `--json`: a text, or the path of a file ("-" is the standard input); and
+    the Content-Type that the option sets.
+    """
 
     content_type: bytes
     text: bytes = b""
@@ -57,18 +59,19 @@ class Plan(NamedTuple):
     Attributes:
         method, url, headers: of the request, complete except for `Host` and the framing fields.
         data: pieces of the body, with "&" between them.
-        data_file: the path of the body; "-" is the standard input. None: there is none.
+        data_file: the path of a file with the body; "-" is the standard input. None: there is no such file.
         user: user name and password of the origin; the password is None if the program must prompt for it.
-        output: the path of a file, "-" for the standard output also where that is a terminal, None for the latter.
+        output: the path of a file; None for the standard output; "-" for the standard output, even if it is a terminal
+            and the body is binary.
         show_head: the heads of responses go to the output, before the body.
         fail: a status of 400 or more is an error.
         follow, most_redirects: whether redirects are followed, and how many.
-        is_silent: neither a bar of progress nor errors; `show_errors` shows these all the same.
+        is_silent: neither a progress bar nor errors are shown; with `show_errors` the errors are shown.
         verbosity: 0, 1 for the steps and both heads, 2 to show the secrets in them too.
         compressed: any content coding is requested, and decoded.
         timeout, max_time: seconds of each wait, and in all; None for no limit.
-        trace, trace_svg: the waterfall as text; the path that it is drawn into.
-        All others: as the arguments of `ConnectionPool`.
+        trace, trace_svg: whether the waterfall is shown as text; the path of a file for its image.
+        The other attributes: as the arguments of `ConnectionPool`.
     """
 
     method: str

@@ -1,4 +1,6 @@
-"""How far a transfer has come, on one line of a terminal. The line is pure; `Bar` writes it anew by the clock."""
+"""The progress of a transfer, on one line of a terminal. `bar_line` is pure; `Bar` writes the line again and again, by
+the clock.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from .paint import Line, Painter, plain
 
 __all__ = ["Bar", "bar_line", "duration", "size"]
 
-_AGAIN: Final = 0.1  # seconds between two of its pictures
+_AGAIN: Final = 0.1  # seconds between two updates of the bar
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -33,7 +35,7 @@ def duration(seconds: float) -> str:
 
 
 def bar_line(progress: Progress, elapsed: float, width: int) -> Line:
-    """One picture of the bar, of at most `width` characters."""
+    """The bar at one moment, in at most `width` characters."""
     done, total = progress.done, progress.total
     speed = done / elapsed if elapsed > 0 else 0.0
     facts = f"{size(done)}, {size(speed)}/s"
@@ -92,7 +94,7 @@ class Bar:
             self._width = 0
 
     def close(self) -> None:
-        """The last picture stays."""
+        """Show the last state of the bar, which stays visible."""
         if self._last is not None and self._shown > float("-inf"):
             self._show(self._last, self._now())
             self._console.show("\n")

@@ -15,13 +15,13 @@ __all__ = ["svg_of"]
 
 WIDTH: Final = 960
 _LEFT: Final = 96  # where the axis begins; names of phases stand before it
-_RIGHT: Final = 120  # beside it, for times
+_RIGHT: Final = 120  # the room beside the axis, for times
 _ROW: Final = 24
 _TOP: Final = 16
 _AXIS: Final = 32
-_LETTERS: Final = 112  # of a title, so that it fits
+_LETTERS: Final = 112  # the most letters of a title, so that it fits
 
-# Readable on white with black text beside them, and apart from each other without colour vision (Okabe and Ito).
+# Readable on white beside black text, and distinguishable without colour vision (Okabe and Ito).
 COLOURS: Final = {
     "queue": "#999999",
     "DNS": "#56b4e9",

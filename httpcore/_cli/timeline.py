@@ -105,7 +105,8 @@ class _Reader:
 
     def take(self, record: TraceEvent) -> None:
         if isinstance(record, HeadSent):
-            # A phase that is still open was a wait for this. Otherwise the last step was to find a connection.
+            # If a phase is still open, it was a wait for this record, and sending begins now. Otherwise sending began
+            # at the last record, when the connection was found.
             self._close(record.at)
             self._open = "send", self._last
         elif type(record) in _BEGINS:

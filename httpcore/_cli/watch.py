@@ -28,7 +28,7 @@ class Watch:
     """Observes the exchanges of a run.
 
     Attributes:
-        records: all that were recorded, in their order.
+        records: all records so far, in their order.
     """
 
     def __init__(self, plan: Plan, console: Console, output: Output, bar: Bar | None) -> None:
@@ -131,7 +131,7 @@ class Watch:
 
 
 def usual_reason(status: int) -> str:
-    """The head of an interim response, whose reason phrase is not kept."""
+    """The usual reason phrase of a status, for responses whose own is not kept; "" for an unknown status."""
     return HTTPStatus(status).phrase if status in _KNOWN else ""
 
 

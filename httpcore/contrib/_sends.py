@@ -1,11 +1,11 @@
 """The sendings of requests, by the semantic conventions of OpenTelemetry for HTTP clients.
 
-A request that is sent again, for a retry or a redirect, is another sending, with a count of those before it. The
-records of a trace describe requests; this module turns them into sendings, for a listener that makes spans or metrics.
-No I/O.
+If a request is sent again, for a retry or a redirect, that is another sending, with a count of the sendings before it.
+The records of a trace describe requests; this module turns them into sendings, for a listener that makes spans or
+metrics. No I/O.
 
 The labels of a series of metrics have few values: unknown methods, statuses and versions are `_OTHER`, and so are all
-servers beyond a given number. So redirects to ever new servers cannot make series without end.
+servers beyond a given number. So redirects to ever new servers cannot make an unlimited number of series.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["BUCKETS", "OTHER", "Labels", "Listener", "Send", "Sends", "error_typ
 OTHER: Final = "_OTHER"
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Seconds; those that the conventions advise."""
+"""The bounds of the buckets in seconds, as the conventions advise."""
 
 _METHODS: Final = frozenset(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])
 _VERSIONS: Final = frozenset(("1.0", "1.1", "2"))
@@ -45,14 +45,15 @@ class Send:
     """One sending of a request.
 
     Attributes:
-        number: of the request; several sendings may have the same.
+        number: the number of the request; several sendings may have the same number.
         method, url: as in its records, so without user name and password.
-        host, port: of the origin.
+        host, port: those of the origin.
         resends: how often the call was sent before.
         began: when it began, on the clock of the trace.
-        peer: the address of the connection, once it is known. status, version: of the response, once its head has been
-            received; 0 and "" before.
-        context: a place for the listener.
+        peer: the address of the connection, once it is known; "" before.
+        status, version: the status and the HTTP version of the response, once its head has been received; 0 and ""
+            before.
+        context: a place for data of the listener.
     """
 
     __slots__ = (
@@ -100,7 +101,7 @@ class Listener(Protocol):
 
 
 class Sends:
-    """A trace, for a listener. It holds the requests that are in flight."""
+    """A trace that notifies a listener of sendings. It holds the requests that are in flight."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -116,7 +117,7 @@ class Sends:
             self.current(record.request, record.at)
 
     def current(self, number: int, at: float | None = None) -> Send | None:
-        """The sending of that request, which begins now if it has not yet."""
+        """The current sending of the request with this number. It begins now if it has not begun yet."""
         send = self._sends.get(number)
         if send is not None and not send.has_begun:
             self._begin(send, send.began if at is None else at)
@@ -169,7 +170,9 @@ _TAKES: Final[dict[type[TraceEvent], Callable[..., None]]] = {
 
 
 def error_type(send: Send, error: BaseException | None) -> str:
-    """The value of error.type, by the conventions: the error's class, or a status of 400 or more; "" for nothing."""
+    """The value of error.type, by the conventions: the error's class, or a status of 400 or more; "" if there is
+    neither.
+    """
     if error is not None:
         kind = type(error)
         return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
@@ -189,11 +192,11 @@ class Labels:
         if most_servers < 0:
             raise ValueError(f"most_servers is {most_servers}: expected a number from 0 up")
         self._most = most_servers
-        # Without a lock: threads that add a server at the same moment may exceed the number, by one for each of them.
+        # There is no lock: threads that add a server at the same moment may exceed the number, by one for each thread.
         self._servers: dict[tuple[str, int], None] = {}
 
     def server(self, send: Send) -> tuple[str, int]:
-        """Host and port; `_OTHER` and 0 for those beyond the number."""
+        """Host and port; `_OTHER` and 0 for servers beyond the number."""
         place = send.host, send.port
         if place in self._servers:
             return place
@@ -207,7 +210,7 @@ class Labels:
         return {"http.request.method": known_method(send.method), "server.address": host, "server.port": port}
 
     def of_response(self, send: Send, error: BaseException | None) -> dict[str, str | int]:
-        """All of them; those that have no value are left out."""
+        """All attributes; those that have no value are left out."""
         found = self.of_request(send)
         if send.status:
             known = send.status in _STATUSES

@@ -25,9 +25,9 @@ class _Kept(NamedTuple):
     """The state of a running sending.
 
     Attributes:
-        parent: the context of the call, which is that of its other sendings too.
-        span: its own.
-        active: the attributes under which it is counted.
+        parent: the context of the call, which all of its sendings share.
+        span: the span of this sending.
+        active: the attributes under which it is counted as active.
     """
 
     parent: Context
@@ -36,20 +36,25 @@ class _Kept(NamedTuple):
 
 
 class Telemetry:
-    """A trace that makes a span of each sending of a request: `httpcore.ConnectionPool(trace=Telemetry())`, and so for
-    other pools and for clients.
+    """A trace that makes a span for each sending of a request: `httpcore.ConnectionPool(trace=Telemetry())`. Other
+    pools and clients take it as well.
 
-    A span is a child of the one that is current where the request is made. It begins with the request, or with the
+    A span is a child of the span that is current when the request is made. It begins with the request, or with the
     retry or the redirect that sends it again (`http.request.resend_count`), and ends with the response's body. Its
     context is sent in the head of the request, by the propagator that is set (`traceparent`); a field of that name in
-    the request is kept. `url.full` has no user name, no password, and no signature of the usual stores.
+    the request is kept. `url.full` has no user name, no password, and no signature of a URL that is signed for AWS,
+    Azure or Google storage.
 
     Metrics: `http.client.request.duration`, a histogram in seconds, and `http.client.active_requests`.
 
     Arguments:
-        tracer_provider, meter_provider: Default None: those that are set for the process.
+        tracer_provider, meter_provider: the providers of OpenTelemetry. Default None: those that are set for the
+            process.
         most_servers: how many servers have series of their own in the metrics; all others are `_OTHER`.
             Default 100.
+
+    Raises:
+        TypeError, ValueError: `most_servers` is not a whole number from 0 up.
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class Telemetry:
         self._sends(record)
 
     def request_fields(self, number: int) -> list[tuple[bytes, bytes]]:
-        """The fields that make the server's spans children of ours."""
+        """The fields that make the server's spans children of the request's span."""
         send = self._sends.current(number)
         if send is None:
             return []

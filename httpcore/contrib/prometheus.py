@@ -32,23 +32,27 @@ _making = Lock()
 
 
 class Metrics:
-    """A trace that counts: `httpcore.ConnectionPool(trace=Metrics())`, and so for other pools and for clients.
+    """A trace that counts: `httpcore.ConnectionPool(trace=Metrics())`. Other pools and clients take it as well.
 
-    - `http_client_request_duration_seconds`: a histogram, from the beginning of each sending to the end of its body, by
-      method, server, status, version and error.
+    - `http_client_request_duration_seconds`: a histogram, from the beginning of each sending to the end of its
+      response's body, by method, server, status, version and error.
     - `http_client_active_requests`: a gauge, by method and server.
-    - `http_client_resends_total`: sendings of a request that was sent before, for a retry or a redirect; as above.
-    - `http_client_connections_opened_total`; `http_client_connections_closed_total` by `reason`, a `CloseReason`.
+    - `http_client_resends_total`: a counter of the sendings of a request that was sent before, for a retry or a
+      redirect, by method and server.
+    - `http_client_connections_opened_total`: a counter. `http_client_connections_closed_total`: a counter, by `reason`,
+      a `CloseReason`.
 
-    Labels are the attributes of the conventions with `_` for `.`; one that has no value is "".
+    Labels are the attributes of the conventions with `_` for `.`; a label without a value is "".
 
     Arguments:
-        registry: where the metrics are registered. All that are made for one registry count together. Default: that of
-            the process.
+        registry: where the metrics are registered. All `Metrics` of one registry count together. Default: that of the
+            process.
         most_servers: how many servers have series of their own; all others are `_OTHER`. Default 100.
 
     Raises:
-        ValueError: the registry has a metric of that name already, from another library; or `most_servers` is below 0.
+        TypeError: `most_servers` is not a whole number.
+        ValueError: the registry has a metric with one of these names already, from another library; or `most_servers`
+            is below 0.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY, *, most_servers: int = 100) -> None:

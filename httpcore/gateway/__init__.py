@@ -5,7 +5,7 @@
     app = Gateway(["http://10.0.0.1:9000", Upstream("https://b.internal/api", weight=2)])
 
 Any ASGI server runs it, e.g. `uvicorn --no-proxy-headers module:app`. The guide is docs/guide/gateway.md. `import
-httpcore` loads nothing of it.
+httpcore` does not import this package.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The gateway as a command: `python -m httpcore.gateway http://a:9000 http://b:9000 --port 8000`.
 
-A supervisor holds the port, and worker processes serve it under uvicorn, with the settings that a gateway needs of its
-server. SIGTERM ends it, SIGHUP reads the settings anew; in both cases requests end first.
+A supervisor holds the listening socket, and worker processes accept from it under uvicorn, with the settings that a
+gateway needs of its server. SIGTERM ends the command, SIGHUP reloads the settings; in both cases a worker finishes its
+requests before it ends.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ __all__ = ["FLAGS", "arguments", "main", "table_of"]
 
 
 class Flag(NamedTuple):
-    """A flag, and the setting that it is: a table of the settings file, and a name there."""
+    """A flag, and the setting that it overrides: the setting's table in the settings file ("" for the top level), and
+    its name there.
+    """
 
     name: str
     table: str
@@ -59,7 +62,7 @@ FLAGS = (
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
-    """The command line. Ends the process where it is wrong."""
+    """Parse the command line. If it is wrong, argparse writes an error and ends the process with status 2."""
     parser = argparse.ArgumentParser("python -m httpcore.gateway", description="Forward HTTP requests to upstreams.")
     parser.add_argument("upstreams", nargs="*", metavar="URL", help="where requests go")
     parser.add_argument("--config", metavar="FILE", help="settings in TOML; flags have the last word")
@@ -79,20 +82,20 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 def _or_none(kind: type) -> Any:
-    """Reads a value; "none" is no limit."""
+    """A converter for argparse: "none", which means no limit, stays text; other values are converted to `kind`."""
 
     def value(text: str) -> Any:
         return text if text == "none" else kind(text)
 
-    value.__name__ = kind.__name__  # what argparse names in its error
+    value.__name__ = kind.__name__  # argparse names the type in its errors
     return value
 
 
 def table_of(options: argparse.Namespace) -> Table:
-    """The settings file with the flags over it, as one table.
+    """The settings of the file, overridden by the flags, as one table.
 
     Raises:
-        OSError, ValueError: the file cannot be read.
+        OSError, ValueError: the file cannot be read, or is not TOML.
     """
     given: Table = {}
     if options.config is not None:
@@ -108,7 +111,7 @@ def table_of(options: argparse.Namespace) -> Table:
 
 
 def main(given: Sequence[str]) -> int:
-    """Run the command; its exit status."""
+    """Run the command, and return its exit status."""
     options = arguments(given)
     try:
         table = table_of(options)
@@ -133,10 +136,10 @@ def main(given: Sequence[str]) -> int:
 
 
 def _sockets(service: Service) -> tuple[socket.socket, socket.socket | None]:
-    """What clients connect to, and what asks for figures does.
+    """The listening socket for clients, and that for metrics (None without `metrics_port`).
 
     Raises:
-        OSError: an address cannot be listened on.
+        OSError: the process cannot listen on an address.
     """
     listener = listening(service.host, service.port, service.backlog)
     if service.metrics_port is None:
@@ -149,7 +152,7 @@ def _sockets(service: Service) -> tuple[socket.socket, socket.socket | None]:
 
 
 def _missing() -> bool:
-    """Whether the server is not there; says so, and what would make it faster."""
+    """Whether uvicorn is not installed. Prints what to install, also if httptools is missing, which is optional."""
     if find_spec("uvicorn") is None:
         _say("expected uvicorn, got none: pip install '.[gateway]' in a clone of httpcore")
         return True

@@ -1,4 +1,4 @@
-"""The choice of a request's upstream: a step on the members and one random number, without I/O."""
+"""Chooses the upstream of a request, from the state of the upstreams and one random number. No I/O."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from .plan import Forward
 __all__ = ["Balance", "Choice", "balance_of", "is_random"]
 
 Choice = Callable[[Sequence[Member], Sequence[int], Forward, float], int]
-"""From the members, the indexes that are available (at least one), the request and a number from 0 up to 1: an index.
+"""Takes the members, the indexes of those that are available (at least one), the request, and a random number from 0
+(included) to 1 (excluded). Returns one of the indexes.
 """
 Balance = str | Callable[[Forward, Sequence[int]], int]
 
 
 def round_robin(members: Sequence[Member], open_: Sequence[int], request: Forward, draw: float) -> int:
-    """In turn, by weight, without runs of the same: each gains its weight, and the foremost pays the sum."""
+    """Smooth weighted round robin. The counter `current` of each available member grows by its weight; the member with
+    the highest counter is chosen, and the sum of the weights is subtracted from its counter.
+    """
     total = 0
     best = open_[0]
     for index in open_:
@@ -31,13 +34,13 @@ def round_robin(members: Sequence[Member], open_: Sequence[int], request: Forwar
         total += member.weight
         if member.current > members[best].current:
             best = index
-    # Smooth weighted round robin: weights 5, 1, 1 give A A B A C A A and not five in a row.
+    # Smooth means: weights 5, 1, 1 give A A B A C A A, and not A five times in a row.
     members[best].current -= total
     return best
 
 
 def least_outstanding(members: Sequence[Member], open_: Sequence[int], request: Forward, draw: float) -> int:
-    """The one with the fewest requests for its weight; among equals in turn."""
+    """The upstream with the fewest outstanding requests for its weight; among equals, by round robin."""
     idle: list[int] = []
     least = inf
     for index in open_:
@@ -52,11 +55,11 @@ def least_outstanding(members: Sequence[Member], open_: Sequence[int], request: 
 
 
 def random_two(members: Sequence[Member], open_: Sequence[int], request: Forward, draw: float) -> int:
-    """Two at random, of which the one with fewer requests for its weight."""
+    """Of two random upstreams, the one with fewer outstanding requests for its weight."""
     count = len(open_)
     if count == 1:
         return open_[0]
-    pair = int(draw * count * (count - 1))  # one number for both: the first, and the distance to the second
+    pair = int(draw * count * (count - 1))  # one random number for the first and for the distance to the second
     first, distance = divmod(pair, count - 1)
     one, other = open_[first], open_[(first + 1 + distance) % count]
     loads = members[one].outstanding / members[one].weight, members[other].outstanding / members[other].weight
@@ -64,28 +67,28 @@ def random_two(members: Sequence[Member], open_: Sequence[int], request: Forward
 
 
 def first(members: Sequence[Member], open_: Sequence[int], request: Forward, draw: float) -> int:
-    """The first that is available: the others are spares."""
+    """The first available upstream: the others are spares."""
     return open_[0]
 
 
 def _highest(members: Sequence[Member], open_: Sequence[int], key: bytes) -> int:
-    """Rendezvous hashing: where one is left out, only the keys that it had go elsewhere."""
+    """Rendezvous hashing: if an upstream is left out, only the keys of that upstream move to others."""
 
     def score(index: int) -> float:
         digest = blake2b(key, digest_size=8, salt=b"%d" % index).digest()
-        # Weighted rendezvous hashing: -weight / ln(u) with u in (0, 1); the constants keep u off both ends.
+        # Weighted rendezvous hashing: -weight / ln(u) with u in (0, 1); the constants keep u away from 0 and 1.
         return members[index].weight / -_log((int.from_bytes(digest) + 1) / (2**64 + 2))
 
     return max(open_, key=score)
 
 
 def by_client(members: Sequence[Member], open_: Sequence[int], request: Forward, draw: float) -> int:
-    """The same for each address of a client."""
+    """The same upstream for all requests from one client address."""
     return _highest(members, open_, request.client.encode())
 
 
 def by_header(name: bytes) -> Choice:
-    """The same for each value of a header; without it at random."""
+    """The same upstream for all requests with one value of the header; a random one for requests without it."""
 
     def choice(members: Sequence[Member], open_: Sequence[int], request: Forward, draw: float) -> int:
         for field, value in request.headers:
@@ -120,15 +123,15 @@ _NAMED: Final[dict[str, Choice]] = {
 
 
 def is_random(given: Balance) -> bool:
-    """Whether that choice looks at the random number, which is not made for the others."""
+    """Whether the choice uses the random number; for other choices none is drawn."""
     return isinstance(given, str) and given.startswith(("random", "hash:header"))
 
 
 def balance_of(given: Balance) -> Choice:
-    """The choice of that name, or a callable's.
+    """The choice for a name, or for a callable.
 
     Raises:
-        TypeError, ValueError: there is no such choice.
+        TypeError, ValueError: `given` is neither a known name nor a plain function.
     """
     if iscoroutinefunction(given):
         raise TypeError("balance: expected a name or a plain function, got an async one")

@@ -1,7 +1,7 @@
-"""What the command is to run, read from tables of names and values: a TOML file's and its flags'. Without I/O.
+"""The settings of the command, from tables of names and values: those of a TOML file and of the flags. No I/O.
 
-Each setting has its place here once: which names a table may have, and what their values are. What a value may be is
-checked by what it is for (`Timeouts`, `Limits`, `Health`, `Upstream`, `Gateway`, `Service`).
+`TABLES` and `GATEWAY` list the names that each table may have. The values are checked by the classes that use them
+(`Timeouts`, `Limits`, `Health`, `Upstream`, `Gateway`, `Service`).
 """
 
 from __future__ import annotations
@@ -44,18 +44,20 @@ class Service:
     Attributes:
         host: the address to listen on. Default "127.0.0.1".
         port: the port to listen on. Default 8000.
-        workers: processes that share this port. Default 1.
-        metrics_port: where `/metrics` (Prometheus) and `/ready` are answered. Default None: nowhere.
-        metrics_host: the address for that. Default "127.0.0.1".
-        ready: a path that is answered here, with 200, and with 503 from SIGTERM on. Default None.
-        notice: seconds after SIGTERM for which new connections are still accepted, so that balancers notice. Default 0.
-        grace: seconds for requests to end, after SIGTERM, and of the old workers after SIGHUP. Default 30.
+        workers: number of worker processes, which share this port. Default 1.
+        metrics_port: the port that serves `/metrics` (Prometheus) and `/ready`. Default None: they are not served.
+        metrics_host: the address to listen on for `metrics_port`. Default "127.0.0.1".
+        ready: a path that the gateway answers itself: with 200, and after SIGTERM with 503. Default None: no such path.
+        notice: seconds after SIGTERM for which new connections are still accepted, so that balancers can notice the
+            shutdown. Default 0.
+        grace: seconds within which requests must end: all requests after SIGTERM, those of the old workers after
+            SIGHUP. Default 30.
         keep_alive: seconds for which a client's idle connection is kept. Default 75: nginx and most balancers keep
-            theirs for 60.
-        backlog: connections that wait to be accepted. Default 2048.
-        access_log: whether each request is a line of the log. Default False: failures are.
-        request_id: whether each request has an id, in X-Request-ID to the upstream and to the client, and in the log;
-            that of a trusted proxy is kept. Default False.
+            theirs for 60 s.
+        backlog: how many connections may wait to be accepted. Default 2048.
+        access_log: whether each request is logged, in one line. Default False: only failures are logged.
+        request_id: whether each request gets an id, which is sent to the upstream and to the client in X-Request-ID,
+            and logged. The id of a trusted proxy is kept. Default False.
 
     Raises:
         TypeError, ValueError: a value has another type, or is not allowed.
@@ -92,18 +94,19 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a command line and its file ask for.
+    """All settings of a command line and its file.
 
     Attributes:
-        service: how it is served.
-        gateways: by the prefix of its path, what each `Gateway` is made with; "" is for all other paths.
+        service: how the gateways are served.
+        gateways: pairs of a path prefix and the arguments of the `Gateway` for it. The prefix "" is for all other
+            paths.
     """
 
     service: Service
     gateways: tuple[tuple[str, dict[str, Any]], ...]
 
 
-# Values of one name.
+# Values of single settings.
 
 
 def _text(name: str, value: object) -> str:
@@ -153,7 +156,9 @@ TABLES: Final[dict[str, tuple[Callable[..., object], tuple[str, ...]]]] = {
     "upstreams": (Upstream, ("url", "weight", "http2", "max_connections")),
     "ssl": (SSLConfig, ("verify", "cert", "server_hostname")),
 }
-"""What is made of a table, and the names in it. `ssl` stands in a table of `upstreams`."""
+"""For each table: the class that is made from it, and the names that it may have. `ssl` is a table within a table of
+`upstreams`.
+"""
 
 _SIMPLE: Final[dict[str, Callable[[str, object], object]]] = {
     "balance": _text,
@@ -166,11 +171,12 @@ _SIMPLE: Final[dict[str, Callable[[str, object], object]]] = {
     "name": _text,
 }
 GATEWAY: Final = (*_SIMPLE, "timeouts", "limits", "health", "upstreams")
-"""The names of a gateway's own table: those of `Gateway`, but for what only Python can say."""
+"""The names that a gateway's own table may have: the arguments of `Gateway`, except those that only Python can express.
+"""
 
 
 def merged(under: Mapping[str, object], over: Mapping[str, object]) -> Table:
-    """Both, table by table; `over` has the last word."""
+    """Both tables merged, including nested tables. For a name that is in both, the value in `over` is used."""
     found: Table = dict(under)
     for name, value in over.items():
         beneath = found.get(name)
@@ -182,7 +188,7 @@ def settings_of(table: Mapping[str, object]) -> Settings:
     """The settings of a whole file.
 
     Raises:
-        TypeError, ValueError: a name is unknown, or a value has another type or is not allowed; says which.
+        TypeError, ValueError: a name is unknown, or a value has another type or is not allowed; the message names it.
     """
     _known("", table, (*GATEWAY, "service", "routes"))
     service = _made("service", "", table.get("service", {}))
@@ -198,7 +204,7 @@ def settings_of(table: Mapping[str, object]) -> Settings:
 
 
 def _gateway(where: str, table: Table) -> dict[str, Any]:
-    """What `Gateway` is to be called with."""
+    """The arguments for `Gateway`."""
     _known(where, table, GATEWAY)
     if "upstreams" not in table:
         raise ValueError(f"{where}upstreams: expected at least one URL, got none")
@@ -232,7 +238,7 @@ def _upstream(where: str, value: object) -> Upstream:
 
 
 def _made(kind: str, where: str, value: object, *further: str, **extra: object) -> object:
-    """What a table is for, with the table's name in what it has to say against a value. "none" is None."""
+    """Make the value of a table (see `TABLES`); "none" becomes None. Errors begin with the table's name."""
     table = _table(f"{where}{kind}", value)
     make, names = TABLES[kind]
     _known(f"{where}{kind}.", table, (*names, *further))
@@ -256,18 +262,19 @@ def _known(where: str, table: Mapping[str, object], names: Iterable[str]) -> Non
             raise ValueError(f"{where}{name}: expected one of {', '.join(known)}, got an unknown name{nearest}")
 
 
-# What they are for.
+# The apps that the settings describe.
 
 
 def apps_of(settings: Settings, name: str | None = None, make: Callable[..., Gateway] = Gateway) -> dict[str, Gateway]:
-    """The gateways by prefix, for one of the workers: each has its part of the limits.
+    """The gateways by prefix, for one of the workers. Each worker has its share of the limits.
 
     Arguments:
-        name: that of those that have none of their own, the same in each process, so that each finds a circle.
-        make: what makes each of them.
+        name: the name in Via for gateways without a name of their own. It is the same in each process, so that each
+            process detects loops.
+        make: called with the arguments of each gateway.
 
     Raises:
-        TypeError, ValueError: an argument is not allowed; says which.
+        TypeError, ValueError: an argument is not allowed; the message names it.
     """
     workers = settings.service.workers
     found = {}
@@ -290,12 +297,12 @@ def apps_of(settings: Settings, name: str | None = None, make: Callable[..., Gat
 
 
 def _part(number: int | None, workers: int) -> Any:
-    """Of a limit, for one of the workers: rounded up. None stays None."""
+    """One worker's share of a limit, rounded up; None (no limit) stays None."""
     return None if number is None else -(-number // workers)
 
 
 def routed(settings: Settings, gateways: Mapping[str, Gateway]) -> App:
-    """One app for all of them.
+    """One app for all gateways.
 
     Raises:
         ValueError: a prefix does not begin with "/".
@@ -308,10 +315,10 @@ def routed(settings: Settings, gateways: Mapping[str, Gateway]) -> App:
 
 
 def checked(table: Table) -> Settings:
-    """The settings of a whole file, and what only a `Gateway` and a `Router` check is right, too.
+    """The settings of a whole file, with the checks that only `Gateway` and `Router` make.
 
     Raises:
-        TypeError, ValueError: a name is unknown, or a value is not allowed; says which.
+        TypeError, ValueError: a name is unknown, or a value is not allowed; the message names it.
     """
     settings = settings_of(table)
     routed(settings, apps_of(settings))
@@ -319,7 +326,7 @@ def checked(table: Table) -> Settings:
 
 
 def summary(settings: Settings) -> list[str]:
-    """What would run, in a few lines."""
+    """A summary of the settings, as lines for people."""
     service = settings.service
     workers = "1 worker" if service.workers == 1 else f"{service.workers} workers"
     lines = [f"{workers} on {service.host}:{service.port}, {service.grace:g} s of grace"]

@@ -1,4 +1,4 @@
-"""What a request that failed means: the answer to the client, and whether another upstream may be asked.
+"""The consequences of a failed request: the response to the client, and whether another upstream may be tried.
 
 Values in, values out, except `Budget`, which counts.
 """
@@ -29,7 +29,7 @@ __all__ = ["Budget", "is_the_upstreams", "is_unprocessed", "may_go_elsewhere", "
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 
 _STATUS: Final[tuple[tuple[type[HTTPCoreError], int], ...]] = (
-    (LocalProtocolError, 400),  # the client's request cannot be sent on
+    (LocalProtocolError, 400),  # the client's request cannot be forwarded
     (PoolTimeout, 503),
     (PoolClosed, 503),
     (Timeout, 504),
@@ -38,13 +38,13 @@ _STATUS: Final[tuple[tuple[type[HTTPCoreError], int], ...]] = (
 
 
 def refusal_of(error: HTTPCoreError) -> Refusal:
-    """The answer in the upstream's place. The client learns the kind of error, not our addresses."""
+    """The response in place of the upstream's. It names the kind of error, but no addresses of upstreams."""
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     return Refusal(status, type(error).__name__)
 
 
 def is_unprocessed(error: HTTPCoreError) -> bool:
-    """Whether the upstream cannot have acted on the request: nothing was sent, or it has said so itself."""
+    """Whether the upstream cannot have acted on the request: nothing was sent, or the upstream itself reported it."""
     if error.safe_to_retry:
         return True
     if isinstance(error, StreamReset):
@@ -53,19 +53,21 @@ def is_unprocessed(error: HTTPCoreError) -> bool:
 
 
 def is_the_upstreams(error: HTTPCoreError) -> bool:
-    """Whether the failure speaks against the upstream, and not against the request or against us."""
-    # Not a `ReadTimeout` nor a full pool: a slow answer may be the request's own fault, and a full pool is ours.
+    """Whether the failure is the upstream's fault, and not that of the request or of the gateway."""
+    # A `ReadTimeout` does not count, since the request itself may cause a slow response; a full pool is due to the
+    # gateway's limits.
     return isinstance(error, (NetworkError, RemoteProtocolError, ConnectTimeout, ProxyError))
 
 
 def may_go_elsewhere(error: HTTPCoreError, method: str, replayable: bool) -> bool:
-    """Whether another upstream may be asked, where no response has begun.
+    """Whether another upstream may be tried. This is asked only before a response has begun.
 
-    Any method may go elsewhere where the upstream cannot have acted on the request; where it may have, only what may be
-    done twice. A time that ran out while it was thinking is not tried elsewhere: that would take as long again.
+    If the upstream cannot have acted on the request, a request of any method may be sent to another; otherwise only a
+    request with an idempotent method. After a timeout of the wait for the response the request is not sent again:
+    another upstream would probably take as long.
 
-    A 103 (Early Hints) that was passed on does not count as a beginning. It only foretells, on its own, what a response
-    may hold (RFC 8297, section 2), so that a client that has it can take the response of any upstream.
+    A forwarded 103 (Early Hints) does not count as the beginning of a response. It only announces fields that the final
+    response may have (RFC 8297, section 2), so a client that has received it can accept the response of any upstream.
     """
     if not replayable:
         return False
@@ -75,8 +77,8 @@ def may_go_elsewhere(error: HTTPCoreError, method: str, replayable: bool) -> boo
 
 
 class Budget:
-    """How many requests may be sent again: a fifth of all, and ten to begin with. While every upstream fails, each
-    request is then sent once and no more.
+    """The budget of requests that are sent again: a fifth of all requests, and ten at the start. It bounds the
+    additional load while every upstream fails.
     """
 
     SHARE: Final = 0.2
@@ -91,7 +93,7 @@ class Budget:
             self._left = min(self.MOST, self._left + self.SHARE)
 
     def spend(self) -> bool:
-        """Take one; False where there is none left."""
+        """Take one retry from the budget; False if none is left."""
         if self._left < 1:
             return False
         self._left -= 1

@@ -1,8 +1,8 @@
-"""The worker processes that must exist: steps on events and their times, which return actions. Without I/O.
+"""Decides which worker processes must exist. Its methods take events and their times, and return actions. No I/O.
 
-Workers belong to a generation: those of the start, those of the first reload, and so on. A new generation takes over
-when all of its workers are ready; only then are the old ones drained, so that the port is always served. Where one of
-the new ones ends first, the reload is given up, and the old ones go on.
+Each worker belongs to a generation: the first generation is made at the start, and each reload makes another. A new
+generation takes over when all of its workers are ready. Only then are the old workers drained, so that the port is
+always served. If a new worker ends before that, the reload is given up, and the old workers continue.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from typing import Final, NamedTuple
 __all__ = ["Action", "Done", "Drain", "Fleet", "Kill", "Note", "Start", "STARTING"]
 
 STEADY: Final = 10.0
-"""A worker that was there for so many seconds is replaced at once: the next one may expect to last as long."""
+"""A worker that ended after at least this many seconds is replaced at once, since the next one will probably run as
+long.
+"""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
-"""Seconds before one that ended earlier is replaced: at first the lesser, and twice as many each time that another ends
-early, up to the longer.
+"""Seconds before a worker that ended earlier is replaced: `FIRST_PAUSE` at first, and twice as many each time that
+another worker ends early, up to `LONGEST_PAUSE`.
 """
 STARTING: Final = 60.0
-"""Seconds for a worker to be ready."""
+"""Seconds within which a worker must be ready."""
 
 
 class Start(NamedTuple):
@@ -31,7 +33,7 @@ class Start(NamedTuple):
 
 
 class Drain(NamedTuple):
-    """Have a worker end its requests, and itself. `is_last`: no other worker accepts connections."""
+    """Let a worker finish its requests, and then end. `is_last`: no other worker accepts connections."""
 
     number: int
     is_last: bool
@@ -50,7 +52,7 @@ class Note(NamedTuple):
 
 
 class Done(NamedTuple):
-    """All is over: the exit status."""
+    """All workers have ended; `status` is the supervisor's exit status."""
 
     status: int
 
@@ -63,7 +65,7 @@ class _Worker:
 
     def __init__(self, generation: int, since: float) -> None:
         self.generation = generation
-        self.since = since  # it was started, or is to be
+        self.since = since  # when it was started, or will be
         self.is_ready = False
         self.drains = False
 
@@ -72,8 +74,8 @@ class Fleet:
     """The workers of one supervisor.
 
     Attributes:
-        is_stopping: it ends.
-        latest: the generation that was begun last, by its number.
+        is_stopping: whether the supervisor is shutting down.
+        latest: the number of the newest generation.
     """
 
     def __init__(self, wanted: int) -> None:
@@ -84,13 +86,13 @@ class Fleet:
         self.latest: int = 0
         self._workers: dict[int, _Worker] = {}
         self._numbers = 0
-        self._early = 0  # in a row
+        self._early = 0  # workers in a row that ended early
         self._has_served = False
         self._status = 0
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests are served, and will be."""
+        """Whether a worker serves requests and is not being drained."""
         return not self.is_stopping and any(worker.is_ready and not worker.drains for worker in self._workers.values())
 
     @property
@@ -98,11 +100,11 @@ class Fleet:
         return self._next is not None
 
     def start(self, now: float) -> list[Action]:
-        """The first workers."""
+        """Start the first workers."""
         return self._fill(0, now, 0.0)
 
     def reload(self, wanted: int, now: float) -> list[Action]:
-        """A new generation, of so many. Not while one is on its way."""
+        """Start a new generation of `wanted` workers. Not to be called while another reload is in progress."""
         assert self._next is None
         self.latest += 1
         self._next = self.latest
@@ -110,7 +112,7 @@ class Fleet:
         return self._fill(self._next, now, 0.0)
 
     def ready(self, number: int) -> list[Action]:
-        """A worker serves."""
+        """A worker has become ready."""
         worker = self._workers[number]
         worker.is_ready = True
         self._has_served = True
@@ -122,13 +124,13 @@ class Fleet:
         return [Note("the new workers serve, the old ones end"), *self._drain_others()]
 
     def ended(self, number: int, status: str, now: float) -> list[Action]:
-        """The process of a worker is gone."""
+        """A worker's process has ended."""
         worker = self._workers.pop(number)
         if self.is_stopping:
             return [] if self._workers else [Done(self._status)]
         if worker.drains:
             return []
-        if not self._has_served:  # what keeps the first from serving keeps the next ones from it
+        if not self._has_served:  # the next workers would fail for the same reason
             self.is_stopping = True
             self._status = 1
             return [Note(f"a worker ended before it served: {status}"), *(self.kill() or [Done(1)])]
@@ -147,14 +149,14 @@ class Fleet:
         return [note, *self._fill(self._current, now, pause)]
 
     def overdue(self, now: float) -> list[Action]:
-        """Those that take too long to be ready."""
+        """Kill the workers that take too long to become ready."""
         late = [
             number for number, worker in self._workers.items() if not worker.is_ready and now - worker.since > STARTING
         ]
         return [Kill(number) for number in late]
 
     def stop(self) -> list[Action]:
-        """End all: those that serve end their requests first."""
+        """End all workers. Those that serve finish their requests first."""
         self.is_stopping = True
         if not self._workers:
             return [Done(0)]
@@ -165,7 +167,7 @@ class Fleet:
         return actions
 
     def kill(self) -> list[Action]:
-        """End all at once."""
+        """End all workers at once."""
         return [Kill(number) for number in self._workers]
 
     def _serving(self, generation: int) -> list[int]:
@@ -173,18 +175,18 @@ class Fleet:
         return [number for number, worker in workers if worker.generation == generation and worker.is_ready]
 
     def _fill(self, generation: int, now: float, pause: float) -> list[Action]:
-        """Start what a generation lacks."""
+        """Start the workers that a generation lacks."""
         living = sum(worker.generation == generation and not worker.drains for worker in self._workers.values())
         actions: list[Action] = []
         for _ in range(self._wanted[generation] - living):
             self._numbers += 1
-            # Noted before it is started: an end that comes at once finds it.
+            # Recorded before the start, so that `ended` finds the worker even if it ends at once.
             self._workers[self._numbers] = _Worker(generation, now + pause)
             actions.append(Start(self._numbers, generation, pause))
         return actions
 
     def _drain_others(self) -> list[Action]:
-        """All that are not of the current generation, and do not end yet."""
+        """Drain the workers of other generations that are not being drained yet."""
         actions: list[Action] = []
         for number, worker in self._workers.items():
             if worker.generation != self._current and not worker.drains:

@@ -1,7 +1,7 @@
-"""The address of the client for the next hop: X-Forwarded-*, X-Real-IP and Forwarded (RFC 7239). Values in, values out.
+"""The client's address for the next hop: X-Forwarded-*, X-Real-IP and Forwarded (RFC 7239). Values in, values out.
 
-A client's own values of these are used only if it is a trusted proxy. From any other it is removed, also
-under names that differ in `_` alone, since CGI and WSGI cannot tell these apart.
+The peer's values of these fields are used only if the peer is a trusted proxy. From any other peer the fields are
+removed, and so are names with `_` in place of `-`, since CGI and WSGI cannot distinguish the two.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["CLAIMS", "SCHEMES", "WRITTEN", "Networks", "client_of", "is_claim", 
 Noted = Mapping[bytes, list[bytes]]
 
 WRITTEN: Final = ("x-forwarded", "forwarded", "x-real-ip")
-"""What `forwarded=` may name."""
+"""The values that the argument `forwarded` may have."""
 
 CLAIMS: Final = frozenset(
     b"forwarded x-real-ip x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-forwarded-prefix "
     b"x-forwarded-server x-forwarded-ssl x-forwarded-scheme".split()
 )
 SCHEMES: Final = {"http": b"http", "https": b"https", "ws": b"http", "wss": b"https"}
-"""As X-Forwarded-Proto names those of ASGI."""
+"""The value of X-Forwarded-Proto for each scheme of ASGI."""
 _TOKEN: Final = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
 
@@ -37,7 +37,9 @@ def is_claim(name: bytes) -> bool:
 
 
 class Networks(Bounded[str, bool]):
-    """Whether an address, as text, is in one of these networks: `networks[address]`. What is no address is in none."""
+    """Whether an address, as text, is in one of these networks: `networks[address]`. Text that is no address is in
+    none.
+    """
 
     _LONGEST: Final = 64
 
@@ -53,10 +55,10 @@ class Networks(Bounded[str, bool]):
 
 
 def networks_of(given: Sequence[str]) -> Networks | None:
-    """Networks and addresses as values; None where there are none.
+    """The networks and addresses as one value; None if there are none.
 
     Raises:
-        TypeError, ValueError: one of them is neither.
+        TypeError, ValueError: an entry is neither a network nor an address.
     """
     if isinstance(given, (str, bytes)):
         raise TypeError(f"trusted_proxies: expected a sequence of networks, got {given!r}")
@@ -79,14 +81,16 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def client_of(peer: str, noted: Noted, networks: Networks | None) -> str:
-    """The client's address: the peer's, or behind trusted proxies the last in X-Forwarded-For that is none of them."""
+    """The client's address: that of the peer, or, if the peer is a trusted proxy, the last address in X-Forwarded-For
+    that is not a trusted proxy's.
+    """
     if networks is None or b"x-forwarded-for" not in noted or not networks[peer]:
         return peer
-    # From the right: each proxy appends the address that it saw, so what stands further left is a claim.
+    # Read from the right: each proxy appends the address of its peer, so an address further left is only a claim.
     for given in reversed(b",".join(noted[b"x-forwarded-for"]).split(b",")):
         address = given.strip().decode("latin-1")
         if _address(address) is None:
-            break  # from here on the list says nothing that can be checked
+            break  # the rest of the list cannot be checked
         peer = address
         if not networks[address]:
             break
@@ -96,7 +100,7 @@ def client_of(peer: str, noted: Noted, networks: Networks | None) -> str:
 def written(
     peer: bytes, host: bytes | None, scheme: bytes, wanted: frozenset[str], believed: Noted | None = None
 ) -> Headers:
-    """The fields for the upstream, and what a trusted proxy said (`believed`)."""
+    """The fields for the upstream. They extend the fields of a trusted proxy (`believed`)."""
     headers: Headers = []
     noted: Noted = believed or {}
     if "x-forwarded" in wanted:
@@ -107,7 +111,7 @@ def written(
         given = noted.get(b"x-real-ip", ())
         if given or peer:
             headers.append((b"x-real-ip", given[-1] if given else peer))
-    if noted:  # what is not written is handed on as a trusted proxy said it
+    if noted:  # the other fields of a trusted proxy are forwarded unchanged
         mine = {name for name, _ in headers}
         rest = [(name, values) for name, values in noted.items() if is_claim(name) and name not in mine]
         headers += [(name, value) for name, values in rest for value in values]

@@ -1,7 +1,8 @@
-"""What stands in front of the gateway in each worker: says whether it is ready, and sends clients away at its end.
+"""The app around the gateway in each worker: it answers whether the worker is ready, and closes connections at
+shutdown.
 
-It also adds a Date where there is none (RFC 9110, section 6.6.1), which the server is configured not to do, since it
-would add one to each response.
+It also adds a Date to responses without one (RFC 9110, section 6.6.1). The server is configured not to do this, since
+it would add a Date to each response.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Front:
     """An ASGI app around another.
 
     Attributes:
-        is_ending: from now on each response is the last on its connection.
+        is_ending: the worker shuts down, and each response is the last on its connection.
     """
 
     def __init__(self, app: App, ready: str | None) -> None:
@@ -34,7 +35,7 @@ class Front:
         self._text = b""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Most requests cost no more than this: what is returned is the app's own coroutine."""
+        """Serve a request. For most requests this returns the app's own coroutine, so that they need no second one."""
         if not self.is_ending and (self._ready is None or scope.get("path") != self._ready):
             return self._app(scope, receive, with_head(send, self._change) if scope["type"] == "http" else send)
         return self._serve(scope, receive, send)
@@ -46,7 +47,7 @@ class Front:
         return [*self._dated(headers), (b"connection", b"close")]
 
     def _date(self) -> bytes:
-        """The present, made anew each second."""
+        """The current time as a Date, formatted once a second."""
         second = int(time.time())
         if second != self._second:
             self._second = second
@@ -57,7 +58,7 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_last = self.is_ending and scope["http_version"] < "2"  # HTTP/2 has no such field
+        is_last = self.is_ending and scope["http_version"] < "2"  # HTTP/2 has no Connection field
         last = with_head(send, self._last if is_last else self._dated)
         if scope["path"] == self._ready:
             await answer(last, _ENDING if self.is_ending else _READY)

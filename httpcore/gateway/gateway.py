@@ -1,8 +1,8 @@
 """The gateway: an ASGI app that forwards every request to one of its upstreams, streaming both ways.
 
-What a request may be is decided in `plan`, where it goes in `balance` and `health`, what a failure means in `failover`:
-values in, values out. Here they are put together, in one task for each request (a `turn`); `watch` ends it early, and
-`passing` hands its response on.
+The decisions are made elsewhere, without I/O: `plan` decides which requests are forwarded, `balance` and `health` which
+upstream gets a request, `failover` what happens after a failure. This module carries them out, in one task for each
+request (a `Turn`). `watch` cancels that task early, and `passing` forwards the response.
 """
 
 from __future__ import annotations
@@ -68,44 +68,50 @@ _TRAILERS: Final = "http.response.trailers"
 class Gateway:
     """An ASGI app that forwards every HTTP request, and every WebSocket, to one of its upstreams.
 
-    Path, query, body and its content coding are forwarded byte for byte, heads and pieces as soon as they are
-    received, with back pressure both ways. Fields for one hop only are removed (RFC 9110, section 7.6). A client that
-    leaves cancels its request, whatever it waits for. It runs on asyncio and uvloop, under any ASGI server.
+    Path, query, body and its content coding are forwarded byte for byte. Heads and pieces of bodies are forwarded as
+    soon as they are received, with back pressure in both directions. Fields for one hop are removed (RFC 9110, section
+    7.6). When a client disconnects, its request is cancelled, in every phase. A gateway runs on asyncio and uvloop,
+    under any ASGI server.
 
     Arguments:
         upstreams: URLs and `Upstream` values, at least one; or a single one.
-        balance: which of them gets a request: "round_robin" (by weight), "least_outstanding", "random_two",
-            "first" (the others are spares), "hash:client", "hash:header=NAME"; or a callable, which gets the planned
-            request and the indexes that are available, and returns one of these. Where it raises an error or returns
-            something else, that is a 500 and a line of the log. Default "least_outstanding".
-        health: when an upstream is left out and comes back. Default: after 5 requests in a row that failed, for 10 s.
-        retries: how many further upstreams may get a request when one fails. That is safe if the failed one cannot have
-            acted on it or the method is idempotent, and if the body is kept or not begun. At most a fifth of all
-            requests. Default 1.
-        timeouts: a `Timeouts`. Default: 5 s to connect, 60 s between two pieces, none for the first byte.
-        limits: a `Limits`. Default: 10,000 requests at once, 100 that wait for a second.
-        websocket: whether WebSockets are forwarded, which takes the package wsproto; or how, as a `WebSockets`. Default
-            True. False: they are refused with 403.
+        balance: which upstream gets a request: "round_robin" (by weight), "least_outstanding", "random_two", "first"
+            (the others are spares), "hash:client", "hash:header=NAME"; or a function that is called with the request as
+            a `Forward` and the indexes of the available upstreams, and returns one of the indexes. If the function
+            raises an exception or returns something else, the client receives a 500, and the error is logged. Default
+            "least_outstanding".
+        health: a `Health`: when an upstream is left out, and when it is used again. Default: it is left out for 10 s
+            after 5 failed requests in a row.
+        retries: how many further upstreams may get a request that failed. A request is sent again only if the failed
+            upstream cannot have acted on it or its method is idempotent, and if its body is kept or no part of it was
+            read. At most a fifth of all requests, and ten more, are sent again. Default 1.
+        timeouts: a `Timeouts`. Default: 5 s to connect, 60 s between two pieces, no limit for the first byte.
+        limits: a `Limits`. Default: 10,000 requests at once, and 100 more that wait for at most a second.
+        websocket: whether WebSockets are forwarded, which needs the package wsproto; or a `WebSockets`, which sets how
+            they are forwarded. Default True. False: they are refused with 403.
         host: "rewrite" sends the upstream's own Host, "keep" the client's. Default "rewrite".
-        trusted_proxies: networks and addresses whose X-Forwarded-*, X-Real-IP and Forwarded are believed and continued.
-            From all others they are removed. Default (): none.
-        forwarded: what the upstream gets: "x-forwarded", "forwarded" (RFC 7239), "x-real-ip". Default X-Forwarded-For,
-            -Host and -Proto.
-        trace_method: whether TRACE is forwarded, with the cookies that it shows. Default False: 405.
-        forward_date: whether the upstream's Date and Server are handed on. Default False, since servers add their own:
-            True for those that were configured not to.
-        name: this gateway in Via, a token. A request that has it already came in a circle, and is answered with 508.
-            Default: "gateway-" and a random number, which differs from process to process.
-        on_request: called with each request as the upstream would get it, that of a WebSocket's handshake, too. It may
-            return another one (`request._replace(headers=...)`), a `Refusal`, which answers the client, or None, which
-            changes nothing; or be an async function that does. What it raises is a 500 and a line of the log.
-        on_response: called with the request and the head of its response, a `Returned`. It may return another one, a
-            `Refusal` in place of the response, or None; or be an async function that does. It must leave
-            Content-Length as it is. What it raises is a 502 and a line of the log. Called for the refusal of a
-            WebSocket, too, but not for an open one. With it no 103 (Early Hints) is passed on, of which it could not
-            decide in time.
-        log: a logger: one line at INFO for each request, one at WARNING where an upstream failed. Default
-            `logging.getLogger("httpcore.gateway")`.
+        trusted_proxies: networks and addresses of proxies whose X-Forwarded-*, X-Real-IP and Forwarded fields are
+            trusted and extended. Those of all other peers are removed. Default (): none.
+        forwarded: the kinds of fields that the upstream receives about the client: "x-forwarded", "forwarded" (RFC
+            7239), "x-real-ip". Default ("x-forwarded",): X-Forwarded-For, -Host and -Proto.
+        trace_method: whether TRACE is forwarded. Its response shows the request's cookies. Default False: it is
+            answered with 405.
+        forward_date: whether the upstream's Date and Server are forwarded. Default False, since ASGI servers add their
+            own; use True with a server that is configured not to add them.
+        name: the name of this gateway in Via, a token. A request whose Via has this name already is in a loop, and is
+            answered with 508. Default: "gateway-" and a random number, which differs from process to process.
+        on_request: a plain or async function that is called with each request as the upstream would receive it, a
+            `Forward`, including the handshake of a WebSocket. It returns another request
+            (`request._replace(headers=...)`), a `Refusal`, which is sent to the client, or None, which changes nothing.
+            If it raises an exception, the client receives a 500, and the error is logged. Default None.
+        on_response: a plain or async function that is called with the request and the head of its response, a
+            `Returned`. It returns another head, a `Refusal`, which is sent in place of the response, or None, which
+            changes nothing. It must not change Content-Length. If it raises an exception, the client receives a 502,
+            and the error is logged. It is called for the refusal of a WebSocket, too, but not for an accepted one. If
+            it is set, no 103 (Early Hints) is forwarded, since a 103 would reach the client before the function has
+            decided. Default None.
+        log: the logger. It gets one line at INFO for each request, and one at WARNING for each failure of an upstream.
+            Default `logging.getLogger("httpcore.gateway")`.
 
     Raises:
         TypeError, ValueError: an argument has another type, or is not allowed.
@@ -146,7 +152,7 @@ class Gateway:
         self._trust = _trust(host, trusted_proxies, forwarded, trace_method, confined, name)
         self._heads = Heads(frozenset() if forward_date else _THE_SERVERS, self._trust.name)
         self._on_request = checked_hook("on_request", on_request)
-        # What a caller's function is shown it may change in place, too.
+        # A caller's function may also change the fields in place, and the prepared lines would then be wrong.
         self._keeps_plans = on_request is None and not callable(balance)
         self._on_response = checked_hook("on_response", on_response)
         self._log = log or logging.getLogger("httpcore.gateway")
@@ -170,7 +176,7 @@ class Gateway:
             await self._serve_socket(scope, receive, send)
 
     def stats(self) -> GatewayStats:
-        """What this gateway has done so far, in this process."""
+        """The counts of this gateway so far, and the state of its upstreams, in this process."""
         time = now()
         upstreams = [
             UpstreamStats(
@@ -187,7 +193,9 @@ class Gateway:
         return GatewayStats(gate.under_way, gate.waiting, tuple(self._responses), self._retried, tuple(upstreams))
 
     async def close(self) -> None:
-        """End the checks and close the idle connections. A server that has a lifespan does it at its end."""
+        """End the health checks and close the idle connections. A server that supports lifespan triggers this at its
+        shutdown.
+        """
         for cancel in self._checks:
             cancel()
         self._checks.clear()
@@ -208,7 +216,7 @@ class Gateway:
     # One request.
 
     def _turn(self, scope: Scope, receive: Receive, send: Send) -> Turn | Refusal:
-        """The request of a scope, if it goes on."""
+        """The `Turn` of a request, or the `Refusal` that answers it."""
         request = plan(scope, self._trust)
         if isinstance(request, Refusal):
             return request
@@ -224,7 +232,7 @@ class Gateway:
         return turn
 
     def _extend(self, turn: Turn, extensions: Mapping[str, object]) -> None:
-        """What the server in front can do beyond the plain messages of ASGI."""
+        """Use the extensions of ASGI that the server in front offers: trailers and early hints."""
         if turn.request.takes_trailers and _TRAILERS in extensions:
             turn.takes_trailers = True
             turn.request = turn.request._replace(headers=[*turn.request.headers, (b"te", b"trailers")])
@@ -234,7 +242,9 @@ class Gateway:
             turn.send = turn.hints.send
 
     async def _run(self, turn: Turn) -> None:
-        """A request or a WebSocket, from the queue to its end. A client that leaves ends it, in the queue too."""
+        """Run a request or a WebSocket, from the queue to its end. If the client disconnects, it is ended, also in the
+        queue.
+        """
         has_place = self._gate.enter()
         try:
             if not has_place:
@@ -254,9 +264,9 @@ class Gateway:
             self._count(turn)
 
     async def _queued(self, turn: Turn) -> bool:
-        """Wait for a place. Whether there was one in time."""
+        """Wait in the queue; whether a place became free in time."""
         seconds = self._limits.queue_wait
-        turn.watch.rests()  # no upstream is to blame for the time in the queue
+        turn.watch.rests()  # the time in the queue does not count as an upstream's
         cancel = None if turn.upload is None else start(turn.upload.look_ahead(turn.request, seconds))
         try:
             return await self._gate.wait(seconds)
@@ -265,7 +275,7 @@ class Gateway:
                 cancel()
 
     async def _call_on_request(self, turn: Turn) -> bool:
-        """Call `on_request`: whether the request goes on."""
+        """Call `on_request`; whether the request is to be forwarded."""
         assert self._on_request is not None
         result: RequestChange = await called("on_request", self._on_request, (turn.request,), _HOOK_FAILED, self._log)
         if isinstance(result, Refusal):
@@ -276,7 +286,7 @@ class Gateway:
         return True
 
     async def _changed(self, turn: Turn, head: Returned) -> Returned | None:
-        """Call `on_response`: the head for the client, or None where it was answered otherwise."""
+        """Call `on_response`; the head for the client, or None if a refusal was sent to the client instead."""
         if self._on_response is None:
             return head
         given = turn.request, head
@@ -287,13 +297,13 @@ class Gateway:
         return head if result is None else result
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward a WebSocket: its handshake goes to the upstreams as a GET does."""
+        """Forward a WebSocket. Its handshake is sent to the upstreams like a GET request."""
         await receive()  # websocket.connect
         if self._websockets is None:
             await self._answer(scope, send, Refusal(403, _HTTP_ONLY))
             return
         try:
-            from .websocket import Socket  # brings wsproto, which only a WebSocket needs
+            from .websocket import Socket  # imports wsproto, which only a WebSocket needs
         except ImportError:
             self._log.error("WebSockets need the package wsproto: pip install httpcore[gateway]")
             await self._answer(scope, send, Refusal(501, _HTTP_ONLY))
@@ -308,7 +318,9 @@ class Gateway:
         await self._run(turn)
 
     def _rounds(self) -> Rounds:
-        """Those of the loop that runs: of several loops each has its own, which lasts as long as its requests."""
+        """The `Rounds` of the running loop. If several loops use this gateway, each has its own, which lives as long as
+        its requests.
+        """
         loop = get_running_loop()
         rounds = self._last_rounds
         if rounds is None or rounds.loop is not loop:
@@ -316,7 +328,7 @@ class Gateway:
         return rounds
 
     async def _answer(self, scope: Scope, send: Send, refusal: Refusal) -> None:
-        """Refuse what no `Turn` was made for."""
+        """Send a refusal to a request that has no `Turn`."""
         self._responses[refusal.status // 100 - 1] += 1
         if scope["type"] == "websocket":
             await deny(scope, send, refusal)
@@ -324,13 +336,13 @@ class Gateway:
             await answer(send, refusal)
 
     async def _forward(self, turn: Turn) -> None:
-        """Send the request to one upstream after the other, until one answers or no other may be asked."""
+        """Send the request to one upstream after the other, until one responds or no other may be tried."""
         tried: frozenset[int] = frozenset()
         self._budget.sent()
         while True:
             try:
                 index = self._choose(turn.request, tried)
-            except Exception as error:  # a callable of the caller's, which may do anything
+            except Exception as error:  # `balance` may be the caller's function, which may raise anything
                 self._log.error("balance failed: %s", type(error).__name__, exc_info=error)
                 await turn.refuse(_HOOK_FAILED)
                 return
@@ -370,17 +382,17 @@ class Gateway:
         if upload is None and turn.hints is None and self._keeps_plans and upstream.pool is not None:
             onward = planned(request, upstream.place, target)
             if onward is not None:
-                return upstream.pool._forward(onward, self._config)  # internal: all of it is checked
+                return upstream.pool._forward(onward, self._config)  # internal: its fields are checked already
         sender, duplex = upstream.sender, upload is not None and upload.is_stream
         given = request.method, upstream.url, request.headers, body, True
-        # An object that a caller made in place of a pool need not support traces.
+        # An object that the caller passed in place of a pool need not support traces.
         if turn.hints is not None and isinstance(sender, ConnectionPool):
             return sender.request(*given, target=target, timeout=self._config, duplex=duplex, trace=turn.hints)
         return sender.request(*given, target=target, timeout=self._config, duplex=duplex)
 
     async def _receive(self, turn: Turn, response: Response) -> None:
-        """Hand the response on. A body whose length is known and that is here, as it mostly is, is one message; and its
-        last piece is also the end: one message fewer.
+        """Forward the response. A body that was already received as a whole, as most are, is sent in one message. If
+        the length of the body is known, its last piece is also the end of the body, which saves a message.
         """
         send, upload = turn.send, turn.upload
         status = response.status_code
@@ -388,7 +400,7 @@ class Gateway:
         try:
             turn.watch.begins()
             headers, left = self._heads.passed(response.headers, response.protocol)
-            if status in BODILESS:  # of a 304 uvicorn expects the body that its length tells
+            if status in BODILESS:  # uvicorn expects a body of this length, even for a 304
                 headers = [pair for pair in headers if pair[0] != b"content-length"]
                 left = None
             elif turn.request.method == "HEAD":
@@ -404,13 +416,13 @@ class Gateway:
                 begin["headers"], turn.trailers = without_trailers(headers)
                 begin["trailers"] = True
             await send(begin)
-            del begin, headers  # what a stream keeps, it keeps for hours
+            del begin, headers  # an open stream would keep them, possibly for hours
             if connection is not None:
                 await hand_on_both(turn, connection, left)
             else:
                 if upload is not None:
                     upload.close()
-                whole = response._buffered_body()  # internal: only the gateway wants a body without its decoding
+                whole = response._buffered_body()  # internal: only the gateway needs the body without decoding
                 if whole is None or (whole and left is None):
                     await hand_on(turn, response.raw() if whole is None else only(whole), left)
                 else:
@@ -424,10 +436,10 @@ class Gateway:
             if not response.is_closed:
                 await response.close()
 
-    # What became of it.
+    # The outcome of a request.
 
     def _goes_elsewhere(self, turn: Turn, upstream: UpstreamState, error: HTTPCoreError, tried: frozenset[int]) -> bool:
-        """Note the failure; whether another upstream is asked."""
+        """Record the failure; whether another upstream is tried."""
         blamed = is_the_upstreams(error)
         if blamed:
             upstream.failures += 1
@@ -452,15 +464,17 @@ class Gateway:
             _log_request(self._log, turn)
 
 
-# Parts of a request.
+# Functions for one request.
 
 
 async def _ended(turn: Turn, error: BaseException) -> None:
-    """Answer for an error. A response that was cut off is left without its end: the server then cuts off, too."""
+    """Send the response for an error. If a response has begun, it is left incomplete; the server then breaks it off,
+    too.
+    """
     if isinstance(error, CancelledError):
         watch = turn.watch
         if not watch.forgive():
-            raise error  # the server cancels us
+            raise error  # the server has cancelled the task
         turn.error = watch.reason
         if watch.reason in _TIMED_OUT:
             await turn.refuse(_TIMED_OUT[watch.reason])
@@ -474,7 +488,7 @@ async def _ended(turn: Turn, error: BaseException) -> None:
 
 
 def _log_request(log: logging.Logger, turn: Turn) -> None:
-    """The line of a request that is over. To look for who logs, as `log.info` does, takes a third of it."""
+    """Log a request that has ended. `log.info` would also look up its caller, which takes a third of the whole time."""
     given = turn.request
     path = given.target.partition(b"?")[0].decode("ascii", "replace")
     ended = "" if turn.is_whole else f" cut off ({turn.error if isinstance(turn.error, str) else 'upstream'})"
@@ -488,7 +502,7 @@ _LINE: Final = _log_request.__code__.co_firstlineno
 
 
 def _request_id(headers: Headers) -> str:
-    """For the log, where a request has one."""
+    """A space and the request's id for the log; "" if the request has none."""
     text = ""
     for name, value in headers:
         if name == b"x-request-id":

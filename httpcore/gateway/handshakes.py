@@ -1,7 +1,7 @@
 """The handshake of a WebSocket on both sides of a gateway (RFC 6455, section 4): values in, values out.
 
-The two sides are handshakes of their own. Keys and extensions are for one hop; the subprotocol is the upstream's choice
-among those that the client offers, so that the upstream is asked first.
+Each side has a handshake of its own. Keys and extensions apply to one hop. The upstream chooses one of the subprotocols
+that the client offers, so its handshake is made before the client's is answered.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _WITH_BODY: Final = Refusal(400, "expected no body in the handshake of a WebSock
 
 
 class Offer(NamedTuple):
-    """What the upstream is asked for.
+    """The handshake that is sent to the upstream.
 
     Attributes:
-        request: with the fields of the handshake.
-        accept: what the upstream must answer to the key.
-        subprotocols: those that it may choose from.
+        request: the request, with the fields of the handshake.
+        accept: the value of Sec-WebSocket-Accept that the upstream must send for the key.
+        subprotocols: the subprotocols that the upstream may choose from.
     """
 
     request: Forward
@@ -39,10 +39,10 @@ class Offer(NamedTuple):
 
 
 class Agreed(NamedTuple):
-    """What the upstream has accepted.
+    """The result of the upstream's handshake.
 
     Attributes:
-        subprotocol: of those that were offered, or None.
+        subprotocol: the chosen one of those that were offered, or None.
         headers: further fields for the client, e.g. Set-Cookie.
     """
 
@@ -51,11 +51,11 @@ class Agreed(NamedTuple):
 
 
 def offer_for(scope: Scope, trust: Trust, nonce: bytes) -> Offer | Refusal:
-    """The handshake with the upstream for one that a client has begun.
+    """The handshake for the upstream, made from the client's.
 
     Arguments:
-        scope: of ASGI, of the type "websocket".
-        trust: as for `plan`, whose rules hold: a handshake is a GET.
+        scope: the ASGI scope, of the type "websocket".
+        trust: as for `plan`. The rules of `plan` apply, since a handshake is a GET.
         nonce: 16 random bytes.
     """
     request = plan({**scope, "method": "GET"}, trust)
@@ -79,21 +79,22 @@ def offer_for(scope: Scope, trust: Trust, nonce: bytes) -> Offer | Refusal:
 
 
 def agreed(given: Headers, offer: Offer, without: frozenset[bytes], name: bytes) -> Agreed:
-    """What the upstream says with 101 (RFC 6455, section 4.1).
+    """Check the upstream's 101 response (RFC 6455, section 4.1).
 
     Arguments:
-        given: the fields of its response, names in lower case.
+        given: the fields of the response, names in lower case.
         without, name: as for `returned`.
 
     Raises:
-        RemoteProtocolError: it has accepted something else than was asked for.
+        RemoteProtocolError: the response does not match the offer.
     """
     fields: dict[bytes, list[bytes]] = {}
     for field, value in given:
         fields.setdefault(field, []).append(value)
     if b",".join(fields.get(b"upgrade", ())).strip().lower() != b"websocket":
         raise RemoteProtocolError("the upstream switched to another protocol: expected websocket")
-    # RFC 6455, section 4.1: it shows that the upstream speaks WebSocket, and is no cache that repeats a 101.
+    # RFC 6455, section 4.1: this field shows that the upstream supports WebSockets, and that no cache has repeated an
+    # old 101.
     if fields.get(b"sec-websocket-accept") != [offer.accept]:
         raise RemoteProtocolError("the upstream's Sec-WebSocket-Accept does not match the key")
     if b"sec-websocket-extensions" in fields:

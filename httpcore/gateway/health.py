@@ -1,4 +1,4 @@
-"""The upstreams that are in use: steps on results and their times, without I/O and without a clock of its own."""
+"""Decides which upstreams are in use, from the results and the times of requests and checks. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Member", "available"]
 
 
 class Member:
-    """What is known of one upstream.
+    """The state of one upstream.
 
     Attributes:
-        weight: its share.
-        outstanding: requests that it has not answered completely.
-        is_up: as the checks say.
-        ejected_until: when requests that failed let it take part again; 0 where it takes part.
-        current: its turn in the round (see `balance`).
+        weight: its share of the requests.
+        outstanding: requests without a complete response.
+        is_up: False if the health checks exclude the upstream.
+        ejected_until: the time until which failed requests exclude the upstream; 0 if they do not.
+        current: its counter for the round robin (see `balance.round_robin`).
     """
 
     __slots__ = ("_checks", "_failures", "_health", "current", "ejected_until", "is_up", "outstanding", "weight")
@@ -29,8 +29,8 @@ class Member:
         self.ejected_until: float = 0.0
         self.current: int = 0
         self._health = health
-        self._failures = 0  # requests in a row
-        self._checks = 0  # in a row that speak against `is_up`
+        self._failures = 0  # failed requests in a row
+        self._checks = 0  # checks in a row whose result differs from `is_up`
 
     def answered(self) -> None:
         """A request got a response."""
@@ -38,7 +38,9 @@ class Member:
         self.ejected_until = 0.0
 
     def failed(self, now: float) -> None:
-        """A request got none, and that was the upstream's fault. After an ejection the first failure is enough."""
+        """A request got no response, and that was the upstream's fault. After an ejection one failure is enough for the
+        next.
+        """
         limit = self._health.passive
         if limit is None:
             return
@@ -47,7 +49,7 @@ class Member:
             self.ejected_until = now + self._health.ejection
 
     def checked(self, right: bool) -> None:
-        """A check was answered, rightly or not."""
+        """A check has ended; `right`: it has succeeded."""
         if right == self.is_up:
             self._checks = 0
             return
@@ -55,15 +57,15 @@ class Member:
         if self._checks >= (self._health.rise if right else self._health.fall):
             self.is_up = right
             self._checks = 0
-            if right:  # the checks have the last word: what failed before its fall says nothing now
+            if right:  # failed requests from before the exclusion do not count any more
                 self.answered()
 
 
 def available(members: Sequence[Member], now: float, tried: frozenset[int]) -> list[int]:
-    """The indexes of those that a request may go to.
+    """The indexes of the upstreams that a request may be sent to.
 
-    What the checks found down is left out. What requests left out is taken all the same where nothing else is there:
-    they may have failed by themselves, and an answer of 502 is no better than a try.
+    Upstreams that the checks exclude are left out. Upstreams that only failed requests exclude are used if there are no
+    others: the requests may have caused their own failures, and an attempt is no worse than an error response.
     """
     if not tried:
         found = [index for index, member in enumerate(members) if member.is_up and member.ejected_until <= now]

@@ -1,7 +1,7 @@
-"""103 (Early Hints, RFC 8297) on its way from an upstream to a client whose server can send it.
+"""Forwards 103 (Early Hints, RFC 8297) from an upstream to the client, if the server in front can send it.
 
-ASGI has no other interim responses, and of a 103 the Link fields alone: all else ends here. It is for servers that
-offer `http.response.early_hint`; with any other a request has no `Hints`, and costs nothing.
+ASGI can send no other interim responses, and only the Link fields of a 103: everything else is dropped. A request has a
+`Hints` only if the server offers the extension `http.response.early_hint`; otherwise this costs nothing.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ EARLY_HINT: Final = "http.response.early_hint"
 
 
 def links_of(given: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    """The Link fields of a 103 that are not for one hop."""
+    """The values of the Link fields of a 103, unless Connection names Link."""
     return [value for name, value in returned([*given], frozenset(), "1.1", b"") if name == b"link"]
 
 
 class Hints:
-    """Passes on each 103 of a request at once, before its response. It is the trace of the request.
+    """Forwards each 103 of a request at once, before the response. The pool calls it as the request's trace.
 
-    A trace cannot wait, and the pool waits for the response meanwhile. So a task of its own sends the 103, and all that
-    the request sends itself goes through `send`, which lets it by first. What waits for a client that does not read is
-    bounded by the pool: an upstream may send 64 KiB of interim responses, of any number.
+    A trace cannot wait, and meanwhile the pool waits for the response. So a separate task sends each 103, and the
+    request sends its own messages by `send`, which sends waiting 103s first. If a client does not read, the pool bounds
+    how many 103s wait: an upstream may send 64 KiB of interim responses, in any number.
     """
 
     __slots__ = ("_cancel", "_lock", "_send", "_waiting")
@@ -49,13 +49,13 @@ class Hints:
                     self._cancel = start(self._run())
 
     async def send(self, message: Message) -> None:
-        """As the server's, behind the 103s that came before."""
+        """Send a message of the request, after the 103s that were received before it."""
         if self._waiting or self._lock.locked():
             await self._send_waiting()
         await self._send(message)
 
     def close(self) -> None:
-        """The request is over."""
+        """The request has ended: drop the waiting 103s."""
         self._waiting.clear()
         if self._cancel is not None:
             self._cancel()
@@ -63,13 +63,15 @@ class Hints:
     async def _run(self) -> None:
         try:
             await self._send_waiting()
-        except OSError:  # the client has left, which the request itself learns
+        except OSError:  # the client has disconnected, and the request itself notices that
             self._waiting.clear()
         finally:
             self._cancel = None
 
     async def _send_waiting(self) -> None:
-        """The lock keeps the order: a server may take the next message before it has sent the last."""
+        """Send the waiting 103s. The lock keeps their order: a server may accept a message before it has sent the
+        previous one.
+        """
         async with self._lock:
             while self._waiting:
                 await self._send({"type": EARLY_HINT, "links": self._waiting.pop(0)})

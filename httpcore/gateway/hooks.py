@@ -1,4 +1,6 @@
-"""What a gateway calls with each request and each response: the types of the functions."""
+"""The functions of the user that a gateway calls with each request and each response: their types, and how they are
+called.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ __all__ = ["RequestChange", "RequestHook", "ResponseChange", "ResponseHook", "Re
 
 
 class Returned(NamedTuple):
-    """The head of a response as the client gets it.
+    """The head of a response as the client receives it.
 
     Attributes:
-        status: of the response.
-        headers: names in lower case.
+        status: the status code.
+        headers: the fields, with names in lower case.
     """
 
     status: int
@@ -34,10 +36,10 @@ Hook = TypeVar("Hook")
 
 
 def checked_hook(name: str, given: Hook) -> Hook:
-    """The function itself, or None.
+    """Return `given`, which must be a function or None.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: `given` is neither.
     """
     if given is not None and not callable(given):
         raise TypeError(f"{name}: expected a function or None, got {type(given).__name__}")
@@ -54,7 +56,7 @@ async def called(
     otherwise: Refusal,
     log: logging.Logger,
 ) -> T | Refusal:
-    """What a function returns that the user gave; where it fails, that is logged and `otherwise` stands for it."""
+    """Call a function of the user, and return its result. If it raises an exception, log it and return `otherwise`."""
     try:
         found = hook(*given)
         return await found if isawaitable(found) else found

@@ -1,4 +1,6 @@
-"""The start and the end of a server, for several apps: each runs its own lifespan in a task, as ASGI has it."""
+"""Passes the startup and the shutdown of a server to several apps. Each app runs its lifespan (ASGI) in a task of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ __all__ = ["Lifespans"]
 
 
 class _Lifespan:
-    """One app's."""
+    """The lifespan of one app."""
 
     def __init__(self, app: App, scope: Scope) -> None:
         self._app = app
@@ -22,7 +24,7 @@ class _Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def notify(self, kind: str) -> Message | None:
-        """Notify the app of the start; its answer, or None if it does not support lifespan."""
+        """Notify the app of the startup or the shutdown; its answer, or None if it does not support lifespan."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         self._to_app.put_nowait({"type": kind})
@@ -30,7 +32,7 @@ class _Lifespan:
         return None if answer["type"] == "unknown" else answer
 
     async def _run(self) -> None:
-        with suppress(Exception):  # with which an ASGI app shows that it does not support lifespan
+        with suppress(Exception):  # an ASGI app that does not support lifespan shows this by an exception
             await self._app(self._scope, self._to_app.get, self._from_app.put)
         while True:
             self._from_app.put_nowait({"type": "unknown"})
@@ -42,13 +44,15 @@ class _Lifespan:
 
 
 class Lifespans:
-    """Those of several apps, as one."""
+    """The lifespans of several apps, combined into one."""
 
     def __init__(self, apps: Sequence[App], scope: Scope) -> None:
         self._apps = [_Lifespan(app, scope) for app in apps]
 
     async def run(self, receive: Receive, send: Send) -> None:
-        """From the server's start to its end. The first app that fails to start or to end fails for all."""
+        """Run from the server's startup to its shutdown. If apps fail, the failure of the first one is reported to the
+        server.
+        """
         try:
             while True:
                 kind = (await receive())["type"]

@@ -1,4 +1,4 @@
-"""What the gateway and an ASGI server say to each other, as types, and the short answers of the gateway itself."""
+"""The types of the messages between the gateway and an ASGI server, and the short responses of the gateway itself."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Refusal(NamedTuple):
-    """A response of the gateway itself: no upstream gets the request.
+    """A response of the gateway itself, in place of an upstream's.
 
     Attributes:
-        status: of the response.
-        text: the reason in a few words, without anything that the client sent and without addresses of ours.
+        status: the status code.
+        text: the reason in a few words, sent as the body. It should contain no data from the client and no internal
+            addresses.
         headers: further fields of the response.
     """
 
@@ -44,7 +45,7 @@ class Refusal(NamedTuple):
 
 
 async def answer(send: Send, refusal: Refusal) -> None:
-    """Send it."""
+    """Send a refusal."""
     text = f"{refusal.text}\n".encode() if refusal.text else b""
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), *refusal.headers]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
@@ -52,8 +53,8 @@ async def answer(send: Send, refusal: Refusal) -> None:
 
 
 def with_head(send: Send, change: Callable[[Headers], Headers]) -> Send:
-    """The same `send`, with the fields of a response's head changed. As long as a stream is open it is kept: this takes
-    half of what a closure does.
+    """A `send` that changes the fields of a response's head. It is kept as long as a stream is open; this partial takes
+    half the memory of a closure.
     """
     return partial(_changed, send, change)
 
@@ -70,7 +71,7 @@ def can_deny(scope: Scope) -> bool:
 
 
 async def deny(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Send it in answer to the handshake of a WebSocket: by 403 where the server can do nothing else."""
+    """Refuse the handshake of a WebSocket; with a plain 403 if the server can send nothing else."""
     if not can_deny(scope):
         await send({"type": "websocket.close", "code": 1008, "reason": refusal.text})
         return

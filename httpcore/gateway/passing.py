@@ -1,4 +1,4 @@
-"""Hands a response on to the client, piece by piece, with the client's body the other way where it is still sent."""
+"""Forwards a response to the client, piece by piece, and meanwhile the rest of the client's body to the upstream."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from .watch import start
 __all__ = ["BODILESS", "Heads", "hand_on", "hand_on_both", "only", "send_trailers", "talk"]
 
 Changed = Callable[[Turn, Returned], Awaitable[Returned | None]]
-"""Has `on_response` change a head; None where the client was answered otherwise."""
+"""Lets `on_response` change a head; None if a refusal was sent to the client instead."""
 
 BODILESS: Final = frozenset((204, 304))
 _ONE_TRAILER: Final = ((b"server-timing", b""),)
-"""Sent where a response has no trailers: hypercorn never ends a stream with an empty list of them (h2, which it uses,
-raises an IndexError). Which responses have some is known at their end, after trailers were announced. An empty
-Server-Timing says nothing, and may be a trailer.
+"""Sent if a response has no trailers: hypercorn never ends a stream with an empty list of trailers (h2, which it uses,
+raises an IndexError). Whether a response has trailers is known only at its end, after they were announced. An empty
+Server-Timing has no meaning, and is allowed as a trailer.
 """
 
 
 async def hand_on(turn: Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
-    """Hand the pieces of a response on, of which `left` bytes come, if that is known."""
+    """Forward the pieces of a response. `left` is the number of their bytes; None if it is not known."""
     watch, send = turn.watch, turn.send
     watch.waits()
     async for piece in pieces:
-        # The client's turn: its reading, however slow, is not the upstream's time.
+        # The client may read slowly, and that does not count as the upstream's time.
         watch.rests()
         if left is not None:
             left -= len(piece)
@@ -53,21 +53,21 @@ async def only(piece: bytes) -> AsyncIterator[bytes]:
 
 
 async def send_trailers(turn: Turn, response: Response) -> None:
-    """Those of the response, which end it where they were announced."""
+    """Send the trailers of the response. They end a response that has announced trailers."""
     headers = [*turn.trailers, *response.trailers] or _ONE_TRAILER
     await turn.send({"type": "http.response.trailers", "headers": headers, "more_trailers": False})
 
 
 async def hand_on_both(turn: Turn, connection: RawStream, left: int | None) -> None:
-    """Hand the response on while the client may still be sending."""
+    """Forward the response while the client may still be sending its body."""
     upload = turn.upload
-    assert upload is not None  # `duplex` was asked for
+    assert upload is not None  # `duplex` was requested
     upload.is_answered = True
     cancel = start(_send_rest(turn, connection))
     try:
         await hand_on(turn, _received(connection), left)
     finally:
-        # Before the connection is closed: the sender must not end with an error of our own making.
+        # The sender is cancelled before the connection is closed: otherwise the close would be an error for the sender.
         cancel()
         connection.close()
 
@@ -78,7 +78,7 @@ async def _received(connection: RawStream) -> AsyncIterator[bytes]:
 
 
 async def _send_rest(turn: Turn, connection: RawStream) -> None:
-    """Send what the client goes on to send, while the response is passed on."""
+    """Forward the rest of the client's body while the response is forwarded."""
     upload = turn.upload
     assert upload is not None
     try:
@@ -87,13 +87,13 @@ async def _send_rest(turn: Turn, connection: RawStream) -> None:
                 await connection.send(piece)
         await connection.end()
     except HTTPCoreError:
-        upload.close()  # the upstream wants no more: the response says why, or ends with an error itself
+        upload.close()  # the upstream accepts no more data: its response gives the reason, or ends with an error
     except (ClientLeft, BodyTooLarge):
         turn.watch.left()
 
 
 async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], name: bytes, changed: Changed) -> None:
-    """The upstream has answered the handshake: accept the client, or hand the refusal on."""
+    """The upstream has answered the handshake: accept the client, or forward the upstream's refusal."""
     connection: RawStream | None = response.connection
     if connection is None:
         turn.watch.begins()
@@ -102,7 +102,7 @@ async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], 
         return
     try:
         chosen = agreed(response.headers, turn.offer, without, name)
-        turn.watch.begins()  # not before: where it has accepted wrongly, another upstream is waited for
+        turn.watch.begins()  # after an invalid acceptance the wait continues, for another upstream
         turn.status = response.status_code
         await turn.socket.talk(connection, chosen, turn)
     finally:
@@ -110,13 +110,13 @@ async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], 
 
 
 async def _denied(turn: SocketTurn, response: Response, head: Returned, changed: Changed) -> None:
-    """Hand on that the upstream refuses a WebSocket."""
+    """Forward the upstream's refusal of a WebSocket."""
     watch, send = turn.watch, turn.send
     async with response:
         if not can_deny(turn.scope):
             await turn.refuse(Refusal(403))
             return
-        # Any request can ask for a WebSocket: what a hook keeps from clients, it must keep from these, too.
+        # Any client can request a WebSocket, so a hook must be able to remove fields from this response, too.
         found = await changed(turn, head)
         if found is None:
             return
@@ -133,11 +133,11 @@ async def _denied(turn: SocketTurn, response: Response, head: Returned, changed:
 
 
 class Heads:
-    """What becomes of the heads of responses. The last one is kept, since the next is mostly the same; none with a
-    field that may be a credential is.
+    """Converts the heads of responses for the client. The last head is cached, since the next is mostly the same. A
+    head with a field that may be a credential is never cached.
 
     Attributes:
-        without: fields that the server adds.
+        without: names of fields that the server in front adds itself.
     """
 
     def __init__(self, without: frozenset[bytes], name: bytes) -> None:
@@ -146,7 +146,7 @@ class Heads:
         self._last: tuple[Headers, str, Headers, int | None] = [], "", [], None
 
     def passed(self, given: Headers, protocol: str) -> tuple[Headers, int | None]:
-        """The fields for the client, as a list of its own, and the length of the body that comes, if it is said."""
+        """The fields for the client, as a new list, and the length of the body; None if it is not declared, or is 0."""
         known, spoken, headers, length = self._last
         if known != given or spoken != protocol:
             headers = returned(given, self.without, protocol[5:], self._name)
@@ -162,5 +162,5 @@ _private: Final = Remembered(lambda name: may_be_private(name) is not None)
 def _body_length(headers: Headers) -> int | None:
     for name, value in headers:
         if name == b"content-length":
-            return int(value) or None  # without a piece the end is a message of its own
+            return int(value) or None  # an empty body has no piece, so its end is a message of its own
     return None

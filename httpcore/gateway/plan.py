@@ -1,11 +1,11 @@
-"""What of a request goes on and what the gateway answers itself: `plan`, values in, values out, without I/O.
+"""Decides how a request is forwarded, or how the gateway answers it itself: `plan`, values in, values out, without I/O.
 
-The rules are those of RFC 9110 section 7.6 (what concerns one hop only, Via, Max-Forwards), RFC 9112 (targets, Host,
-framing), RFC 9113 section 8 (cookies, bodies without a length) and RFC 7239 (`forwarding`). A server in front may have
-applied some of them already; none is relied upon, since the servers differ in which.
+The rules are those of RFC 9110 section 7.6 (fields for one hop, Via, Max-Forwards), RFC 9112 (targets, Host, framing),
+RFC 9113 section 8 (cookies, bodies without a length) and RFC 7239 (`forwarding`). The server in front may have applied
+some of these rules already. The gateway does not rely on that, since servers differ.
 
-One pass over the fields: most are handed on as the same pair; those that a rule is about are noted by name. What the
-upstream says is passed by `returned`, the same way.
+The fields are read in one pass: most are forwarded as the same pair, and the fields that a rule applies to are
+collected by name. `returned` converts the fields of a response in a similar way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _ONE_HOP: Final = frozenset(
 )
 _NOTED: Final = _ONE_HOP | CLAIMS | frozenset((b"host", b"content-length", b"cookie", b"via", b"max-forwards"))
 _NO_OPTION: Final = frozenset((b"close", b"keep-alive", b""))
-# A peer that names these in Connection would change how the message is read, or the fields that the next hop receives.
+# These are kept even if Connection names them: without them the message would be read differently, or lack its Host or
+# Via.
 _NEVER_NAMED: Final = frozenset((b"content-length", b"host", b"via"))
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 _NO_TRAILER: Final = frozenset(b"content-encoding content-length content-type date server set-cookie via".split())
@@ -50,15 +51,17 @@ _OPTIONS: Final = Refusal(200, "", (ALLOW,))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trust:
-    """What the head policy of a gateway depends on. Equal to itself alone, by which what it decided is found again.
+    """The settings of a gateway that `plan` depends on. It is compared by identity, since it is part of the keys of a
+    cache.
 
     Attributes:
-        proxies: whose X-Forwarded-* and Forwarded are believed.
-        written: which of `forwarding.WRITTEN` the upstream gets.
-        keeps_host: the upstream gets the client's Host, and not its own.
+        proxies: the proxies whose X-Forwarded-* and Forwarded fields are trusted.
+        written: the kinds of fields that the upstream receives about the client: "x-forwarded", "forwarded",
+            "x-real-ip".
+        keeps_host: the upstream receives the client's Host, and not its own.
         traces: TRACE is forwarded.
         is_confined: an upstream has a path of its own, which dot segments must not leave.
-        name: this gateway in Via, by which it knows its own requests.
+        name: the name of this gateway in Via, by which it detects loops.
     """
 
     proxies: Networks | None = None
@@ -70,10 +73,10 @@ class Trust:
 
 
 class Planned(Headers):
-    """Fields with their lines, so that no one need go through them again.
+    """Fields together with their lines, so that the pool need not check and format them again.
 
     Attributes:
-        lines, checked: as `Request.of_lines` wants them; one is None where something is unusual about the fields.
+        lines, checked: as `Request.of_lines` expects them. One of them is None if a field is unusual.
     """
 
     __slots__ = ("checked", "lines")
@@ -83,16 +86,17 @@ class Planned(Headers):
 
 
 class Forward(NamedTuple):
-    """A request as the upstream gets it.
+    """A request as the upstream receives it.
 
     Attributes:
         method: as the client sent it.
-        target: path and query, or `*`; the path of the upstream comes before it.
-        headers: complete but for Host, where that names the upstream, and for the framing of a body without a length.
-        host: that the client asked for; None where it named none.
-        client: its address as text, behind trusted proxies too; "" where it is not known.
-        has_body: None where only the first message tells (HTTP/2 without Content-Length).
-        length: of the body, where it was said.
+        target: path and query, or `*`. The path of the upstream's URL is put before it later.
+        headers: all fields, names in lower case, except Host if it names the upstream, and the framing field of a body
+            without a length.
+        host: the host that the client requested; None if it named none.
+        client: the client's address as text, also behind trusted proxies; "" if it is not known.
+        has_body: whether there is a body; None if only its first message shows this (HTTP/2 without Content-Length).
+        length: the length of the body in bytes; None if it was not declared.
         expects: the client waits for 100 (Continue) before it sends the body.
         takes_trailers: `TE: trailers` was among the fields.
     """
@@ -109,20 +113,20 @@ class Forward(NamedTuple):
 
 
 def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
-    """What becomes of the request of an ASGI scope."""
+    """The request to forward for an ASGI scope, or the refusal that answers it."""
     method: str = scope["method"]
     if method == "CONNECT" or (method == "TRACE" and not trust.traces):
         return _NOT_ALLOWED
     version: str = scope["http_version"]
-    # One pass over the fields: what no rule is about goes on as it is.
+    # One pass over the fields: those that no rule applies to are forwarded unchanged.
     headers, noted = _sorted(scope["headers"])
-    # First, since a field that Connection names is for this hop, whatever rule it has otherwise (RFC 9110, section
-    # 7.6.1).
+    # This comes first, since a field that Connection names is for this hop, even if another rule applies to it (RFC
+    # 9110, section 7.6.1).
     if b"connection" in noted:
         _remove_named(headers, noted)
     path: bytes | None = scope.get("raw_path")
     authority: bytes | None = None
-    if not path or path[:1] != b"/":  # mostly it is in origin-form
+    if not path or path[:1] != b"/":  # most targets are in origin-form
         target = target_of(scope)
         if isinstance(target, Refusal):
             return target
@@ -161,12 +165,12 @@ def plan(scope: Scope, trust: Trust) -> Forward | Refusal:
         bool(has_body) and any(name == b"expect" for name, _ in headers),
         b"te" in noted and b"trailers" in _members(noted[b"te"]),
     )
-    return tuple.__new__(Forward, facts)  # `Forward(...)` is a call more
+    return tuple.__new__(Forward, facts)  # `Forward(...)` would be one more call
 
 
 def planned(request: Forward, place: URL, target: bytes) -> Request | None:
-    """A request without a body as a pool sends it, where nothing about its fields is unusual: they are as `plan` left
-    them, and need not be gone through again.
+    """A request without a body in the form that a pool sends; None if one of its fields is unusual. The fields are
+    those that `plan` made, so they are not checked again.
     """
     headers = request.headers
     if type(headers) is not Planned or headers.lines is None or headers.checked is None:
@@ -197,7 +201,7 @@ def _by_rules(
     return None
 
 
-# The client's address, its Host and three words: no more than that is kept, and no credentials are.
+# The cache keeps the client's address, its Host, the scheme, the version and the gateway's name, but no credentials.
 _usual: Final[Bounded[tuple[Trust, str, str, str, bytes | None], tuple[Headers, bytes | None]]] = Bounded()
 _LONGEST: Final = 64
 
@@ -205,8 +209,8 @@ _LONGEST: Final = 64
 def _added(
     peer: str, scheme: str, version: str, host: bytes | None, noted: Noted, trust: Trust
 ) -> tuple[Headers, bytes | None]:
-    """What the gateway itself says of the request: Via, and where it came from. Mostly that is known from before, with
-    its lines.
+    """The fields that the gateway adds: Via, and the client's address, host and scheme. Mostly they are cached, with
+    their lines.
     """
     proxies = trust.proxies
     claims = None
@@ -233,17 +237,17 @@ def _made(
     trust: Trust,
     claims: Noted | None,
 ) -> Headers:
-    # RFC 9110, section 7.6.3: a gateway must add itself, and by this a loop is found.
+    # RFC 9110, section 7.6.3: a gateway must add itself to Via, and detects a loop by that.
     via = b"via", _via(before, version, trust.name)
     return [via, *written(peer.encode("latin-1", "replace"), host, SCHEMES.get(scheme, b"http"), trust.written, claims)]
 
 
 def _rule(name: bytes) -> tuple[int, bytes]:
-    """The rule for a field of this name, and the beginning of its line, which only a `_PLAIN` one has."""
+    """The rule for fields of this name, and the beginning of their lines, which is b"" unless the rule is `_PLAIN`."""
     if name in _NOTED:
         return _BY_RULE, b""
     if is_claim(name):
-        # Other spellings of a claim are kept out, wherever they come from; other claims are noted.
+        # A claim that is spelled with `_` is removed, whatever peer has sent it; other claims are collected.
         return (_KEPT_OUT if b"_" in name else _BY_RULE), b""
     start = line_start(name)
     return (_UNUSUAL, b"") if start is None else (_PLAIN, start)
@@ -257,7 +261,7 @@ _rules: Final = Remembered(_rule)
 
 
 def _sorted(given: Headers) -> tuple[Planned, Noted]:
-    """The fields that go on as they are, and by name the values of those that a rule is about."""
+    """The fields that are forwarded unchanged, and, by name, the values of the fields that a rule applies to."""
     headers = Planned()
     lines: list[bytes] = []
     is_usual = True
@@ -298,26 +302,27 @@ def _remove_named(headers: Planned, noted: Noted) -> None:
 
 
 def _host(version: str, noted: Noted, authority: bytes | None) -> bytes | Refusal | None:
-    """RFC 9112, section 3.2: once, and well formed; that of an absolute target replaces it. HTTP/1.0 need not have it,
-    nor HTTP/2, whose `:authority` the server gives as Host.
+    """The host of a request (RFC 9112, section 3.2): from one well-formed Host, or from an absolute target, which
+    replaces Host. Requests of HTTP/1.0 and HTTP/2 need not have one; the server passes the `:authority` of HTTP/2 as
+    Host.
     """
     values = noted.get(b"host", ())
-    if version != "1.1" and not any(values):  # granian gives an empty one
+    if version != "1.1" and not any(values):  # granian passes an empty one
         return authority
-    # RFC 9112, section 3.2: 400 for none, several, or one that is no host.
+    # RFC 9112, section 3.2: 400 for no Host, several, or a malformed one.
     if len(values) != 1 or not hosts[values[0]]:
         return _BAD_HOST
     return values[0] if authority is None else authority
 
 
 def _framing(version: str, noted: Noted) -> tuple[bool, int | None] | Refusal:
-    """That there is a body, and its length where that was said (RFC 9112, section 6)."""
+    """Whether there is a body, and its length if it is declared (RFC 9112, section 6)."""
     if b"transfer-encoding" in noted:
         if b",".join(noted[b"transfer-encoding"]).strip(b" \t").lower() != b"chunked":
             return _BAD_CODING
         # HTTP/1.0 has no transfer codings, HTTP/2 forbids the field (RFC 9112, section 6.1; RFC 9113, section 8.2.2).
         return (True, None) if version == "1.1" else _BAD_FRAMING
-    # Equal ones that are repeated are one (RFC 9110, section 8.6); differing ones are an attempt at smuggling.
+    # Equal values count as one (RFC 9110, section 8.6); different values may be an attempt at request smuggling.
     values = {value.strip(b" \t") for value in b",".join(noted[b"content-length"]).split(b",")}
     value = values.pop()
     if values or not _NUMBER.fullmatch(value):
@@ -326,7 +331,7 @@ def _framing(version: str, noted: Noted) -> tuple[bool, int | None] | Refusal:
 
 
 def _counted(method: str, values: list[bytes]) -> Headers | Refusal:
-    """Max-Forwards, one less for TRACE and OPTIONS; at 0 the answer is ours (RFC 9110, section 7.6.2)."""
+    """Max-Forwards, decremented for TRACE and OPTIONS; at 0 the gateway itself responds (RFC 9110, section 7.6.2)."""
     if method not in ("OPTIONS", "TRACE"):
         return [(b"max-forwards", value) for value in values]
     if len(values) != 1 or not _NUMBER.fullmatch(values[0]):
@@ -342,22 +347,24 @@ def _has_passed(values: list[bytes], name: bytes) -> bool:
 
 
 def _via(before: list[bytes] | tuple[()], version: str, name: bytes) -> bytes:
-    mine = b"%b %b" % (b"1.0" if version == "1" else version.encode("ascii"), name)  # granian says "1"
+    mine = b"%b %b" % (b"1.0" if version == "1" else version.encode("ascii"), name)  # granian passes "1"
     return b", ".join([*before, mine]) if before else mine
 
 
 def _cookies(version: str, values: list[bytes]) -> Headers:
-    """HTTP/2 may send one cookie a field, which no HTTP/1.1 server need join (RFC 9113, section 8.2.3)."""
+    """The Cookie fields. HTTP/2 may send each cookie in a field of its own; for HTTP/1.1 they are joined (RFC 9113,
+    section 8.2.3).
+    """
     if version.startswith("1"):
         return [(b"cookie", value) for value in values]
     return [(b"cookie", b"; ".join(values))]
 
 
 def returned(given: Headers, without: frozenset[bytes], version: str, name: bytes) -> Headers:
-    """The fields of a response for the client: without those for one hop, and `without` those that the server adds.
+    """The fields of a response for the client, without the fields for one hop and those named in `without`.
 
     Arguments:
-        version: of the upstream's response, e.g. "1.1".
+        version: the HTTP version of the upstream's response, e.g. "1.1".
         name: as in `Trust`.
     """
     headers: Headers = []
@@ -380,10 +387,11 @@ def returned(given: Headers, without: frozenset[bytes], version: str, name: byte
 
 
 def without_trailers(headers: Headers) -> tuple[Headers, Headers]:
-    """The head of a gRPC response and the trailers in it, where it has any.
+    """The fields of a response's head, and the trailers in them, if it is the head of a gRPC response.
 
-    A call that fails at once is a response whose head is also its end ("Trailers-Only" in gRPC's specification). ASGI
-    has no such response, and a client reads `grpc-status` from the fields that end one. So these become trailers.
+    If a gRPC call fails at once, the head of the response is also its end, and has the trailers ("Trailers-Only" in
+    gRPC's specification). ASGI has no such response, and clients read `grpc-status` from the trailers at the end. So
+    these fields are sent as trailers.
     """
     if not any(name == b"grpc-status" for name, _ in headers):
         return headers, []

@@ -1,4 +1,4 @@
-"""An id for each request, by which the lines of several logs are found: X-Request-ID, which no RFC defines."""
+"""Gives each request an id, X-Request-ID, which connects its lines in several logs. No RFC defines this field."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _USABLE: Final = re.compile(rb"[!-~]{1,200}")
 
 
 class RequestIds:
-    """An ASGI app around another: each HTTP request has an id, upstream, in its response and in the gateway's log.
+    """An ASGI app around another, which gives each HTTP request an id: in X-Request-ID to the upstream and to the
+    client, and in the gateway's log.
 
     Arguments:
-        app: a `Gateway`, a `Router` or any other.
-        trusted_proxies: networks and addresses whose ids are taken, if they are 1 to 200 visible ASCII characters.
-            All other requests get a new one. Default (): none.
+        app: a `Gateway`, a `Router` or any other ASGI app.
+        trusted_proxies: networks and addresses of proxies whose ids are kept, if they are 1 to 200 visible ASCII
+            characters. All other requests get a new id. Default (): none.
 
     Raises:
         TypeError, ValueError: one of them is neither a network nor an address.
@@ -32,7 +33,7 @@ class RequestIds:
     def __init__(self, app: App, trusted_proxies: Sequence[str] = ()) -> None:
         self._app = app
         self._networks = networks_of(trusted_proxies)
-        self._prefix = os.urandom(8).hex().encode()  # of this process
+        self._prefix = os.urandom(8).hex().encode()  # one for each process
         self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +53,7 @@ class RequestIds:
         await self._app({**scope, "headers": headers}, receive, with_head(send, marked))
 
     def _taken(self, scope: Scope, given: Headers) -> bytes | None:
-        """What a trusted proxy has called the request."""
+        """The id that a trusted proxy has given the request; None if there is none that can be used."""
         client = scope.get("client")
         if len(given) != 1 or self._networks is None or client is None or not self._networks[client[0]]:
             return None

@@ -1,4 +1,4 @@
-"""Several apps behind one port, by the path of the request."""
+"""Routes requests to several apps, by the path of the request."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _OUTSIDE = Refusal(400, "the path leads out of where it begins")
 
 
 class Router:
-    """Gives each request to the app with the longest prefix that its path begins with. An ASGI app itself.
+    """An ASGI app that passes each request to one of several apps: to the app with the longest prefix that the path
+    begins with.
 
     Arguments:
-        apps: prefixes that begin with "/", and for each an ASGI app: a `Gateway` or any other. "/api/" is what begins
-            with it and "/api" itself; the path is handed on as it is. Prefixes are compared byte for byte with the
-            path as it was sent. A path whose dot segments lead out of its prefix is answered with 400.
-        default: the app for all else. Default None: 404.
+        apps: a mapping from prefixes, which begin with "/", to ASGI apps: a `Gateway` or any other. "/api/" matches the
+            paths that begin with it, and "/api" itself. The path is passed on unchanged. Prefixes are compared byte for
+            byte with the path as it was sent. A path whose dot segments lead out of its prefix is answered with 400.
+        default: the app for all other paths. Default None: they are answered with 404.
 
-    Every app gets the server's start and end (lifespan); of those that fail, the first decides.
+    Every app receives the events of the server's lifespan. If apps fail, the failure of the first one is reported.
 
     Raises:
         TypeError, ValueError: a prefix is not a str, or does not begin with "/".
@@ -63,6 +64,6 @@ class Router:
         return self._default or _NOT_FOUND
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The start and the end, for each app in turn; one without lifespan support is left out."""
+        """Pass the events of the lifespan to each app in turn; an app without lifespan support is left out."""
         apps = [app for _, app in self._apps] + ([self._default] if self._default is not None else [])
         await Lifespans(apps, scope).run(receive, send)

@@ -1,4 +1,4 @@
-"""What a gateway is given, checked: upstreams, timeouts, limits, health. Frozen values."""
+"""The settings of a gateway as frozen, checked values: upstreams, timeouts, limits, health, WebSockets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ Seconds = float | None
 
 
 class Sender(Protocol):
-    """What sends requests to an upstream: a `ConnectionPool`, or what has these methods of it."""
+    """The interface of an object that sends requests to an upstream: a `ConnectionPool`, or any object with these
+    methods.
+    """
 
     async def request(
         self,
@@ -47,7 +49,9 @@ class Sender(Protocol):
         timeout: TimeoutConfig,
         duplex: bool = False,
     ) -> Response:
-        """Send one request; returns at the head of the response."""
+        """Send one request, and return when the head of the response has been received. The arguments are those of
+        `ConnectionPool.request`.
+        """
         ...
 
     async def close(self) -> None:
@@ -56,7 +60,7 @@ class Sender(Protocol):
 
 
 def checked_whole(name: str, value: int | None, *, least: int, optional: bool = False) -> None:
-    """Raise TypeError or ValueError unless `value` is a whole number from `least` up; None is one where `optional`."""
+    """Raise TypeError or ValueError unless `value` is a whole number from `least` up; None is valid if `optional`."""
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
@@ -66,14 +70,14 @@ def checked_whole(name: str, value: int | None, *, least: int, optional: bool = 
 
 
 def checked_finite(name: str, value: float, *, zero: bool = False) -> None:
-    """Raise TypeError or ValueError unless `value` is a number of seconds: None, which is no limit, is none."""
+    """Raise TypeError or ValueError unless `value` is a finite number of seconds; None is not valid."""
     if checked_seconds(name, value, zero=zero) is None:
         raise (TypeError if value is None else ValueError)(f"{name}: expected a number of seconds, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long the gateway waits, in seconds; None is no limit.
+    """How long the gateway waits, in seconds; None means no limit.
 
     Attributes:
         connect: for a connection to an upstream, TLS included. Default 5.
@@ -82,7 +86,7 @@ class Timeouts:
         total: for the whole exchange. Default None.
 
     Raises:
-        TypeError, ValueError: a value is not a number of seconds from 0 up.
+        TypeError, ValueError: a value is not a number of seconds above 0.
     """
 
     connect: Seconds = 5.0
@@ -95,30 +99,33 @@ class Timeouts:
             object.__setattr__(self, name, checked_seconds(name, getattr(self, name), zero=False))
 
     def config(self) -> TimeoutConfig:
-        """What of it the pool does. The waits for the response are the gateway's own, since they have two lengths."""
+        """The timeouts that the pool enforces. The gateway itself limits the waits for the response, since they have
+        two limits.
+        """
         return TimeoutConfig(
             connect_timeout=self.connect,
             pool_timeout=self.connect,
             write_timeout=self.idle,
             read_timeout=None,
             total_timeout=None,
-            min_rate=None,  # all of them, so that the pool takes it as it is
+            min_rate=None,  # every field is set, so that none of the pool's own settings apply
         )
 
     def whole(self) -> TimeoutConfig:
-        """All of it for a pool alone."""
+        """All timeouts, for a pool that enforces them itself."""
         return TimeoutConfig(self.idle, connect_timeout=self.connect, total_timeout=self.total)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one process takes on at once; None is no limit.
+    """How much one process handles at once; None means no limit.
 
     Attributes:
-        concurrent: requests that are under way. Default 10,000.
-        queue: requests that wait for others to end, beyond which the answer is 503. Default 100.
-        queue_wait: how long each of them waits, in seconds, before its answer is 503. Default 1.
-        body: bytes of a request's body, beyond which the answer is 413. Default None.
+        concurrent: requests that may be in progress at once. Default 10,000.
+        queue: requests that may wait for others to end; any further request is answered with 503. Default 100.
+        queue_wait: seconds that a request may wait in the queue; after that it is answered with 503. Default 1.
+        body: greatest length of a request's body, in bytes; a request with a longer one is answered with 413. Default
+            None.
 
     Raises:
         TypeError, ValueError: a value is not a number, or too small.
@@ -141,10 +148,10 @@ class WebSockets:
     """How WebSockets are forwarded.
 
     Attributes:
-        max_message: bytes (of text: characters) of one message of an upstream. A longer one closes both sides with
-            1009. That of a client is limited by the server in front. Default 16 MiB.
-        ping_interval: seconds of silence after which an upstream is sent a ping. One that is silent for as long again
-            is given up: the client gets 1011. Default 20. None: no pings.
+        max_message: greatest length of a message of an upstream, in bytes (for text: in characters). A longer message
+            closes both sides with 1009. The messages of a client are limited by the server in front. Default 16 MiB.
+        ping_interval: seconds of silence after which an upstream is sent a ping. If it stays silent for as long again,
+            its connection is given up, and the client is closed with 1011. Default 20. None: no pings.
         close_timeout: seconds that an upstream has to answer when the client closes. Default 5.
 
     Raises:
@@ -162,10 +169,10 @@ class WebSockets:
 
 
 def websockets_of(given: bool | WebSockets) -> WebSockets | None:
-    """How they are forwarded; None where they are not.
+    """How WebSockets are forwarded; None if they are not.
 
     Raises:
-        TypeError: it is neither a bool nor a `WebSockets`.
+        TypeError: `given` is neither a bool nor a `WebSockets`.
     """
     if isinstance(given, WebSockets):
         return given
@@ -176,17 +183,19 @@ def websockets_of(given: bool | WebSockets) -> WebSockets | None:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """When an upstream is left out, and when it comes back.
+    """When an upstream is left out, and when it is used again.
 
     Attributes:
-        path: what is asked for to see whether it works; a status below 400 says that it does. Default None: it is not
-            asked, and only requests tell.
-        interval: seconds between two such questions. Default 5.
-        timeout: seconds within which they are answered. Default 2.
-        fall: wrong answers in a row after which it is left out. Default 3.
-        rise: right answers in a row after which it comes back. Default 2.
-        passive: requests that fail in a row after which it is left out. Default 5. None: requests tell nothing.
-        ejection: seconds for which requests that failed leave it out. Default 10. After them one failure is enough.
+        path: the path that is requested to check whether an upstream works; a status below 400 means that it does.
+            Default None: there are no checks, and only requests show failures.
+        interval: seconds between two checks. Default 5.
+        timeout: seconds within which a check must be answered. Default 2.
+        fall: failed checks in a row after which an upstream is left out. Default 3.
+        rise: successful checks in a row after which an upstream is used again. Default 2.
+        passive: failed requests in a row after which an upstream is left out. Default 5. None: failed requests do not
+            count.
+        ejection: seconds for which failed requests exclude an upstream. After that time one more failure excludes it
+            again. Default 10.
 
     Raises:
         TypeError, ValueError: a value is not a number, or too small; a path does not begin with "/".
@@ -217,18 +226,19 @@ class Upstream:
     """One server that requests are forwarded to.
 
     Attributes:
-        url: http or https, with a path or without: it comes before the path of every request.
-        weight: its share of the requests, beside those of the others. Default 1.
-        http2: True speaks HTTP/2 only (over plain http by prior knowledge), False HTTP/1.1 only. Default None: what the
+        url: an http or https URL. If it has a path, the path is put before the path of every request.
+        weight: the upstream's share of the requests, in relation to the weights of the other upstreams. Default 1.
+        http2: True uses only HTTP/2 (over plain http by prior knowledge), False only HTTP/1.1. Default None: what the
             server chooses by ALPN, and HTTP/1.1 over plain http.
-        max_connections: connections to it. Default None: as many as there are requests under way.
-        ssl: how an https upstream is checked, as for a `ConnectionPool`. Default None: certifi's bundle.
-        pool: what sends the requests, in place of a pool of its own: then `http2`, `max_connections` and `ssl` mean
-            nothing. The gateway closes it. Default None.
+        max_connections: greatest number of connections to the upstream. Default None: no limit.
+        ssl: the TLS settings for an https upstream, as for a `ConnectionPool`. Default None: certificates are checked
+            against certifi's bundle.
+        pool: an object that sends the requests in place of a new pool, a `Sender`; `http2`, `max_connections` and `ssl`
+            are then ignored. The gateway closes it. Default None.
 
     Raises:
         TypeError, ValueError: a value has another type, or is not allowed.
-        InvalidURL, UnsupportedProtocol: the URL is not one of http or https.
+        InvalidURL, UnsupportedProtocol: the URL is malformed, or its scheme is neither http nor https.
     """
 
     url: str
@@ -253,7 +263,7 @@ class Upstream:
 
     @property
     def name(self) -> str:
-        """The URL without its path: how it is named in the log and in metrics."""
+        """The URL without its path: the upstream's name in the log and in metrics."""
         return _without_path(self.url)
 
     @property
@@ -262,7 +272,7 @@ class Upstream:
         return URL.parse(self.url).target.rstrip(b"/")
 
     def sender(self) -> Sender:
-        """What sends to it: the `pool` that was given, or a new one."""
+        """The object that sends requests to it: the given `pool`, or a new one."""
         if self.pool is not None:
             return self.pool
         limits = PoolLimits(max_connections=self.max_connections)

@@ -1,4 +1,4 @@
-"""What a gateway counts, as values, and as text for Prometheus."""
+"""The counts of a gateway, as values, and as text for Prometheus."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["GatewayStats", "UpstreamStats", "added", "ended", "packed", "prometh
 
 @dataclass(frozen=True, slots=True)
 class UpstreamStats:
-    """One upstream, at one moment.
+    """The counts and the state of one upstream, at one moment.
 
     Attributes:
         name: its URL without the path.
-        requests: sent to it so far, those that were sent again included.
-        failures: of these, how many got no response.
-        outstanding: not answered completely yet.
-        is_up: as the checks say.
-        is_ejected: requests that failed leave it out for now.
+        requests: requests sent to it so far, including those that were sent again.
+        failures: how many of these requests got no response.
+        outstanding: how many of these requests have no complete response yet.
+        is_up: False if the health checks exclude the upstream.
+        is_ejected: whether failed requests exclude the upstream for now.
     """
 
     name: str
@@ -33,14 +33,15 @@ class UpstreamStats:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStats:
-    """A gateway in one process, at one moment.
+    """The counts of a gateway in one process, at one moment.
 
     Attributes:
         under_way: requests that are being served.
         waiting: requests in the queue.
-        responses: sent so far, by status class: 0 is 1xx, 1 is 2xx, up to 5, which is cut off or left by the client.
+        responses: responses sent so far, by status class: index 0 is 1xx, 1 is 2xx, up to 4 for 5xx. Index 5 counts the
+            requests whose response was cut off, or whose client disconnected.
         retries: requests that were sent to another upstream.
-        upstreams: one for each.
+        upstreams: an `UpstreamStats` for each upstream.
     """
 
     under_way: int
@@ -57,7 +58,8 @@ _NOTHING = GatewayStats(0, 0, (0,) * len(_CLASSES), 0, ())
 
 
 def prometheus(stats: GatewayStats, *others: GatewayStats) -> str:
-    """The text format of Prometheus, version 0.0.4, of one gateway or of several, added up: those of several processes.
+    """The counts in the text format of Prometheus, version 0.0.4. The counts of several gateways, e.g. of several
+    processes, are added up.
 
     Labels are upstreams and status classes: never paths or clients.
     """
@@ -93,7 +95,9 @@ def _takes_part(stats: GatewayStats, name: str) -> bool:
 
 
 def added(every: Iterable[GatewayStats]) -> GatewayStats:
-    """The sums. An upstream of several is up where it is for one of them, and ejected where it is for all."""
+    """The sums of the counts. An upstream of several gateways is up if it is up for one of them, and ejected if it is
+    for all.
+    """
     total = _NOTHING
     for stats in every:
         upstreams = {up.name: up for up in total.upstreams}
@@ -121,13 +125,15 @@ def _together(one: UpstreamStats, other: UpstreamStats) -> UpstreamStats:
 
 
 def ended(stats: GatewayStats) -> GatewayStats:
-    """What remains of a process that has ended: what it has counted, but nothing that it holds."""
+    """The counts of a process that has ended: its totals are kept, but it has no requests in progress and no upstreams
+    in use.
+    """
     upstreams = [UpstreamStats(up.name, up.requests, up.failures, 0, False, True) for up in stats.upstreams]
     return GatewayStats(0, 0, stats.responses, stats.retries, tuple(upstreams))
 
 
 def packed(stats: GatewayStats) -> list[Any]:
-    """As values of JSON, from one process to another of the same version."""
+    """The counts as values of JSON, to send them to another process of the same version."""
     upstreams = [[up.name, up.requests, up.failures, up.outstanding, up.is_up, up.is_ejected] for up in stats.upstreams]
     return [stats.under_way, stats.waiting, list(stats.responses), stats.retries, upstreams]
 

@@ -1,7 +1,8 @@
-"""Runs the workers of a gateway: starts, replaces and drains them, and adds up what they have counted.
+"""Runs the workers of a gateway: starts, replaces and drains them, and adds up their counts.
 
-What is to be done says `fleet`; here it is done. The supervisor holds the listening socket that all workers inherit, so
-that no connection is refused while one generation of workers follows another. It serves no request itself.
+`fleet` decides on the actions, and this module carries them out. The supervisor holds the listening socket, which all
+workers inherit, so that no connection is refused while one generation of workers replaces another. The supervisor
+serves no requests itself.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ __all__ = ["Supervisor", "listening"]
 SLACK: Final = 5.0
 """Seconds beyond the grace after which a worker that should have ended is killed."""
 ASKED: Final = 2.0
-"""Seconds for a worker to send its figures; else those are taken that it sent last."""
+"""Seconds within which a worker must send its counts; otherwise those that it sent last are used."""
 _LINE: Final = 10_000_000
 
 _log = logging.getLogger("httpcore.gateway")
 
 
 def listening(host: str, port: int, backlog: int) -> socket.socket:
-    """The socket that clients connect to.
+    """A listening socket for this address.
 
     Raises:
-        OSError: the address is not one of this machine, or is taken.
+        OSError: the address is not one of this machine, or is in use.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
@@ -49,10 +50,10 @@ def listening(host: str, port: int, backlog: int) -> socket.socket:
 
 
 class _Process:
-    """A worker's.
+    """The process of one worker.
 
     Attributes:
-        figures: what it has counted, as it sent last.
+        figures: the counts that it sent last.
     """
 
     def __init__(self, table: Table) -> None:
@@ -77,7 +78,9 @@ class _Process:
 
 
 async def _message(reader: asyncio.StreamReader) -> dict[str, Any] | None:
-    """The next message of a worker; None at the end, also at one in the middle of a line: it was killed."""
+    """The next message of a worker; None at the end of the stream, also in the middle of a line, after the worker was
+    killed.
+    """
     try:
         line = await reader.readline()
         message: dict[str, Any] | None = json.loads(line) if line else None
@@ -87,16 +90,16 @@ async def _message(reader: asyncio.StreamReader) -> dict[str, Any] | None:
 
 
 class Supervisor:
-    """The workers of one gateway, from the start to the end.
+    """Runs the workers of one gateway, from the start to the end.
 
     Arguments:
-        table: what to run, as in a settings file; it was checked.
-        read: reads it anew, for a reload.
-        listener: where clients connect. Closed at the end.
-        metrics: where figures are asked for; closed at the end, too. None: nowhere.
+        table: the settings, as in a settings file, already checked.
+        read: reads the settings again, for a reload.
+        listener: the listening socket for clients; closed at the end.
+        metrics: the listening socket for metrics; closed at the end, too. None: metrics are not served.
 
     Attributes:
-        tables: what each generation of workers runs.
+        tables: the settings of each generation of workers, by its number.
     """
 
     def __init__(
@@ -105,19 +108,18 @@ class Supervisor:
         self._read = read
         self._listener = listener
         self._metrics = metrics
-        self._service: Service = settings_of(table).service  # of the start, whose sockets stay for good
+        self._service: Service = settings_of(table).service  # of the start: its sockets are kept to the end
         self._name = f"gateway-{os.urandom(4).hex()}"
         self._fleet = Fleet(self._service.workers)
         self.tables: dict[int, Table] = {0: table}
         self._processes: dict[int, _Process] = {}
-        # First its last figures move to those of the ended, then its end is acted upon: they are counted once at each
-        # moment, and also after the last worker, whose end ends us.
+        # The sums of the ended workers. `_supervise` adds the last counts of a worker before it handles the worker's end.
         self._retired = added(())
-        self._again = False  # another reload was asked for during one
+        self._again = False  # another reload was requested during one
         self._done: asyncio.Future[int]
 
     async def run(self) -> int:
-        """Until a signal ends it; the exit status."""
+        """Run until a signal ends the supervisor; its exit status."""
         loop = asyncio.get_running_loop()
         self._done = loop.create_future()
         for number, act in ((signal.SIGTERM, self._stop), (signal.SIGINT, self._stop), (signal.SIGHUP, self._reload)):
@@ -134,25 +136,26 @@ class Supervisor:
                 metrics.close()
 
     def pids(self) -> set[int]:
-        """The numbers of the workers' processes."""
+        """The process ids of the workers."""
         return {each.process.pid for each in self._processes.values() if each.process is not None}
 
     # Signals.
 
     def _stop(self) -> None:
-        """SIGTERM and SIGINT: let the workers end their requests; a second one kills them."""
+        """SIGTERM and SIGINT: let the workers finish their requests; a second signal kills the workers."""
         if self._fleet.is_stopping:
             self._do(self._fleet.kill())
             return
-        # First our own copy of the listening socket is closed, then the workers are sent "stop". The system refuses
-        # connections once the last copy is closed: that must be a worker's, which first takes what waits in the queue.
+        # The supervisor closes its own copy of the listening socket before it sends "stop" to the workers. The system
+        # refuses connections once the last copy is closed. The last copy must be a worker's, since a worker first
+        # accepts the connections that wait in the queue.
         self._listener.close()
         self._do(self._fleet.stop())
 
     def _reload(self) -> None:
-        """SIGHUP: read the settings anew, and start workers with them. The old ones are drained when all of these are
-        ready (see `fleet`), so that at each moment some worker accepts from the socket that all of them share. What is
-        wrong with the settings shows here, before any process is started or ended.
+        """SIGHUP: read the settings again, and start workers with them. The old workers are drained when all new ones
+        are ready (see `fleet`), so that at each moment some worker accepts from the shared socket. Errors in the
+        settings are found here, before any process is started or ended.
         """
         if self._fleet.is_stopping:
             return
@@ -162,7 +165,7 @@ class Supervisor:
         try:
             table = self._read()
             new = checked(table).service
-        except (OSError, TypeError, ValueError) as error:  # as at the start
+        except (OSError, TypeError, ValueError) as error:  # the same errors as at the start
             _log.error("the reload is given up: %s", error)
             return
         old = self._service
@@ -171,7 +174,7 @@ class Supervisor:
         ):
             _log.warning("addresses and ports stay as they are until the next start")
         actions = self._fleet.reload(new.workers, now())
-        self.tables[self._fleet.latest] = table  # before the workers are started, which run it
+        self.tables[self._fleet.latest] = table  # set before the workers that use it are started
         self._do(actions)
 
     # Workers.
@@ -193,28 +196,28 @@ class Supervisor:
     def _drain(self, action: Drain) -> None:
         process = self._processes[action.number]
         process.send("stop" if action.is_last else "hand over")
-        # By its own settings, which those of a reload need not be.
+        # The worker's own settings apply; a later reload may have others.
         service = settings_of(process.table).service
         asyncio.get_running_loop().call_later(service.notice + service.grace + SLACK, process.kill)
 
     async def _supervise(self, number: int, process: _Process, pause: float) -> None:
-        """One worker, from its start to its end."""
+        """Run one worker, from its start to its end."""
         try:
             await asyncio.sleep(pause)
             status = await self._follow(number, process)
-        except asyncio.CancelledError:  # by `_Process.kill`, in the pause or before there was a process
+        except asyncio.CancelledError:  # cancelled by `_Process.kill`, in the pause or before there was a process
             status = "it was not started"
         except OSError as error:
             status = str(error)
-        # First its last figures move to those of the ended, then its end is acted upon: they are counted once at each
-        # moment, and also after the last worker, whose end ends us.
+        # First the worker's last counts are added to those of the ended workers, then its end is handled: so its counts
+        # are included exactly once at each moment, also after the end of the last worker, which ends the supervisor.
         self._retired = added([self._retired, *map(ended, process.figures)])
         del self._processes[number]
         self._do(self._fleet.ended(number, status, now()))
         self._reload_again()
 
     async def _follow(self, number: int, process: _Process) -> str:
-        """Start the process and receive its messages; how it has ended."""
+        """Start the process and receive its messages; a text about how it ended."""
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -229,7 +232,7 @@ class Supervisor:
         process.send({"table": process.table, "name": self._name})
         while (message := await _message(reader)) is not None:
             self._receive(number, process, message)
-        process.writer.close()  # where it still runs, it takes this as the end of its supervisor, and ends
+        process.writer.close()  # a process that still runs treats this as the end of its supervisor, and ends
         status = await process.process.wait()
         return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
@@ -243,7 +246,7 @@ class Supervisor:
             self._reload_again()
 
     def _reload_again(self) -> None:
-        """Where it was asked for while another reload was on its way."""
+        """Reload again, if that was requested during the last reload."""
         if self._again and not self._fleet.is_reloading:
             self._again = False
             self._reload()
@@ -256,7 +259,7 @@ class Supervisor:
     # Figures.
 
     async def figures(self) -> str:
-        """What all workers have counted, also those that have ended, as text for Prometheus."""
+        """The counts of all workers, including those that have ended, as text for Prometheus."""
         asked = [process for process in self._processes.values() if process.is_ready]
         for process in asked:
             process.answered.clear()

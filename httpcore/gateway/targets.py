@@ -1,4 +1,6 @@
-"""Request targets and hosts as a gateway takes them (RFC 9112, sections 3.2 and 7.2): values in, values out."""
+"""Request targets and hosts that a gateway accepts (RFC 9112, section 3.2; RFC 9110, section 7.2): values in, values
+out.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,15 @@ _DOT: Final = re.compile(rb"%2[Ee]")
 
 _is_host: Final = re.compile(_HOST).fullmatch
 hosts: Final = Remembered(lambda value: _is_host(value) is not None)
-"""Whether a value is `uri-host [":" port]` (RFC 9110, section 7.2), not empty: `hosts[value]`."""
+"""`hosts[value]`: whether a value is a non-empty `uri-host [":" port]` (RFC 9110, section 7.2)."""
 
 
 class Target(NamedTuple):
     """A request target in origin-form, or `*`.
 
     Attributes:
-        path: without the query.
-        authority: that of a target in absolute-form, which replaces Host; None for the other forms.
+        path: the path without the query.
+        authority: the authority of a target in absolute-form, which replaces Host; None for the other forms.
     """
 
     path: bytes
@@ -34,7 +36,9 @@ class Target(NamedTuple):
 
 
 def target_of(scope: Scope) -> Target | Refusal:
-    """The path as the client sent it. ASGI need not tell its bytes: then they are made of the decoded path."""
+    """The target as the client sent it. An ASGI server need not pass its bytes; they are then made from the decoded
+    path.
+    """
     path: bytes = scope.get("raw_path") or quote(scope["path"], safe="/:@!$&'()*+,;=~").encode()
     if path[:1] == b"/" or (path == b"*" and scope["method"] == "OPTIONS"):
         return Target(path, None)
@@ -47,18 +51,18 @@ def target_of(scope: Scope) -> Target | Refusal:
 
 
 def leaves(path: bytes) -> bool:
-    """Whether dot segments lead out of the folder in which `path` begins, for any server that might normalise it: one
-    that decodes `%2e` and `%2f`, or takes a backslash for a slash.
+    """Whether dot segments lead out of the directory in which `path` begins. This is strict, for any server that might
+    normalise the path: for a server that decodes `%2e` and `%2f`, or treats a backslash as a slash.
     """
     if b"." not in path and b"%" not in path:
         return False
     depth = 0
     for segment in _SLASHES.split(path)[1:]:
-        plain = _DOT.sub(b".", segment).partition(b";")[0]  # parameters of a segment are cut off by some servers
+        plain = _DOT.sub(b".", segment).partition(b";")[0]  # some servers cut off the parameters of a segment
         if plain == b"..":
             depth -= 1
             if depth < 0:
                 return True
-        elif plain not in (b"", b"."):  # an empty segment is dropped by some servers, so it counts for nothing
+        elif plain not in (b"", b"."):  # some servers drop empty segments, so they do not count
             depth += 1
     return False

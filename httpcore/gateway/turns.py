@@ -1,4 +1,4 @@
-"""One request on its way through a gateway, or one WebSocket: what is known of it, and how it is refused."""
+"""The state of one request or one WebSocket in a gateway, and how it is refused."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["SocketTurn", "Turn"]
 
 
 class Turn:
-    """One request on its way through the gateway.
+    """The state of one request in the gateway.
 
     Attributes:
-        request: as the upstream gets it.
-        upload: the body that the client sends; None where the request has none.
-        upstream: that was asked last.
-        error: why it was cut off: the failure of an upstream, or as `Watch.reason` has it.
-        hints: what passes on each 103 of the upstream; None where that cannot be.
-        status: that the client was answered with; 0 before that.
-        takes_trailers: the client wants them, and the server can send them.
-        trailers: those that were in the head of the response.
-        is_whole: the response was sent to its end.
+        request: the request as the upstream receives it.
+        upload: the body that the client sends; None if the request has none.
+        upstream: the upstream that the request was last sent to.
+        error: why the response was cut off: the error of an upstream, or a `Watch.reason`.
+        hints: forwards each 103 of the upstream; None if they are not forwarded.
+        status: the status that was sent to the client; 0 before that.
+        takes_trailers: the client accepts trailers, and the server can send them.
+        trailers: the trailers that were in the head of the response (see `without_trailers`).
+        is_whole: whether the response was sent to its end.
     """
 
     __slots__ = (
@@ -62,11 +62,11 @@ class Turn:
         self.hints: Hints | None = None
 
     def begins(self) -> None:
-        """It leaves the queue: the upstream's time begins."""
+        """The request leaves the queue: the upstream's time begins."""
         self.watch.admitted()
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Answer in the upstream's place, where nothing was answered yet."""
+        """Send a refusal in place of the upstream's response, unless a response has begun."""
         if not self.status:
             self.status = refusal.status
             await self.answer(refusal)
@@ -76,7 +76,7 @@ class Turn:
         await answer(self.send, refusal)
 
     def close(self) -> None:
-        """It is over: nothing is watched or read any more."""
+        """The request has ended: stop watching it and reading its body."""
         self.watch.close()
         if self.upload is not None:
             self.upload.close()
@@ -85,7 +85,7 @@ class Turn:
 
 
 class SocketTurn(Turn):
-    """The same for a WebSocket."""
+    """The state of one WebSocket in the gateway."""
 
     __slots__ = ("offer", "scope", "socket")
 
@@ -96,7 +96,7 @@ class SocketTurn(Turn):
         self.socket: Socket = socket
 
     def begins(self) -> None:
-        self.watch.waits()  # for the answer to the handshake
+        self.watch.waits()  # the upstream's time begins, for its answer to the handshake
 
     async def answer(self, refusal: Refusal) -> None:
         await deny(self.scope, self.send, refusal)

@@ -1,4 +1,4 @@
-"""The body of a request, from the messages of an ASGI server to what a pool sends."""
+"""The body of a request: from the messages of an ASGI server to the content that a pool sends."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from .watch import Messages, Watch
 __all__ = ["BodyTooLarge", "ClientLeft", "Upload"]
 
 _AT_ONCE: Final = 65536
-"""A body that says to be no longer is looked at first: mostly it is whole, goes out together with the head, and can be
-sent to another upstream."""
+"""The first message of a body that is declared to be no longer than this is read before the request is sent. Mostly it
+is the whole body, which is then sent together with the head, and can be sent to another upstream.
+"""
 
 
 _LOOK: Final = 0.05
-"""Seconds between two looks for a response that begins while the client sends nothing."""
+"""Seconds between two checks whether a response begins while the client sends nothing."""
 
 
 class ClientLeft(Exception):
-    """The client went away in the middle of its request's body."""
+    """The client has disconnected in the middle of its request's body."""
 
 
 class BodyTooLarge(Exception):
@@ -29,12 +30,12 @@ class BodyTooLarge(Exception):
 
 
 class Upload:
-    """Reads the body of one request. Where it is a stream, this iterates over its pieces.
+    """Reads the body of one request. If the body is a stream, iteration yields its pieces.
 
     Attributes:
-        size: bytes that were read.
-        is_answered: the head of the response is here.
-        is_stream: `content` has given it away as one.
+        size: number of bytes that were read.
+        is_answered: whether the head of the response has been received.
+        is_stream: whether `content` has returned the body as a stream.
     """
 
     __slots__ = ("_begun", "_first", "_is_over", "_limit", "_messages", "_watch", "is_answered", "is_stream", "size")
@@ -52,14 +53,14 @@ class Upload:
 
     @property
     def replayable(self) -> bool:
-        """Nothing of it was given away that is not kept."""
+        """Whether the body can be sent again: no piece was returned without being kept."""
         return not self._begun
 
     async def content(self, request: Forward) -> BodyContent:
-        """What is given to the pool. Where nothing says whether there is a body, the first message does.
+        """The content for the pool. If the head does not show whether there is a body, the first message decides.
 
         Raises:
-            ClientLeft, BodyTooLarge: before anything was sent.
+            ClientLeft, BodyTooLarge: the first message shows this, before anything was sent.
         """
         if request.has_body is False:
             return b""
@@ -72,8 +73,8 @@ class Upload:
         return self
 
     async def look_ahead(self, request: Forward, seconds: float) -> None:
-        """Take the first message while the request waits in the queue: mostly it is the whole body, and behind it a
-        client's leaving can be noticed. Cancelled, it leaves the message to `content`.
+        """Read the first message while the request waits in the queue: mostly it is the whole body, and after it the
+        client's disconnect can be noticed. If this is cancelled, the message is left for `content`.
         """
         if not self._looks(request):
             return
@@ -86,15 +87,16 @@ class Upload:
             self._watch.on_body_read()
 
     def _looks(self, request: Forward) -> bool:
-        if request.expects:  # to receive is to ask the client for its body, which the upstream has not done yet
+        if request.expects:  # `receive` would send 100 (Continue) to the client, before the upstream has sent it
             return False
         if request.length is not None:
             return request.length <= _AT_ONCE
-        # HTTP/2 without a length. A stream that waits for the response before it sends anything is left to itself.
+        # HTTP/2 without a length. A request with another method may be a stream that waits for the response before it
+        # sends anything.
         return request.has_body is None and request.method in ("GET", "HEAD", "DELETE", "OPTIONS", "TRACE")
 
     def _whole(self, message: Message) -> bytes:
-        """The body in one message, which is kept: each upstream that is asked gets it."""
+        """The body, from its only message. It is kept, so that it can be sent to further upstreams."""
         if self.size:
             return bytes(message["body"])
         data = self._checked(message)
@@ -105,18 +107,19 @@ class Upload:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece; an empty one where the client sends nothing, which has the pool look for the response.
+        """The next piece; an empty one if the client sends nothing for a while, so that the pool checks for the
+        response.
 
         Raises:
-            ClientLeft, BodyTooLarge: it is not whole.
+            ClientLeft, BodyTooLarge: the body is incomplete, or too long.
         """
         if self._is_over:
             raise StopAsyncIteration
-        # From here on pieces are given away and not kept: no other upstream can be asked.
+        # From here on pieces are returned and not kept, so no other upstream can be tried.
         self._begun = True
         message, self._first = self._first, None
         if message is None:
-            # Without a limit once the response is here: the pool need not look for it any more.
+            # Once the response has begun the wait has no limit: the pool need not check for the response any more.
             message = await self._messages.next(None if self.is_answered else _LOOK)
         if message is None:
             return b""
@@ -126,7 +129,7 @@ class Upload:
         return data
 
     def close(self) -> None:
-        """Nothing more is read: it is over, or no one wants it."""
+        """Read no more of the body: it has ended, or is not needed any more."""
         if not self._is_over:
             self._is_over = True
             self._messages.close()

@@ -1,4 +1,4 @@
-"""One upstream as a gateway uses it: its pool, its state, its counts, and the checks that ask it whether it works."""
+"""One upstream of a gateway: its pool, its state, its counts and its health checks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["UpstreamState", "check"]
 
 
 class UpstreamState:
-    """An upstream with what sends to it and what is known of it.
+    """An upstream with its pool, its state and its counts.
 
     Attributes:
-        sender: its pool.
-        pool: the same where it is one of ours, and not another object with its methods.
+        sender: its pool, or the object that the caller passed in place of one.
+        pool: the `sender` if it is a `ConnectionPool`; None if it is another object with the methods of one.
         place: its URL without the path, as a value.
         member: its state for balance and health.
         requests, failures: as in `UpstreamStats`.
@@ -41,7 +41,7 @@ class UpstreamState:
 
 
 async def check(upstream: UpstreamState, health: Health, log: logging.Logger) -> None:
-    """Ask an upstream again and again whether it works."""
+    """Check again and again whether an upstream works."""
     assert health.path is not None
     target = health.path.encode("ascii")
     config = Timeouts(health.timeout, health.timeout, health.timeout, health.timeout)

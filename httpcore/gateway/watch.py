@@ -1,9 +1,10 @@
-"""Ends a request whose client has left, or whose upstream takes too long. The one place that knows asyncio.
+"""Ends a request whose client has disconnected, or whose upstream takes too long. All tasks, timers and locks of a
+request are made here, by asyncio.
 
-Most requests are over before anything is to be watched, so that each costs an entry in a list: all requests of a loop
-share one timer (`Rounds`). What is still there after a round gets a task that waits for the client's leaving, and for
-the timeouts that it has an entry in a heap, which has one timer, too: a stream may be idle for hours, and there may be
-10,000 of them. Each timeout is enforced by cancelling the request's task, which the pool allows at every await.
+Most requests end before they need to be watched, so at first each costs only an entry in a list, and all requests of a
+loop share one timer (`Rounds`). A request that lasts longer gets a task that waits for the client's disconnect, and for
+its timeouts an entry in a heap, which has one timer, too: a stream may be idle for hours, and there may be 10,000 of
+them. Each timeout is enforced by cancelling the request's task, which the pool allows at every await.
 """
 
 from __future__ import annotations
@@ -26,21 +27,22 @@ Lock = asyncio.Lock
 _TICK: Final = 0.001  # a timer of uvloop counts whole milliseconds
 
 _ROUND: Final = 0.008
-"""Seconds of a round, of which asyncio makes a millisecond more. A request is watched from the second one on, after 8
-to 18 ms: leaving takes less than 20 ms.
+"""Seconds of a round; asyncio's timers add up to a millisecond. A request is watched from its second round on, after 8
+to 18 ms, so that a disconnect is noticed in less than 20 ms.
 """
 _STALE: Final = 100
-"""Entries of a heap that may be stale whatever its size."""
+"""Number of stale entries that a heap of any size may have."""
 
 
 def now() -> float:
-    """The clock of asyncio's loops, in seconds, in a loop or outside."""
+    """The time on the clock of asyncio's loops, in seconds; also usable outside a loop."""
     return monotonic()
 
 
 class Rounds:
-    """Begins to watch the requests of one loop, by one timer that runs while there are any, and looks at them again
-    when one of their times has come, by another. What either costs does not depend on how many are waiting.
+    """Watches the requests of one loop, by two timers. The first begins to watch new requests, and runs only while
+    there are any. The second looks at a request again when one of its timeouts may have expired. The cost of a timer
+    does not depend on how many requests are waiting.
     """
 
     __slots__ = ("_alarm", "_alarm_at", "_handle", "_new", "_numbers", "_seen", "_stale", "_times", "loop")
@@ -50,29 +52,31 @@ class Rounds:
         self._new: list[Watch] = []
         self._seen: list[Watch] = []
         self._handle: asyncio.TimerHandle | None = None
-        # A heap. An entry whose watch is due at another time, or closed, is stale: those are removed when they come to
-        # the top, or are more than half of all, so that no heap is searched for one.
+        # A heap. An entry is stale if its watch is closed, or due at another time. Stale entries are removed when they
+        # reach the top, or when they are more than half of all entries, so that the heap is never searched for a single
+        # one.
         self._times: list[tuple[float, int, Watch]] = []
-        self._numbers = count()  # what differs where times are the same
+        self._numbers = count()  # so that entries with equal times differ
         self._stale = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
 
     def add(self, watch: Watch) -> None:
-        """Watch it after the next round, unless it is closed by then."""
+        """Watch a request after the next round, unless it has ended by then."""
         self._new.append(watch)
         if self._handle is None:
             self._handle = self.loop.call_later(_ROUND, self._turn)
 
     def _turn(self) -> None:
-        # Two lists, so that each request is there for a whole round at least before it costs a task and a timer.
+        # Two lists, so that each request lasts for at least a whole round before it costs a task and an entry in the
+        # heap.
         seen, self._seen, self._new = self._seen, self._new, []
         self._handle = self.loop.call_later(_ROUND, self._turn) if self._seen else None
         for watch in seen:
             watch.look()
 
     def look_at(self, due: float, watch: Watch) -> None:
-        """Look at it then, if it is due at that time."""
+        """Call `watch.look` at the time `due`, if `watch.due` is still that time."""
         heappush(self._times, (due, next(self._numbers), watch))
         if due < self._alarm_at:
             self._set(due)
@@ -105,11 +109,11 @@ class Rounds:
 
 
 class Watch:
-    """Watches one request, in the task that made it, until `close`.
+    """Watches one request until `close`. It must be made in the task of the request.
 
     Attributes:
-        reason: why the task was cancelled: "left", "first_byte", "idle" or "total"; None where it was not.
-        due: when `look` is to be called; infinite where it need not be.
+        reason: why the task was cancelled: "left", "first_byte", "idle" or "total"; None if it was not.
+        due: the time at which `look` is to be called; infinite if it need not be called.
     """
 
     __slots__ = ("_body_is_over", "_ends", "_is_closed", "_limit", "_looked", "_loop", "_name", "_reader", "_receive",
@@ -125,7 +129,7 @@ class Watch:
         self._timeouts = timeouts
         self._body_is_over = not has_body
         self._looked = False
-        self._is_closed = False  # or struck: nothing is watched any more
+        self._is_closed = False  # or the request was cancelled: nothing is watched any more
         self._reader: asyncio.Task[None] | None = None
         self.reason: str | None = None
         self._since = loop.time()
@@ -136,8 +140,8 @@ class Watch:
         rounds.add(self)
 
     def body_is_over(self) -> None:
-        """The client's body has been read, or nothing asks for it any more: from now on its leaving is waited for here,
-        and the upstream's time runs.
+        """The client's body has been read, or is not needed any more: from now on this waits for the client's
+        disconnect, and the upstream's time runs.
         """
         if self._is_closed:
             return
@@ -148,52 +152,54 @@ class Watch:
             self._read()
 
     def on_body_read(self) -> None:
-        """The client's body has been read while the request waits in the queue: its leaving is waited for, and no
-        upstream's time runs yet.
+        """The client's body has been read while the request waits in the queue: from now on this waits for the client's
+        disconnect, and the upstream's time does not run yet.
         """
         self._body_is_over = True
         if self._looked:
             self._read()
 
     def admitted(self) -> None:
-        """The request has left the queue, where `rests` kept the upstream's time from running: now it begins."""
+        """The request has left the queue, for which `rests` had stopped the upstream's time: now the time begins."""
         if self._body_is_over:
             self._waits("first_byte", self._timeouts.first_byte)
 
     def begins(self) -> None:
-        """The head of the response is here. Until `waits` nothing is expected of the upstream."""
+        """The head of the response has been received. The upstream's time does not run until `waits`."""
         self._name = "idle"
         self._limit = None
 
     def waits(self) -> None:
-        """The next piece of the response is waited for."""
+        """The gateway waits for the next piece of the response: the upstream's time begins again."""
         self._waits("idle", self._timeouts.idle)
 
     def rests(self) -> None:
-        """It has come, and goes to the client: however slowly that reads, the upstream's time does not run."""
+        """Stop the upstream's time: the request is in the queue, or a piece is being sent to the client, which may read
+        slowly.
+        """
         self._limit = None
 
     def left(self) -> None:
-        """The client has left."""
+        """The client has disconnected."""
         self.end("left")
 
     def close(self) -> None:
-        """The request is over."""
-        # First: what is cancelled below may run once more, and must find that there is nothing to end.
+        """The request has ended: stop watching it."""
+        # This is set first: the reader that is cancelled below may run once more, and must not end the request then.
         self._is_closed = True
         self._set(inf)
         if self._reader is not None:
             self._reader.cancel()
 
     def forgive(self) -> bool:
-        """Whether a cancellation that the task got was this one, which then counts no more."""
+        """Whether the task was cancelled by `end`, and only by it; the cancellation is then taken back."""
         if self.reason is None:
             return False
-        # More than one cancellation is pending where the server has cancelled the task, too: that one counts.
+        # If the server has cancelled the task, too, its cancellation is still pending, and takes effect.
         return self._task.uncancel() == 0
 
     def look(self) -> None:
-        """The request has been there for a round or two, or a time may have run out."""
+        """Look at the request: it has lasted for a round or two, or one of its timeouts may have expired."""
         self.due = inf
         if self._is_closed:
             return
@@ -213,12 +219,12 @@ class Watch:
         self._name = name
         self._limit = limit
         self._since = self._loop.time()
-        # A timer that fires too early costs less than to put it off for each piece.
+        # A timer that fires too early costs less than setting it again for each piece.
         if self._looked and not self._is_closed and limit is not None and self._since + limit < self.due:
             self._set(self._since + limit)
 
     def _set(self, due: float) -> None:
-        """Look again then, and not before."""
+        """Look at the request again at the time `due`, and not before."""
         if self.due != inf:
             self._rounds.forget()
         self.due = due
@@ -236,7 +242,7 @@ class Watch:
         self.left()
 
     def end(self, reason: str) -> None:
-        """Cancel the request."""
+        """Cancel the task of the request, for this reason."""
         if not self._is_closed:
             self._is_closed = True
             self.reason = reason
@@ -245,11 +251,11 @@ class Watch:
 
 
 class Messages:
-    """The messages of an ASGI server, for one of which may be waited in steps.
+    """The messages of an ASGI server. A wait for a message may have a time limit, and be continued later.
 
-    A wait that ends before its message has to leave `receive` alone: not all servers bear that it is cancelled. So once
-    that may happen one task reads them all, each when it is asked for, which costs less than a task for each. All waits
-    have one timer, which is set again when it fires too early.
+    A wait that ends before its message must not cancel `receive`, since not all servers support that. So from the first
+    wait with a limit on, one task reads all messages, each when it is requested, which costs less than a task for each
+    message. All waits share one timer, which is set again when it fires too early.
     """
 
     __slots__ = ("_due", "_loop", "_next", "_reader", "_receive", "_room", "_timer", "_waiter")
@@ -258,21 +264,21 @@ class Messages:
         self._receive = receive
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._next: Message | BaseException | None = None  # was read, and is not taken yet
-        self._room: asyncio.Future[None] | None = None  # until the next one is asked for the reader rests
+        self._next: Message | BaseException | None = None  # was read, and was not returned yet
+        self._room: asyncio.Future[None] | None = None  # the reader waits for it until the next message is requested
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = inf
 
     async def next(self, seconds: float | None = None) -> Message | None:
-        """The next one; None where `seconds` have passed without it, and it is still waited for."""
+        """The next message; None if `seconds` have passed without it. The next call then continues the wait."""
         if self._reader is None:
             if seconds is None:
                 return await self._receive()
             self._loop = loop = asyncio.get_running_loop()
             self._reader = loop.create_task(self._read(loop))
         elif self._next is None:
-            if self._reader.done():  # the body is over, and is asked for all the same
+            if self._reader.done():  # the body has ended, and a further message is requested
                 return await self._receive()
             if self._room is not None:
                 self._room.set_result(None)
@@ -285,7 +291,7 @@ class Messages:
         return found
 
     async def _wait(self, seconds: float | None) -> None:
-        """Until there is one, or the time has passed."""
+        """Wait until there is a message, or the time has passed."""
         assert self._loop is not None
         self._waiter = self._loop.create_future()
         self._due = inf if seconds is None else self._loop.time() + seconds
@@ -311,7 +317,7 @@ class Messages:
             self._waiter.set_result(None)
 
     async def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        """One message after the other, up to the last one of a body."""
+        """Read one message after the other, up to the last one of a body."""
         try:
             is_last = False
             while not is_last:
@@ -328,7 +334,7 @@ class Messages:
                 raise
 
     def close(self) -> None:
-        """None is waited for any more."""
+        """Stop reading: no message is needed any more."""
         if self._reader is not None:
             self._reader.cancel()
         if self._timer is not None:
@@ -337,7 +343,7 @@ class Messages:
 
 
 class Gate:
-    """How many requests are under way, and the queue of those that wait for their turn."""
+    """Counts the requests in progress, and holds the queue of those that wait for a place."""
 
     __slots__ = ("_limit", "_queue", "_waiting", "under_way")
 
@@ -360,16 +366,17 @@ class Gate:
         return True
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a place; False where the queue is full, or none came free in time."""
+        """Wait for a place; False if the queue is full, or if no place became free in time."""
         if len(self._waiting) >= self._queue:
             return False
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[place] = None
         try:
-            # As in `Messages`: a place that is given as the time runs out is still this one's.
+            # `asyncio.wait` does not cancel the future, so a place that is granted just as the time expires is not
+            # lost.
             await asyncio.wait((place,), timeout=seconds)
         except BaseException:
-            if place.done():  # it was given and is not taken
+            if place.done():  # the place was granted, and is not used
                 self.leave()
             raise
         finally:
@@ -377,27 +384,28 @@ class Gate:
         return place.done()
 
     def leave(self) -> None:
-        """Release a place: the one that has waited longest gets it."""
+        """Release a place: the request that has waited longest gets it."""
         while self._waiting:
             place = next(iter(self._waiting))
             del self._waiting[place]
             if not place.done():
-                # Handed over and not freed: `under_way` stays, so no newcomer can take it in between.
+                # The place is handed over and not freed: `under_way` stays the same, so no new request can take it in
+                # between.
                 place.set_result(None)
                 return
         self.under_way -= 1
 
 
 async def pause(seconds: float) -> None:
-    """Wait."""
+    """Wait for `seconds`."""
     await asyncio.sleep(seconds)
 
 
 def later(seconds: float, call: Callable[[], object]) -> Callable[[], object]:
-    """Call it at that time; the returned function cancels the call."""
+    """Call `call` after `seconds`; the returned function cancels the call."""
     return asyncio.get_running_loop().call_later(seconds, call).cancel
 
 
 def start(run: Coroutine[Any, Any, None]) -> Callable[[], object]:
-    """Run it in a task of its own; what it returns cancels that."""
+    """Run a coroutine in a task of its own; the returned function cancels the task."""
     return asyncio.get_running_loop().create_task(run).cancel

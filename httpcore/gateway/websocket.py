@@ -1,13 +1,14 @@
 """One WebSocket through the gateway: messages of an ASGI server on one side, frames of the upstream on the other.
 
-The frames are wsproto's, so this module is imported only for a WebSocket. Each side is a WebSocket of its own: pings,
-fragments and compression are agreed on with each hop by itself. Messages go on whole, one at a time each way: a side
-that reads slowly holds up the other, by the back pressure of both connections.
+wsproto reads and writes the frames, so this module is imported only for a WebSocket. Each side is a WebSocket of its
+own: pings, fragments and compression apply to one hop. Messages are forwarded whole, one at a time in each direction: a
+side that reads slowly slows down the other, by the back pressure of both connections.
 
-Two tasks: the request's own passes on what the upstream sends, a second one what the client sends. The second one
-begins before the upstream is asked, since a client's leaving is a message like any other: ASGI has one `receive` for
-both. The request ends with the first one, which the second one cancels (`Watch.left`) where the client is lost. An
-error of the upstream's connection ends the second one alone: the first one, which reads, gets an error, too.
+There are two tasks: the request's own task forwards the upstream's messages, and a second task the client's. The second
+task begins before the handshake with the upstream, since in ASGI a client's disconnect is a message, too, and there is
+one `receive` for both. The request ends with the first task, which the second task cancels (`Watch.left`) if the client
+is lost. An error on the upstream's connection ends only the second task: the first task reads from that connection, and
+gets an error of its own.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ _BROKE_OFF: Final = "the upstream broke off"
 
 
 class _Turn(Protocol):
-    """What is used of the request."""
+    """The part of a `Turn` that is used here."""
 
     is_whole: bool
     error: object
 
 
 class Socket:
-    """Passes messages both ways, from the handshake to the end."""
+    """Forwards messages in both directions, from the handshake to the end."""
 
     __slots__ = (
         "_connection",
@@ -75,20 +76,20 @@ class Socket:
         self._watch = watch
         self._frames = Connection(ConnectionType.CLIENT)
         self._connection: RawStream | None = None
-        self._lock = Lock()  # one at a time sends on the connection
+        self._lock = Lock()  # one task at a time sends on the connection
         self._parts: list[Any] = []
         self._size = 0
         self._pong: bytes | None = None
         self._is_client_gone = False
-        self._has_received = False  # since the last look of `_look`
+        self._has_received = False  # since the last call of `_look`
         self._is_pinged = False
-        # What cancels the one timer: first that of the pings, then that of the upstream's answer to Close.
+        # Cancels the timer, which is first that of the pings, and later that of the upstream's answer to Close.
         self._timer: Callable[[], object] | None = None
         self._stop = start(self._from_client())
 
     def close(self) -> None:
-        """The request is over, however it ended."""
-        # The second task first: it must not write to a connection that the next lines close.
+        """The request has ended: release everything."""
+        # The second task is cancelled first: it must not write to a connection that the next lines close.
         self._stop()
         if self._timer is not None:
             self._timer()
@@ -96,10 +97,10 @@ class Socket:
             self._connection.close()
 
     async def talk(self, connection: RawStream, agreed: Agreed, turn: _Turn) -> None:
-        """Accept the client, and pass messages both ways until one side closes.
+        """Accept the client, and forward messages in both directions until one side closes.
 
         Raises:
-            HTTPCoreError: the upstream broke off. The client was sent Close with 1011.
+            HTTPCoreError: the upstream broke off the connection. The client has been sent Close with 1011.
         """
         self._connection = connection
         await self._to_client(
@@ -119,12 +120,12 @@ class Socket:
     # From the upstream to the client.
 
     async def _from_upstream(self, connection: RawStream) -> bool:
-        """Whether it closed as the protocol has it."""
+        """Forward the upstream's messages; whether it has closed according to the protocol."""
         frames = self._frames
         while data := await connection.recv(_PIECE):
             self._has_received = True
             if len(data) > _PIECE // 2:
-                # `recv` need not wait where an upstream sends without end: other requests run here.
+                # `recv` never waits if an upstream sends without a pause, so other requests get time here.
                 await pause(0)
             frames.receive_data(data)
             for event in frames.events():
@@ -135,13 +136,13 @@ class Socket:
                     self._answer_ping(event)
                 elif isinstance(event, events.CloseConnection):
                     return await self._on_close(event)
-        return self._is_client_gone  # then it need not answer Close
+        return self._is_client_gone  # after the client's disconnect the upstream need not answer Close
 
     async def _on_part(self, event: events.Message[Any]) -> bool:
-        """A message, or a part of one. False where it is too long: both sides are then closed."""
+        """Forward a message, or keep a part of one. False if it is too long: both sides are then closed."""
         data: Any = event.data
         size = self._size + len(data)
-        # By what has arrived of it, in parts or at once: a message without end is stopped here.
+        # The parts received so far are counted, so that an endless message is stopped here, too.
         if size > self._settings.max_message:
             reason = f"expected at most {self._settings.max_message} bytes in a message"
             await self._close_client(_TOO_BIG, reason)
@@ -160,7 +161,7 @@ class Socket:
         return True
 
     def _keep(self, data: Any, size: int) -> None:
-        """Part of a message. Fragments may be tiny, so that they are joined now and then."""
+        """Keep a part of a message. Parts may be tiny, so they are joined from time to time."""
         self._parts.append(data)
         self._size = size
         if len(self._parts) > _MOST_PARTS:
@@ -168,7 +169,7 @@ class Socket:
 
     async def _on_close(self, event: events.CloseConnection) -> bool:
         state = self._frames.state
-        if state is ConnectionState.OPEN:  # its frames break the protocol: wsproto says so by the code to answer with
+        if state is ConnectionState.OPEN:  # its frames violate the protocol: the event has the code to answer with
             await self._close_client(_INTERNAL_ERROR, "the upstream broke the protocol")
             await self._put(events.CloseConnection(event.code, event.reason))
             return False
@@ -178,9 +179,10 @@ class Socket:
         return True
 
     def _answer_ping(self, ping: events.Ping) -> None:
-        """The reader does not wait for room to send. Of several pings the last one's pong stands for all (5.5.3).
+        """Start to send a pong: the reader does not wait for room to send. One pong, for the last ping, may answer
+        several pings (RFC 6455, section 5.5.3).
 
-        After a Close of ours wsproto sends no more, and none is needed: the upstream's Close comes next.
+        After the gateway has sent Close, wsproto sends no pong, and none is needed: the upstream answers with Close.
         """
         if self._frames.state is not ConnectionState.OPEN:
             return
@@ -199,18 +201,20 @@ class Socket:
             self._on_unsent(error)
 
     async def _to_client(self, message: Message) -> None:
-        """A server may raise what it likes where the client has left: its leaving is on its way to the second task."""
+        """Send a message to the client. A server may raise any exception if the client has disconnected; the second
+        task will be notified of the disconnect.
+        """
         if self._is_client_gone:
             return
         try:
             await self._send(message)
-        except Exception:  # whatever it is, see above
-            # The first task still reads: the upstream's answer to Close, or the timer, ends it.
+        except Exception:  # any exception, see above
+            # The first task still reads, until the upstream answers Close, or the timer ends it.
             self._is_client_gone = True
             self._end_soon()
 
     async def _close_client(self, code: int, reason: str) -> None:
-        """With a code that may be sent: an upstream that gave none has closed normally."""
+        """Close the client, with a code that may be sent: if the upstream sent no code, it has closed normally."""
         await self._to_client(
             {"type": "websocket.close", "code": _NORMAL if code == _NO_CODE else code, "reason": reason}
         )
@@ -236,24 +240,27 @@ class Socket:
             self._on_unsent(error)
 
     async def _on_left(self, code: int, reason: str) -> None:
-        """Pass a client's Close on, code and reason; a client that was lost is a lost connection upstream, too."""
+        """Forward a client's Close, with its code and reason. If the client's connection was lost, the upstream's
+        connection is closed, too.
+        """
         if self._connection is None or code == _ABNORMAL:
             self._watch.left()
             return
         self._is_client_gone = True
-        self._end_soon()  # before Close is sent, which waits for room: the upstream may read nothing
-        # wsproto knows "no code" by its own name alone.
+        self._end_soon()  # before Close is sent, which may wait for room if the upstream does not read
+        # For "no code" wsproto accepts only its own constant.
         await self._put(events.CloseConnection(CloseReason.NO_STATUS_RCVD if code == _NO_CODE else code, reason))
 
     def _on_unsent(self, error: HTTPCoreError) -> None:
-        """A lost connection is an error for the first task, too, which reads. An upstream that reads nothing is none,
-        and after a frame that was sent in part no other can follow: the connection is closed, which ends that task.
+        """Handle an error of sending to the upstream. If the connection is lost, the first task, which reads from it,
+        gets an error, too. If the upstream does not read (a timeout), the first task gets none, and after a partly sent
+        frame no other can follow: so the connection is closed, which ends the first task.
         """
         if isinstance(error, Timeout) and self._connection is not None:
             self._connection.close()
 
     def _end_soon(self) -> None:
-        """The upstream has this long to answer Close."""
+        """Give the upstream `close_timeout` to answer Close."""
         if self._timer is not None:
             self._timer()
         self._timer = later(self._settings.close_timeout, self._watch.left)
@@ -261,19 +268,19 @@ class Socket:
     async def _put(self, event: events.Event) -> None:
         connection, frames = self._connection, self._frames
         assert connection is not None  # the client was accepted
-        await self._lock.acquire()  # `async with` makes two coroutines more
+        await self._lock.acquire()  # `async with` would make two more coroutines
         try:
             is_close = isinstance(event, events.CloseConnection)
-            # The state may have changed while the lock was waited for: after Close nothing else may be sent.
+            # The state may have changed during the wait for the lock: after Close nothing else may be sent.
             if frames.state is ConnectionState.OPEN or (is_close and frames.state is ConnectionState.REMOTE_CLOSING):
                 await connection.send(frames.send(event))
         finally:
             self._lock.release()
 
-    # Whether the upstream is there.
+    # Checks whether the upstream is still connected.
 
     def _look(self) -> None:
-        """Ping an upstream that was silent; one that was silent even so is given up."""
+        """Ping the upstream if it was silent; if it is still silent after a ping, give it up."""
         assert self._settings.ping_interval is not None
         if self._is_pinged and not self._has_received:
             start(self._give_up())
@@ -285,7 +292,7 @@ class Socket:
         self._timer = later(self._settings.ping_interval, self._look)
 
     async def _give_up(self) -> None:
-        self._end_soon()  # first, since the client may read nothing: then Close waits for room
+        self._end_soon()  # first, since Close waits for room if the client does not read
         await self._close_client(_INTERNAL_ERROR, "the upstream does not answer")
         self._watch.end("idle")
 

@@ -1,8 +1,9 @@
-"""One worker process: the gateway under uvicorn, on a socket that it shares, which ends when its supervisor says so.
+"""One worker process: it runs the gateway under uvicorn, on a shared listening socket, until its supervisor ends it.
 
-`python -m httpcore.gateway.worker LISTENER CHANNEL`, with the numbers of two inherited sockets. On the channel there
-are lines of JSON: first what to run, then orders ("figures"; "stop", as one of the last workers; "hand over", to
-others). It sends `{"ready": true}` and its figures.
+The command is `python -m httpcore.gateway.worker LISTENER CHANNEL`, with the file descriptors of two inherited sockets.
+On the channel the supervisor sends lines of JSON: first the settings, then orders: "figures" (send the counts), "stop"
+(end, as one of the last workers), "hand over" (end, while other workers serve). The worker sends `{"ready": true}` and
+its counts.
 """
 
 from __future__ import annotations
@@ -31,23 +32,23 @@ from .watch import now
 __all__ = ["main"]
 
 LINGER: Final = 1.0
-"""Seconds at the end of all for a client to use its idle connection once more, before it is closed. A request that
-meets a connection just being closed is lost; what is in use is closed after a response that says so.
+"""Seconds at the end for which idle connections stay open, so that a client can use them once more. A request that is
+sent while its connection is being closed is lost. A connection in use is closed after a response that announces it.
 """
 LOOK: Final = 0.02
-"""Seconds between two looks at whether all connections have ended."""
+"""Seconds between two checks whether all connections have ended."""
 
 _log = logging.getLogger("httpcore.gateway")
 
 
 class _Worker(uvicorn.Server):
-    """A server that takes orders.
+    """A uvicorn server that receives orders from the supervisor.
 
     Arguments:
-        settings: what to run.
+        settings: the settings of the service and of its gateways.
         name: the gateway's name in Via, the same in all workers.
-        listener: where connections are accepted.
-        channel: to the supervisor.
+        listener: the listening socket.
+        channel: the socket to the supervisor.
     """
 
     def __init__(self, settings: Settings, name: str, listener: socket.socket, channel: socket.socket) -> None:
@@ -67,20 +68,23 @@ class _Worker(uvicorn.Server):
         self._send({"ready": True})
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what is under way and what still comes, then end. Each response says that it is the last.
+        """Answer the requests in progress and those that are still received, then end. Each response announces that its
+        connection will be closed.
 
-        The order matters: no connection may be refused or reset before its client has learned that this end comes.
+        The order matters: no connection may be refused or reset before its client was notified of the shutdown.
         """
-        # 1. From now on each response closes its connection. A response whose head is already sent does not say so:
-        # uvicorn closes these connections after it. Idle ones stay, for their next request to be answered.
+        # 1. From now on each response closes its connection. If the head of a response is already sent, uvicorn closes
+        # the connection after the response. Idle connections stay open, so that their next request is answered.
         self._front.is_ending = True
         for connection in [each for each in self.server_state.connections if _has_request(each)]:
             connection.shutdown()
-        # 2. Balancers see `ready` fail, and send new connections elsewhere. Where other workers serve there is no need.
+        # 2. Balancers notice that `ready` fails, and send new connections elsewhere. This is not needed if other
+        # workers serve.
         if self._is_last:
             await asyncio.sleep(self._service.notice)
-        # 3. No new connections. 4. Requests end, or the grace does. 5. Connections are closed, then the gateways, at
-        # the end of their lifespan. 6. The figures, which now are final; the supervisor keeps them.
+        # 3. No new connections are accepted. 4. Requests end, or the grace does. 5. Connections are closed, and then
+        # the gateways, by the shutdown of their lifespan. 6. The final counts are sent to the supervisor, which keeps
+        # them.
         await self._accept_no_more()
         await self._wait_for_connections()
         self._cut_off()
@@ -89,11 +93,11 @@ class _Worker(uvicorn.Server):
         self._orders.cancel()
         self._writer.close()
         with suppress(OSError):  # the supervisor is gone
-            await self._writer.wait_closed()  # all was sent
+            await self._writer.wait_closed()  # now everything has been sent
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ctrl-C reaches all processes of a terminal: what it means is the supervisor's to say."""
+        """Ignore SIGINT: Ctrl-C reaches all processes of a terminal, and the supervisor decides what follows."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self.handle_exit)
         yield
@@ -126,17 +130,17 @@ class _Worker(uvicorn.Server):
     # The end.
 
     async def _accept_no_more(self) -> None:
-        """Close the listening socket. Where it is the last one, what waits in its queue is taken first: the system
-        would reset it. Otherwise the other workers take it.
+        """Close the listening socket. If no other worker serves, first accept the connections that wait in its queue,
+        which the system would otherwise reset. If other workers serve, they accept those connections.
         """
-        queue = self._listener.dup()  # keeps the queue, which ends with the last copy, while the server closes its own
+        queue = self._listener.dup()  # keeps the queue, which ends with the last copy of the socket
         for server in self.servers:
             server.close()
         accepted = []
         while self._is_last:
             try:
                 accepted.append(queue.accept()[0])
-            except OSError:  # none waits any more
+            except OSError:  # no connection waits any more
                 break
         queue.close()
         loop = asyncio.get_running_loop()
@@ -144,14 +148,15 @@ class _Worker(uvicorn.Server):
             await loop.connect_accepted_socket(self._protocol, client)
 
     def _protocol(self) -> asyncio.Protocol:
-        """As uvicorn makes it for a connection."""
+        """A protocol for a connection, made as uvicorn makes it."""
         make: Any = self.config.http_protocol_class
         made: asyncio.Protocol = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         return made
 
     async def _wait_for_connections(self) -> None:
-        """Until all have ended, or the grace has. Where other workers serve, idle ones are kept for the grace, too:
-        each that is used once more ends with its response, and none has to be closed under a request.
+        """Wait until all connections have ended, or the grace has. If other workers serve, idle connections are kept
+        for the grace, too: a connection that is used once more ends with its response, so that none is closed while a
+        request is being sent on it.
         """
         began = now()
         linger = LINGER if self._is_last else self._service.grace
@@ -166,22 +171,22 @@ class _Worker(uvicorn.Server):
             _log.warning("%d requests were cut off at the end of the grace", len(busy))
         for connection in busy:
             if _has_request(connection):
-                connection.transport.abort()  # so that the client sees it cut, and the gateway its client gone
+                connection.transport.abort()  # so that the client notices the cut, and the gateway the disconnect
 
 
 def _has_request(connection: Any) -> bool:
-    """Of HTTP/1.1, that is not answered yet."""
+    """Whether a connection of HTTP/1.1 has a request that is not answered completely."""
     cycle = getattr(connection, "cycle", None)
     return cycle is not None and not cycle.response_complete
 
 
 def _is_busy(connection: Any) -> bool:
-    """It has a request, or is of another protocol than HTTP/1.1 (a WebSocket)."""
+    """Whether a connection has a request, or has another protocol than HTTP/1.1 (a WebSocket)."""
     return _has_request(connection) or not hasattr(connection, "cycle")
 
 
 def config_of(app: Front, service: Service) -> uvicorn.Config:
-    """What a gateway needs of its server: addresses are the gateway's to believe, Date and Server the upstream's."""
+    """The server's configuration for a gateway, which handles the client's address, Date and Server itself."""
     return uvicorn.Config(
         app,
         http="httptools" if find_spec("httptools") else "h11",
@@ -201,25 +206,25 @@ def config_of(app: Front, service: Service) -> uvicorn.Config:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """A response that its upstream broke off is left without its end, of which the gateway has written a line."""
+    """Drop uvicorn's line about an incomplete response: the upstream broke it off, and the gateway has logged that."""
     return record.msg != "ASGI callable returned without completing response."
 
 
 def raise_descriptors() -> None:
-    """To as many as the system allows: a stream takes two of them, and many systems begin with 1,024, for the sake of
-    programs that use `select`, which this one does not.
+    """Raise the limit of file descriptors to the system's hard limit. A stream takes two descriptors, and many systems
+    begin with a limit of 1,024, for programs that use `select`. This program does not use it.
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with suppress(OSError, ValueError):  # macOS allows no more than a constant, and tells none
+    with suppress(OSError, ValueError):  # macOS allows fewer than the hard limit that it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main(listener: str, channel: str) -> int:
-    """Run one worker; its exit status."""
+    """Run one worker, and return its exit status."""
     raise_descriptors()
     with socket.socket(fileno=int(listener)) as accepting, socket.socket(fileno=int(channel)) as connection:
         with connection.makefile("rb") as lines:
-            given = json.loads(lines.readline())  # nothing else is sent before the worker is ready
+            given = json.loads(lines.readline())  # the supervisor sends nothing else before the worker is ready
         settings = settings_of(given["table"])
         server = _Worker(settings, given["name"], accepting, connection)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")

@@ -65,7 +65,7 @@ class Origin:
                 return
 
     def taken(self) -> list[tuple[bytes, list[bytes], bytes]]:
-        """Start line, fields in an order of their own, and body, of each request since the last call."""
+        """For each request since the last call: the start line, the sorted fields, and the body."""
         seen, self.seen = self.seen, []
         found = []
         for head, body in seen:
@@ -173,7 +173,7 @@ SAME_OUTCOMES = {
     "no such option": ["/hello", "--quux"],
 }
 STATUS_ALONE = {"broken chunks"}
-"""curl writes the bytes before the fault; we do not, if both are received at once."""
+"""curl writes the bytes before the fault. The command does not, if it receives the bytes and the fault at once."""
 
 
 @pytest.mark.parametrize("name", SAME_OUTCOMES)
@@ -184,7 +184,7 @@ def test_output_and_status_are_those_of_curl(name: str, origin: Origin) -> None:
     theirs, ours = curl(*given), httpcore(*given)
     assert ours.status == theirs.status, ours.err + theirs.err
     assert (ours.err == "") == (ours.status == 0)
-    if name in ("interim heads", "trailers"):  # of which no names as sent are kept
+    if name in ("interim heads", "trailers"):  # the field names of these are not kept as sent
         assert ours.out.lower() == theirs.out.lower()
     elif name not in STATUS_ALONE:
         assert ours.out == theirs.out

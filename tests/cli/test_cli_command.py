@@ -390,8 +390,8 @@ def test_a_broken_pipe_ends_the_process_with_23() -> None:
     ],
 )
 def test_a_standard_stream_that_is_closed_is_no_socket(closed: int, status: int, out: bytes, err: bytes) -> None:
-    """Otherwise the socket of the request would get the number of the closed descriptor, and the server would receive
-    the output.
+    """If the number of the closed descriptor were free, the socket of the request would get it, and the server would
+    receive the output.
     """
     seen: list[bytes] = []
 

@@ -13,7 +13,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "gateway.md"
 
 pytestmark = pytest.mark.servers
 
-# Exceptions: acts of a server before it calls the gateway, or without notifying it.
+# The exceptions: checks that fail by the act of a server, before it calls the gateway or without notifying it.
 THE_SERVERS: dict[str, dict[str, str]] = {
     "uvicorn-httptools": {
         "an_absolute_target_names_the_host": "tells the path of it alone",

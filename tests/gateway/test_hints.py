@@ -126,7 +126,7 @@ async def test_a_103_ends_where_it_cannot_be_passed_on(offers: str, options: Any
 @pytest.mark.parametrize(("method", "hints", "status"), [("GET", [LINKS_A, LINKS_B], 200), ("POST", [LINKS_A], 502)])
 @in_loop
 async def test_a_103_is_no_beginning_of_a_response(method: str, hints: list[list[bytes]], status: int) -> None:
-    """So the request may be sent to another upstream, if it may be sent twice."""
+    """After a 103 the request may still be sent to another upstream, if its method is idempotent."""
     async with gateway(answers(A, last=b""), answers(B), balance="first") as (app, servers):
         client = requested(app, method)
         await client.end()
@@ -166,7 +166,7 @@ async def test_a_client_that_does_not_read_gets_all_in_order(sent: bytes, expect
 async def test_a_client_that_leaves_during_a_103_ends_the_request(
     fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """This holds whether or not the client's server raises an error when it receives a message."""
+    """The request ends whether or not the client's server raises an error when it receives a message."""
     async with gateway(answers(A + B, asyncio.Event())) as (app, servers):
         client = requested(app)
         client.fails = fails

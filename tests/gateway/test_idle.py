@@ -40,7 +40,7 @@ async def idle(peer: Peer) -> None:
 
 @asynccontextmanager
 async def streams(app: Gateway, count: int) -> AsyncIterator[list[Client]]:
-    """`count` streams, each of which is watched for its client's disconnect and for its times."""
+    """`count` streams, each of which is watched for its client's disconnect and for its timeouts."""
     clients = [Client(app, http()) for _ in range(count)]
     for client in clients:
         await client.until("http.response.body")
@@ -225,7 +225,9 @@ def test_a_time_that_was_replaced_is_looked_at_no_more(clock: Clock, rounds: Rou
 
 
 def test_an_idle_stream_that_is_over_is_not_kept(clock: Clock, rounds: Rounds) -> None:
-    """Otherwise 1,000 requests in a second with a limit of a minute would keep 60,000 entries of ended requests."""
+    """If entries of ended requests were kept, 1,000 requests in a second with a limit of a minute would keep 60,000 of
+    them.
+    """
     stay = [Due(rounds, 60) for _ in range(50)]
     kept = []
     for _ in range(1000):
@@ -242,9 +244,7 @@ def test_an_idle_stream_that_is_over_is_not_kept(clock: Clock, rounds: Rounds) -
 
 @pytest.mark.parametrize("moment", [0, 0.004, 0.009, 0.0091])
 def test_a_request_is_watched_after_8_to_18_ms(moment: float, clock: Clock, rounds: Rounds) -> None:
-    """This holds at any moment of a round when the request arrives, on a loop whose timers are a millisecond late, like
-    asyncio's.
-    """
+    """The request may arrive at any moment of a round. The loop's timers are a millisecond late, like asyncio's."""
     clock.late = 0.001
     rounds.add(Due(rounds))  # type: ignore[arg-type]
     clock.run(moment)

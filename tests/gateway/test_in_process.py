@@ -124,7 +124,7 @@ async def test_a_refused_request_reaches_no_upstream() -> None:
 @pytest.mark.parametrize("is_duplex", [False, True])
 @in_loop
 async def test_trailers_end_a_response_where_they_may(is_duplex: bool) -> None:
-    """This includes a response whose client still sends."""
+    """Trailers also end a response whose client still sends."""
     pieces = answers(CHUNKED + b"2\r\nab\r\n0\r\nX-Sum: 7\r\n\r\n")
     async with gateway(pieces, pieces, balance="round_robin") as (app, servers):
         for extension, expected in [("http.response.trailers", [(b"x-sum", b"7")]), ("other", None)]:
@@ -333,8 +333,8 @@ async def test_requests_beyond_the_limits_wait_or_are_503() -> None:
 )
 @in_loop
 async def test_a_request_that_leaves_the_queue_frees_it_soon(scope: Scope, messages: list[Message]) -> None:
-    """This includes a request whose body is in one message, or has not begun: it takes 20 ms on a quiet machine, and
-    not 5 s.
+    """The body of the request may be in one message, or not have begun. The queue is free after 20 ms on a quiet
+    machine, and not after 5 s.
     """
     async with gateway(silent, limits=Limits(concurrent=1, queue_wait=5)) as (app, servers):
         first = requested(app)
@@ -395,7 +395,7 @@ async def test_a_body_that_waited_in_the_queue_goes_on_whole(
 
 @in_loop
 async def test_a_websocket_that_leaves_the_queue_frees_it_at_once() -> None:
-    """This takes three turns of the loop: the disconnect is read, it ends the wait, and the request ends."""
+    """Leaving takes three turns of the loop: the disconnect is read, it ends the wait, and the request ends."""
     async with gateway(silent, limits=Limits(concurrent=1, queue=1, queue_wait=5)) as (app, servers):
         clients = [requested(app)]
         await until(lambda: servers[0].heads)
@@ -427,7 +427,7 @@ async def test_a_websocket_that_leaves_the_queue_frees_it_at_once() -> None:
 async def test_a_wait_in_the_queue_ends_in_time(timeouts: Timeouts, status: int) -> None:
     """The wait ends by its own limit or by that of the whole exchange. The upstream's time does not run meanwhile."""
     async with gateway(begins, timeouts=timeouts, limits=Limits(concurrent=1, queue_wait=0.3)) as (app, _):
-        app._gate.enter()  # a place that is taken; the request that held it would have the same timeouts
+        app._gate.enter()  # takes the only place, without a request, which would have the same timeouts
         client = requested(app)
         await client.end()
         app._gate.leave()  # as above

@@ -39,8 +39,8 @@ class Load:
     """Requests on kept connections, one after the other, as a balancer sends them, in a thread of its own.
 
     Attributes:
-        answered: with status 200.
-        lost: sent, but not answered with status 200.
+        answered: how many requests were answered with status 200.
+        lost: the responses to requests that were sent, but not answered with status 200.
     """
 
     def __init__(self, port: int) -> None:
@@ -91,7 +91,7 @@ class Running:
         return {name: int(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
     def reload(self) -> None:
-        """Returns when all workers are new ones."""
+        """Reload the settings, and return when all workers are new ones."""
         old = self.workers()
         os.kill(os.getpid(), signal.SIGHUP)
         self.until(lambda: len(self.workers()) == len(old) and not self.workers() & old)
@@ -275,7 +275,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
         assert counted[2] == [0, 2, 0, 0, 0, 1]
 
     with worker(scenario, ready="/ready", notice=0.3, grace=0.5) as upstream:
-        ends = time.monotonic() + 5  # it notices in a thread of its own that the worker has ended
+        ends = time.monotonic() + 5  # the upstream notices in a thread of its own that the worker has ended
         while upstream.open_sockets() and time.monotonic() < ends:
             time.sleep(0.01)
         assert upstream.open_sockets() == []
@@ -284,7 +284,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
 
 
 def test_connections_in_the_queue_at_the_end_are_served() -> None:
-    """The supervisor has ended: this ends the worker, too. An idle connection is kept for a second, and no longer."""
+    """The end of the supervisor ends the worker, too. An idle connection is kept for a second, and no longer."""
 
     def scenario(orders: Orders) -> None:
         orders.channel.shutdown(socket.SHUT_WR)

@@ -74,7 +74,7 @@ def test_requests_are_spread_over_the_upstreams() -> None:
 
 
 def test_a_refused_connection_goes_to_another_upstream() -> None:
-    """This applies to requests of any method, with their bodies."""
+    """Requests of any method are sent to the other upstream, with their bodies."""
     with saying(b"two") as two:
         dead = f"http://127.0.0.1:{free_port()}"
         with serving(UVICORN, "plain", UPSTREAMS=f"{dead} {two.url}", HEALTH='{"passive": null}') as port:

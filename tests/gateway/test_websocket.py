@@ -213,9 +213,10 @@ class Script:
     """An upstream whose behaviour is set by each test.
 
     Attributes:
-        run: the script of a connection. left: the `time.monotonic` at which the client's disconnect reached it, as
-        Close or as the end. frames: those of the gateway, as opcode and data. is_over: whether its connection has
-        ended.
+        run: the script of a connection.
+        left: the `time.monotonic` at which the client's disconnect reached the upstream, as Close or as the end.
+        frames: the received frames, as opcode and data.
+        is_over: whether the connection of the upstream has ended.
     """
 
     def __init__(self) -> None:
@@ -417,7 +418,7 @@ def flooding(peer: Peer) -> None:
 
 @pytest.mark.parametrize("phase", ["in the handshake", "idle", "in a message", "while the upstream sends"])
 def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, scripted: tuple[Script, int]) -> None:
-    """The time until the disconnect has reached the upstream; each takes less than 5 s."""
+    """The time until the disconnect has reached the upstream is measured; each of the three is less than 5 s."""
     script, port = scripted
     script.run = {"in the handshake": asleep, "while the upstream sends": flooding}.get(phase, accepting)
     took = []

@@ -373,7 +373,7 @@ async def test_another_upstream_is_used_where_one_fails(first: Script | None) ->
 @pytest.mark.parametrize("scripts", [[silent], [accepts_with(key=b"another"), silent]])
 @in_loop
 async def test_the_handshake_has_the_idle_timeout(scripts: list[Script]) -> None:
-    """This includes the handshake with a second upstream."""
+    """The timeout also applies to the handshake with a second upstream."""
     async with gateway(*scripts, balance="first", timeouts=Timeouts(idle=0.2)) as (app, servers):
         client = dial(app)
         await asyncio.wait_for(client.end(), 2)
@@ -428,7 +428,7 @@ async def test_a_refusal_may_take_longer_than_its_pieces(can_deny: bool, status:
 )
 @in_loop
 async def test_a_hook_sees_the_refusal_of_a_websocket(can_deny: bool, hook: Any, status: int, expected: bytes) -> None:
-    """A hook sees every response, and any request can request a WebSocket."""
+    """A hook sees every response, and any client can request a WebSocket."""
     async with gateway(refuses(0.01), on_response=hook) as (app, _):
         client = dial(app, can_deny=can_deny)
         await client.end()
