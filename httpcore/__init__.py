@@ -2,15 +2,15 @@
 
     import httpcore
 
-    httpcore.get("https://www.example.org/").text  # one request alone
-    with httpcore.Client() as client:  # several; `async with httpcore.AsyncClient()` in asyncio and trio
+    httpcore.get("https://www.example.org/").text  # a single request
+    with httpcore.Client() as client:  # several requests; `async with httpcore.AsyncClient()` in asyncio and trio
         client.post("https://www.example.org/", json={"a": 1}).raise_for_status()
 
-Where to begin, by what is wanted:
+Where to begin, by task:
 
     redirects, cookies, authentication, text    Client, AsyncClient, TrioClient
-    exactly the request that is given, as bytes    SyncConnectionPool, ConnectionPool
-    over an app, a mock, or another transport    HTTPTransport, ASGITransport, WSGITransport, MockTransport
+    sending a request exactly as given, as bytes    SyncConnectionPool, ConnectionPool
+    requests to an app, a mock, or another transport    HTTPTransport, ASGITransport, WSGITransport, MockTransport
     settings    TimeoutConfig, SSLConfig, PoolLimits, RetryPolicy, Proxy, NetworkPolicy
     errors    HTTPCoreError is the base of all; Timeout, NetworkError, ResponseError
     tests without a network    httpcore.testing
@@ -21,8 +21,8 @@ Importing this package loads nothing else: a name loads the code that it needs w
 
 from __future__ import annotations
 
-# True for type checkers. Not the literal False, which jedi (Spyder, python-lsp, vim, Emacs) would take at its word, and
-# complete nothing; nor from `typing`, so that the import loads nothing.
+# Type checkers take this as True. It is not the literal False, because jedi (Spyder, python-lsp, vim, Emacs) would
+# believe it and complete no names. It is not imported from `typing`, so that the import loads no other module.
 TYPE_CHECKING = bool(0)
 if TYPE_CHECKING:
     from ._backends import current_backend, threads_backend
@@ -539,7 +539,7 @@ _WHERE = {
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 
-# What other libraries call it, and what it is called here.
+# Names of other libraries, and the names that they have here.
 _ELSEWHERE = {
     "AsyncBaseTransport": "Transport",
     "AsyncConnectionPool": "ConnectionPool",
@@ -569,14 +569,14 @@ _ELSEWHERE = {
     "stream": "Client",
 }
 
-if not TYPE_CHECKING:  # with it, each misspelt name would pass a type checker
+if not TYPE_CHECKING:  # if type checkers saw it, they would accept each misspelt name
 
     def __getattr__(name):
         if name not in _MODULE:
             text = f"module {__name__!r} has no attribute {name!r}"
             if name not in _ELSEWHERE:
                 raise AttributeError(text)
-            # Without the module, of which Python would suggest a name of its own.
+            # `obj` is not the module: Python would search it for a similar name and suggest that.
             raise AttributeError(f"{text}: use httpcore.{_ELSEWHERE[name]}", name=name, obj=None)
         from importlib import import_module  # so that `import httpcore` alone imports nothing
 

@@ -1,9 +1,9 @@
-"""IP addresses and `host:port` as text: the one reader and the one writer of both.
+"""IP addresses and `host:port` as text: all code reads and writes them by these functions.
 
-A policy, NO_PROXY, a proxy and a socket must use the same address, however it is spelled.
-So one function reads an address, and whatever was read is written in one spelling. It is in the
-lowest layer because backends and everything above them need it. `ipaddress` is loaded when the first address is read:
-it takes longer to import than all of a small program's own start.
+A policy, NO_PROXY, a proxy and a socket must use the same address, however it is spelled. So one function reads an
+address, and each address is written in its one canonical spelling. This module is in the lowest layer because backends
+and everything above them need it. `ipaddress` is loaded when the first address is read: importing it takes longer than
+the rest of a small program's start.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["bracketed", "canonical", "canonical_bytes", "host_port", "is_address
 
 
 def is_address(host: str) -> bool:
-    """Whether the host of a URL, which was checked, is an IP address: no name ends in a number there."""
+    """Whether the host of a checked URL is an IP address. `URL.parse` accepts no name that ends in a number."""
     return ":" in host or host.rpartition(".")[2].isdigit()
 
 
@@ -33,8 +33,8 @@ def _library() -> ModuleType:
 
 
 def read_address(text: str) -> IPAddress | None:
-    """The address that `text` spells, or None if it spells none. A zone identifier (RFC 4007) is left out of it: zones
-    name an interface of this machine and are no part of the number.
+    """Return the address in `text`, or None if it is no address. A zone identifier (RFC 4007) is left out: it names an
+    interface of this machine and is not part of the address.
     """
     try:
         address: IPAddress = _library().ip_address(without_zone(text)[0])
@@ -44,13 +44,13 @@ def read_address(text: str) -> IPAddress | None:
 
 
 def without_zone(text: str) -> tuple[str, str]:
-    """An IPv6 address and its zone identifier, "" if it has none; other text as it is."""
+    """Split an IPv6 address and its zone identifier, "" if it has none; return any other text unchanged, and ""."""
     address, _, zone = text.partition("%") if ":" in text else (text, "", "")
     return address, zone
 
 
 def canonical(text: object) -> str | None:
-    """An address in its one spelling, with its zone if it has one; None of all else."""
+    """Return an address in its canonical spelling, with its zone if it has one; None for any other value."""
     try:
         return str(_library().ip_address(exact_str(text))) if isinstance(text, str) else None
     except ValueError:
@@ -58,7 +58,7 @@ def canonical(text: object) -> str | None:
 
 
 def canonical_bytes(packed: bytes) -> str | None:
-    """An address of 4 or 16 bytes in its one spelling; None of all else."""
+    """Return an address of 4 or 16 bytes in its canonical spelling; None for any other length."""
     return str(_library().ip_address(packed)) if len(packed) in (4, 16) else None
 
 
@@ -68,5 +68,5 @@ def bracketed(host: str) -> str:
 
 
 def host_port(host: str, port: object) -> str:
-    """ "example.com:80", "127.0.0.1:80", "[::1]:80"."""
+    """Return host and port as text: "example.com:80", "127.0.0.1:80", "[::1]:80"."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

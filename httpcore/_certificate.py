@@ -1,7 +1,8 @@
 """The contents of a certificate (RFC 5280), read from its DER form.
 
-`ssl` returns this only for certificates that it has verified, and not with `verify=False`, where it is needed most.
-Nothing here decides whether a certificate is trusted; OpenSSL has done that, unless verification is off.
+`ssl` returns these contents only for certificates that it has verified. So they would be missing with `verify=False`,
+where they are needed most. This module does not decide whether a certificate is trusted; OpenSSL has done that, unless
+verification is off.
 """
 
 from __future__ import annotations
@@ -62,22 +63,22 @@ _ALTERNATIVE_NAMES: Final = "2.5.29.17"
 
 
 class _Malformed(Exception):
-    """It is not DER, or not a certificate."""
+    """The bytes are not DER, or not a certificate."""
 
 
 @public
 @resolvable
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The contents of a certificate: its names, its issuer, and from when to when it is valid.
+    """The contents of a certificate: its names, its issuer, and its period of validity.
 
     Attributes:
         subject, issuer: pairs of name and text in the order of the certificate, e.g. `("O", "Example"), ("CN", "a")`.
             Attributes without a usual name have their number ("1.3.6.1..."); text of an unknown kind is "#" and hex.
-        serial_number: of the issuer.
-        not_before, not_after: between these it is valid; in UTC.
-        names: of its hosts (subjectAltName), as `("DNS", "a.test")`, `("IP", "127.0.0.1")`, `("email", ...)` and
-            `("URI", ...)`. Other kinds are left out.
+        serial_number: the number that the issuer gave the certificate.
+        not_before, not_after: the first and the last moment at which it is valid, in UTC.
+        names: the names of its hosts (subjectAltName), as `("DNS", "a.test")`, `("IP", "127.0.0.1")`, `("email", ...)`
+            and `("URI", ...)`. Other kinds are left out.
     """
 
     subject: Names
@@ -92,7 +93,7 @@ class Certificate:
         """Read a certificate in DER form.
 
         Raises:
-            RemoteProtocolError: it is no certificate.
+            RemoteProtocolError: `data` is no certificate.
         """
         try:
             return cls(*_certificate(data))
@@ -138,7 +139,7 @@ class _Reader:
         if tag & 0x1F == 0x1F:
             raise _Malformed("it has a tag of more than one byte")
         at += 2
-        # Definite and at most four octets: X.690, section 10.1, and no certificate is larger than that.
+        # The length is definite (X.690, section 10.1) and has at most four octets: no certificate is longer.
         if length > 0x84 or length == 0x80:
             raise _Malformed("a length is not that of DER")
         if length > 0x80:
@@ -158,13 +159,13 @@ class _Reader:
         return content
 
     def skip(self, tag: int) -> bytes | None:
-        """The content of the next element if it is of this kind; else that stays."""
+        """Return the content of the next element if it has this tag; else return None and leave the element."""
         if not self or self._data[self._at] != tag:
             return None
         return self.next()[1]
 
     def each(self) -> Iterator[tuple[int, bytes]]:
-        # A hostile certificate may be all tiny elements: work for the reader, and nothing for the user.
+        # A hostile certificate may consist of tiny elements, which cost time and mean nothing.
         for _ in range(_MOST):
             if not self:
                 return
@@ -174,7 +175,7 @@ class _Reader:
 
 
 def _name(data: bytes) -> Names:
-    """RFC 5280, section 4.1.2.4: a sequence of sets of pairs."""
+    """Read a name (RFC 5280, section 4.1.2.4): a sequence of sets of pairs."""
     pairs = []
     for tag, together in _Reader(data).each():
         if tag != _SET:
@@ -194,7 +195,7 @@ def _text(tag: int, data: bytes) -> str:
 
 
 def _oid(data: bytes) -> str:
-    """ITU-T X.690, section 8.19."""
+    """Read an object identifier (ITU-T X.690, section 8.19)."""
     numbers: list[int] = []
     number = 0
     for octet in data:
@@ -212,7 +213,7 @@ def _oid(data: bytes) -> str:
 
 
 def _time(reader: _Reader) -> datetime:
-    """RFC 5280, section 4.1.2.5: with seconds, in UTC; years of two digits are those from 1950 to 2049."""
+    """Read a time (RFC 5280, section 4.1.2.5): with seconds, in UTC; years of two digits are from 1950 to 2049."""
     tag, data = reader.next()
     text = data.decode("ascii", "replace")
     if tag == _UTC_TIME:
@@ -231,7 +232,7 @@ _PLACES: Final = ((0, 4), (4, 2), (6, 2), (8, 2), (10, 2), (12, 2))
 
 
 def _alternatives(data: bytes) -> Names:
-    """RFC 5280, section 4.2.1.6."""
+    """Return the subject's alternative names from the extensions (RFC 5280, section 4.2.1.6)."""
     for tag, extension in _Reader(_Reader(data).expect(_SEQUENCE, "the extensions")).each():
         if tag != _SEQUENCE:
             raise _Malformed("an extension is no sequence")

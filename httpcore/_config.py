@@ -70,7 +70,7 @@ CertTypes = Path | tuple[Path, Path] | tuple[Path, Path | None, str | bytes | No
 
 @public
 class Unset(Enum):
-    """Tells "not given" from None, which means "no limit"."""
+    """The type of `UNSET`, which means "not given", unlike None, which means "no limit"."""
 
     UNSET = "not given"
 
@@ -87,7 +87,7 @@ TLSVersion = Literal["TLSv1.2", "TLSv1.3"]
 _VERSIONS: Final[dict[str | int, TLSVersion]] = {
     "TLSv1.2": "TLSv1.2",
     "TLSv1.3": "TLSv1.3",
-    # As `ssl.TLSVersion` has them, which is a kind of int (RFC 8446, section 4.2.1).
+    # The values of `ssl.TLSVersion`, which is an IntEnum (RFC 8446, section 4.2.1).
     0x0303: "TLSv1.2",
     0x0304: "TLSv1.3",
 }
@@ -129,7 +129,7 @@ def _checked_count(name: str, value: int | None, *, least: int) -> None:
 
 
 def _checked_positive(name: str, value: object, unit: str) -> float:
-    """A number above 0 that is not infinite."""
+    """Return `value` as a float, or raise if it is not a finite number above 0."""
     expected = f"expected a number of {unit} above 0, or None for no limit"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: {expected}, got {value!r}")
@@ -143,7 +143,7 @@ def _checked_positive(name: str, value: object, unit: str) -> float:
 
 
 def _checked_rate(rate: float | Unset | None, window: float | Unset | None) -> dict[str, float | None]:
-    """The settings of the rate that are given, checked. Without a rate, or a window, the other means nothing."""
+    """Return the given settings of the rate, checked. If one of the two is None, there is no rate at all."""
     if rate is None or window is None:
         return {"min_rate": None, "min_rate_window": DEFAULT_RATE_WINDOW}
     given: dict[str, float | None] = {}
@@ -155,7 +155,7 @@ def _checked_rate(rate: float | Unset | None, window: float | Unset | None) -> d
 
 
 def _either(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Seconds | Unset:
-    """The value that has two names."""
+    """Return the value of a setting that has two names."""
     if value is UNSET:
         return long
     if long is not UNSET:
@@ -164,7 +164,7 @@ def _either(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Second
 
 
 def _check_range(name: str, value: int, least: int, most: int) -> None:
-    """A limit that cannot be lifted: it bounds the bytes that a peer sends without end."""
+    """Check a limit that cannot be None, because it bounds the bytes that a peer may send without end."""
     expected = f"expected a whole number from {least:,} to {most:,}"
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: {expected}, got {value!r}")
@@ -178,32 +178,32 @@ def _check_range(name: str, value: int, least: int, most: int) -> None:
 class TimeoutConfig:
     """How long each kind of wait may take, in seconds; `None` is no limit.
 
-    What is left out when it is made for a request is the pool's: `request(..., timeout=TimeoutConfig(read=60))` changes
-    the read timeout alone. As a pool's own it is the default.
+    In a config for a request, each argument that is left out has the pool's value: so
+    `request(..., timeout=TimeoutConfig(read=60))` changes only the read timeout. In a pool's config it has its default.
 
     Arguments:
-        timeout: the value of each of the four below that is left out. Default 5.0.
+        timeout: the value of each of the next four arguments that is left out. Default 5.0.
         connect_timeout: resolving the name, connecting and the TLS handshake, together.
         read_timeout: each wait for bytes of the response.
-        write_timeout: each wait for room to send bytes of the request. It bounds the wait, not the delivery.
-        pool_timeout: the wait for a connection, when the pool is at its limit.
-        total_timeout: the whole exchange, from the call of `request` to the last byte of the response body. It fires
-            only where something waits. Above 0. Default None: no limit.
-        connect, read, write, pool, total: the same five, by shorter names.
-        min_rate: the fewest bytes per second at which a body may come or leave. Above 0. Default None: no limit. The
-            timeouts above end a wait in which nothing moves; this ends a body that moves too slowly, with `ReadTooSlow`
-            or `WriteTooSlow` (a `ReadTimeout` and a `WriteTimeout`).
-        min_rate_window: how far a body may fall behind that rate, in seconds. Above 0. Default 10.0. None is no limit,
-            which is no rate.
+        write_timeout: each wait for buffer space to send bytes of the request. It does not limit their delivery.
+        pool_timeout: the wait for a connection, if the pool is at its limit.
+        total_timeout: the whole exchange, from the call of `request` to the last byte of the response body. It is
+            checked only where the exchange waits. Above 0. Default None: no limit.
+        connect, read, write, pool, total: shorter names of the same five.
+        min_rate: the fewest bytes per second at which a body may be received or sent. Above 0. Default None: no limit.
+            The timeouts above end a wait in which no byte is transferred; this ends a body that is transferred too
+            slowly, with `ReadTooSlow` or `WriteTooSlow` (a `ReadTimeout` and a `WriteTimeout`).
+        min_rate_window: how far a body may fall behind that rate, in seconds. Above 0. Default 10.0. None means that
+            there is no rate.
 
-    How the rate is kept: each direction of a body has an allowance, `min_rate_window` seconds at first. Waiting for the
-    peer uses it up, second by second; each byte refills it by 1/`min_rate` seconds, never above the window. When it is
-    used up while nothing is there to read, or no room to write, the body is too slow. So a body of N bytes may take
-    `N / min_rate + min_rate_window` seconds of waiting, and no more. Only waiting counts: a caller that reads slowly,
-    or an upload whose iterator is slow, uses up nothing. Counted is the body as sent, before
-    decoding, and for an upload the bytes that the system has accepted. The head has no such limit, nor has a body that
-    leaves together with it, nor the stream behind CONNECT and an upgrade. With `duplex=True` both bodies have it: where
-    either may pause, give that request `min_rate=None`.
+    How the rate is enforced: each body has an allowance, `min_rate_window` seconds at first. Waiting for the peer uses
+    it up, second by second; each byte refills it by 1/`min_rate` seconds, never above the window. If it is used up
+    while there is nothing to read, or no buffer space to write, the body is too slow. So a body of N bytes may take at
+    most `N / min_rate + min_rate_window` seconds of waiting. Only waiting counts: a caller that reads slowly, or an
+    upload whose iterator is slow, does not use up the allowance. The counted bytes are those of the body as sent,
+    before decoding; for an upload, those that the system has accepted. The rate does not apply to the head, to a body
+    that is sent together with the head, and to the stream after CONNECT or an upgrade. With `duplex=True` it applies to
+    both bodies: if either may pause, set `min_rate=None` for that request.
 
     Raises:
         TypeError, ValueError: a value is not a number of seconds from 0 up, or one is given by both its names; the rate
@@ -264,7 +264,11 @@ class TimeoutConfig:
 
     @classmethod
     def of(cls, value: TimeoutConfig | Seconds) -> TimeoutConfig:
-        """The value itself, or a number of seconds (None: no limit) for all four."""
+        """Return `value` if it is a config, else a config with this number of seconds for all four (None: no limit).
+
+        Raises:
+            TypeError, ValueError: as the constructor.
+        """
         if isinstance(value, TimeoutConfig):
             return value
         if value is not None and not isinstance(value, (int, float)):
@@ -277,16 +281,17 @@ class TimeoutConfig:
         """A copy with some fields changed, by either of their names: `http.timeout.replace(read=60, total=300)`.
 
         Raises:
-            TypeError, ValueError: as the constructor; also `timeout`, which is no field.
+            TypeError, ValueError: as the constructor; a TypeError also for `timeout`, which is not a field.
         """
         if "timeout" in changes:
             raise TypeError("replace() expected fields such as read=, got timeout=: TimeoutConfig(seconds) sets four")
         return self.overlaid(TimeoutConfig(**changes))
 
     def overlaid(self, other: TimeoutConfig | Seconds) -> TimeoutConfig:
-        """These timeouts, replaced by those that `other`, of a request, sets.
+        """Return these timeouts, with those replaced that `other`, the timeout of a request, sets.
 
-        A number sets all but the total and the rate, None removes every limit, a `TimeoutConfig` sets its given fields.
+        A number sets all except the total and the rate. None removes every limit. A `TimeoutConfig` sets the fields
+        that it was made with.
         """
         if other is None:
             return _NO_LIMIT
@@ -318,19 +323,19 @@ class PoolLimits:
     """How many connections a pool may have, and how large a response's head may be. `None` is no further limit.
 
     Attributes:
-        max_connections: open and dialing, in all. Default 100.
+        max_connections: how many connections may be open or being dialed, in total. Default 100.
         max_connections_per_origin: the same, for one scheme, host and port. Default None.
-        max_keepalive: how many may stay open with no request on them. Default None: all.
-        keepalive_expiry: seconds after which a connection with no request on it is not used again. Default 30.0.
-        max_connection_lifetime: seconds after which a connection is given no further request, counted from when it was
-            open; so that a pool in constant use follows changes of DNS and load balancers. The requests that are on it
-            run to their end. Default None.
-        max_head_bytes: of the head of one response, or of its trailers, as sent; over HTTP/2 also decompressed. From
-            1,024 to 16 MiB. Default 256 KiB.
+        max_keepalive: how many connections may stay open without a request on them. Default None: all.
+        keepalive_expiry: seconds after which a connection without a request on it is not used again. Default 30.0.
+        max_connection_lifetime: seconds, counted from its opening, after which a connection gets no further request. So
+            a pool in constant use follows changes in DNS and in load balancers. The requests on the connection continue
+            to their end. Default None.
+        max_head_bytes: the most bytes of one response's head, or of its trailers, as sent; over HTTP/2 also
+            decompressed. From 1,024 to 16 MiB. Default 256 KiB.
         max_head_fields: how many fields a head, or the trailers, may have. From 1 to 65,536. Default 1,000.
 
     Raises:
-        TypeError, ValueError: a value is not a number, or too small.
+        TypeError, ValueError: a value is not a number, or is out of its range.
     """
 
     max_connections: int | None = 100
@@ -364,33 +369,33 @@ class PoolLimits:
 @resolvable
 @dataclass(frozen=True, slots=True, init=False)
 class SSLConfig:
-    """The trusted authorities and our own certificate under TLS. Equal values share connections and one
-    `ssl.SSLContext`.
+    """The trusted authorities, the client certificate and the other settings of TLS. Equal values share connections and
+    one `ssl.SSLContext`.
 
     Arguments:
-        cert: a client certificate: one PEM file with certificate and key, `(certificate, key)`, or
-            `(certificate, key, password)`; paths. Default None.
-        verify: True trusts certifi's bundle, or the files of `SSL_CERT_FILE` and `SSL_CERT_DIR` when they are set; a
-            path of a PEM file or of a directory of them trusts that instead; "system" the authorities of the operating
-            system (on macOS and Windows that needs the package truststore); False accepts any certificate.
-        trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are followed. Default True.
-        server_hostname: the name that is sent (SNI) and that the certificate must be for, in place of the URL's host;
+        cert: a client certificate: the path of one PEM file with certificate and key, or the paths `(certificate, key)`
+            or `(certificate, key, password)`. Default None.
+        verify: True (the default) trusts certifi's bundle, or the files of `SSL_CERT_FILE` and `SSL_CERT_DIR` if they
+            are set. The path of a PEM file, or of a directory of them, trusts those instead. "system" trusts the
+            authorities of the operating system (on macOS and Windows this needs the package truststore). False accepts
+            any certificate.
+        trust_env: whether `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE` are read. Default True.
+        server_hostname: the name that is sent (SNI) and that the certificate must be for, in place of the URL's host:
             in ASCII ("xn--..."), or an IP address, which is checked but not sent. Default None: the URL's host.
-        alpn: the protocols to offer, best first, in place of those of the pool: a choice from them, another order,
-            further names. () sends no ALPN at all. "h2" and "http/1.1" are offered only where they are supported.
-            Default None.
-        fingerprints: SHA-256 of the certificates (the server's own, DER encoded) that are accepted, in hex, with or
-            without colons. Checked in addition to `verify`, and also when that is False. Default (): any.
-        minimum_version, maximum_version: of TLS, "TLSv1.2" or "TLSv1.3" (or the members of `ssl.TLSVersion`). Default
-            None: from TLS 1.2, or the version that OpenSSL's configuration requires if that is higher, to the newest
-            there is.
-        ciphers: those of TLS 1.2 that are offered, best first, in OpenSSL's words: names with colons between them, or
-            a sequence of names. Those of TLS 1.3 cannot be chosen. Default None: Python's choice.
+        alpn: the protocols to offer, best first, in place of the pool's: a subset, another order, or further names. ()
+            sends no ALPN extension. "h2" and "http/1.1" are offered only where they are supported. Default None.
+        fingerprints: SHA-256 of the accepted certificates (the server's own, DER encoded), in hex, with or without
+            colons. They are checked in addition to `verify`, and also if that is False. Default (): any.
+        minimum_version, maximum_version: the versions of TLS, "TLSv1.2" or "TLSv1.3" (or members of `ssl.TLSVersion`).
+            Default None: from TLS 1.2, or the version that OpenSSL's configuration requires if that is higher, to the
+            newest that OpenSSL supports.
+        ciphers: the ciphers of TLS 1.2 to offer, best first, by OpenSSL's names: a str with colons between them, or a
+            sequence of names. Those of TLS 1.3 cannot be chosen. Default None: Python's choice.
 
-    Attributes: the same, as values that can be hashed: paths as text, collections as tuples.
+    The attributes have the names of the arguments. Their values are hashable: paths as text, collections as tuples.
 
     Raises:
-        TypeError, ValueError: an argument has another shape. Files are read at the first https request.
+        TypeError, ValueError: an argument has another type or value. Files are read at the first https request.
     """
 
     cert: CertFile | None
@@ -457,7 +462,7 @@ class SSLConfig:
 
 
 def changed(config: SSLConfig, **fields: Any) -> SSLConfig:
-    """The same settings, except `fields`. The one way to copy them, so that no field is forgotten."""
+    """Return a copy of `config` with some fields changed. All copies are made here, so that no field is forgotten."""
     return SSLConfig(**{**{name: getattr(config, name) for name in _SSL_FIELDS}, **fields})
 
 
@@ -495,7 +500,7 @@ def _checked_server_hostname(name: object) -> str | None:
 
 
 def _checked_version(name: str, version: object) -> TLSVersion | None:
-    """A version of TLS as text, however it was given. Nothing older than TLS 1.2 is used (RFC 8996)."""
+    """Return a version of TLS, given as text or `ssl.TLSVersion`, as text. None before 1.2 is accepted (RFC 8996)."""
     if version is None:
         return None
     known = _VERSIONS.get(version) if isinstance(version, (str, int)) else None
@@ -506,7 +511,7 @@ def _checked_version(name: str, version: object) -> TLSVersion | None:
 
 
 def _checked_ciphers(ciphers: object) -> str | None:
-    """As one text. Whether OpenSSL knows them is seen when a context is made."""
+    """Return ciphers as one str. Whether OpenSSL knows them is checked when a context is made."""
     if ciphers is None:
         return None
     names = [ciphers] if isinstance(ciphers, str) else ciphers
@@ -526,7 +531,7 @@ def _checked_ciphers(ciphers: object) -> str | None:
 
 
 def checked_alpn(alpn: object) -> tuple[str, ...]:
-    """Protocol names, as many as there are."""
+    """Return the protocol names as a tuple of exact `str`, or raise."""
     names = None if isinstance(alpn, (str, bytes)) or not isinstance(alpn, Iterable) else tuple(alpn)
     if names is None or not all(isinstance(name, str) for name in names):
         raise TypeError(f'alpn is {alpn!r}: expected a sequence of protocol names, e.g. ("h2", "http/1.1")')
@@ -537,8 +542,8 @@ def checked_alpn(alpn: object) -> tuple[str, ...]:
 
 
 def fingerprint_of(certificate: bytes) -> str:
-    """SHA-256 in hex."""
-    import hashlib  # heavy, and only for programs that pin certificates
+    """Return the SHA-256 of a DER-encoded certificate in hex."""
+    import hashlib  # slow to import, and only needed by programs that pin certificates
 
     return hashlib.sha256(certificate).hexdigest()
 
@@ -551,7 +556,7 @@ def _checked_fingerprints(fingerprints: object) -> tuple[str, ...]:
         raise TypeError(f"fingerprints is {fingerprints!r}: expected a sequence of SHA-256 values in hex")
     given = tuple(map(exact_str, given))
     if given:
-        fingerprint_of(b"")  # so that no request has to import it
+        fingerprint_of(b"")  # imports hashlib now, so that no request has to
     plain = tuple(fingerprint.replace(":", "").lower() for fingerprint in given)
     for fingerprint, shown in zip(plain, given, strict=True):
         if not _SHA256.fullmatch(fingerprint):
@@ -604,14 +609,15 @@ _DEMANDS: Final = (
 
 
 def demands_of(tls: Any) -> Demands:
-    """The current demands of a context on a peer, as far as Python can read them; a config does not change.
+    """Return the requirements that a context currently has for a peer, as far as Python can read them. A config cannot
+    change, so it returns ().
 
-    It does not tell its ciphers (only by making a session, which takes 0.2 ms), the client certificate that it shows
-    and the protocols that it offers. A caller that changes those needs a new context.
+    Three settings of a context are not included: its ciphers (they can be read only by making a session, which takes
+    0.2 ms), its client certificate and its ALPN protocols. A caller that changes those needs a new context.
     """
     if tls is None or isinstance(tls, SSLConfig):
         return ()
     trusted: Hashable = None
-    with suppress(NotImplementedError):  # truststore's
+    with suppress(NotImplementedError):  # by truststore's contexts
         trusted = tuple(tls.cert_store_stats().values())  # CRLs are counted too
     return (*[getattr(tls, name, None) for name in _DEMANDS], trusted)

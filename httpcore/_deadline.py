@@ -1,6 +1,6 @@
-"""The remaining time of a request's timeouts: each wait gets its own limit, or the rest of the whole if that is less.
+"""The remaining time of a request's timeouts. Each wait gets its own limit, or the rest of `total_timeout` if less.
 
-`Pace` is the one limit that waits share: it holds a body to `min_rate`.
+`Pace` is a limit that all waits of a body share: it enforces `min_rate`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Deadline:
         self.ends = None if config.total_timeout is None else self.began + config.total_timeout
 
     def within(self, limit: Seconds) -> Seconds:
-        """How long the next wait may take, in seconds. Raises TotalTimeout when nothing is left."""
+        """Return how long the next wait may take, in seconds. Raises TotalTimeout if `total_timeout` has passed."""
         if self.ends is None:
             return limit
         left = self.ends - self.now()
@@ -50,8 +50,8 @@ class Deadline:
         return self.now() - self.began
 
     def as_total_timeout(self, error: Timeout) -> Timeout:
-        """`error`, the end of one wait; or a `TotalTimeout` in its place, if the time of the whole exchange is up."""
-        # One wait gets the smaller of two limits; which of them has run out is decided by the clock, when it fires.
+        """Return `error`, which ended one wait; or a `TotalTimeout` in its place, if `total_timeout` has passed."""
+        # A wait gets the smaller of two limits. When it times out, the clock shows which of them has passed.
         if self.ends is None or isinstance(error, TotalTimeout) or self.now() < self.ends:
             return error
         total = self._total()
@@ -67,13 +67,13 @@ class Pace:
     """One direction of a body under `min_rate`: an allowance in seconds, which waiting uses up and bytes refill.
 
     Arguments:
-        deadline: of the request, whose config has a `min_rate`.
+        deadline: the deadline of the request; its config has a `min_rate`.
         kind: the error that is raised when the allowance is used up.
 
-    Bytes that are received have been on their way while they were waited for, so the allowance is never above the
-    window. Bytes that are sent are counted when the system, or the connection that many requests share, has taken them:
-    they leave afterwards. So each of them adds its time to the waits that follow, also above the window; else a buffer
-    that is emptied at twice the rate, but slower than in one window, would be taken for too slow.
+    Received bytes have been on their way during the wait for them, so the allowance is never above the window. Sent
+    bytes are counted when the system, or the connection that many requests share, has accepted them: they leave later.
+    So they extend the waits that follow, even above the window. Otherwise a full buffer would be reported as too slow
+    when it drains at twice the rate but takes longer than one window.
     """
 
     __slots__ = ("_counted", "_deadline", "_kind", "_left", "_rate", "_waited", "_window")
@@ -89,20 +89,21 @@ class Pace:
         self._waited = 0.0
 
     async def keep(self, step: Callable[[Seconds], Awaitable[T]], limit: Seconds) -> T:
-        """Wait for the peer: `step` is called with how long that may take, which is never more than `limit`.
+        """Wait for the peer: call `step` with the number of seconds that it may take, which is at most `limit`.
 
         Raises:
             ReadTooSlow, WriteTooSlow: the allowance was used up first.
         """
         now = self._deadline.now
-        left = max(0.0, self._left)  # the last wait may have ended late, with bytes
+        left = max(0.0, self._left)  # negative if the last wait ended late, but with bytes
         is_less = limit is None or left < limit
         since = now()
         try:
             return await step(self._deadline.within(left if is_less else limit))
         except (ReadTimeout, WriteTimeout) as error:
             waited = now() - since
-            # The wait's own limit ran out, or the runtime gave up before the allowance was used: its error stands.
+            # The wait's own limit has passed, or the runtime ended the wait before the allowance was used up: the error
+            # is raised unchanged.
             if not is_less or waited < left - EARLY:
                 raise
             raise self._too_slow(self._waited + waited, error) from error
@@ -112,7 +113,7 @@ class Pace:
             self._left = left - waited
 
     def count_to(self, total: int) -> None:
-        """So many bytes have been transferred by now, all in all."""
+        """Note that `total` bytes of the body have been transferred by now."""
         refill = (total - self._counted) / self._rate
         left = max(0.0, self._left)
         if self._kind is ReadTooSlow:
@@ -122,7 +123,7 @@ class Pace:
         self._counted = total
 
     def count(self, size: int) -> None:
-        """So many more bytes have been transferred."""
+        """Note that `size` more bytes have been transferred."""
         self.count_to(self._counted + size)
 
     def _too_slow(self, waited: float, error: Timeout) -> Timeout:

@@ -1,14 +1,15 @@
-"""The errors: the fault, its side, and whether the caller may try again.
+"""The errors: they say which fault it was, on whose side, and whether the caller may try again.
 
-One base, `HTTPCoreError`; below it the classes are split by fault: ours, the peer's, the network's, time, a limit, or
-misuse of a response. Network errors are also `OSError`; timeouts are not, because code written to this API catches
-`OSError` first and the timeouts after it. Where an error is raised only part of the facts is known (a stream knows its
-peer, not the URL), so each layer that it passes adds its facts with `add`, and the text is made at its first use.
+All have the base `HTTPCoreError`. Below it the classes are split by the cause: the caller, the peer, the network, time,
+a limit, or misuse of a response. Network errors are also `OSError`. Timeouts are not, because code written to this API
+catches `OSError` first and the timeouts after it. Where an error is raised, only some of its facts are known (a stream
+has its peer, but not the URL). So each layer that the error passes adds further facts with `add`, and the text is made
+when it is used.
 """
 
 from __future__ import annotations
 
-from copyreg import __newobj__  # type: ignore[attr-defined]  # private by its name, and in each pickle
+from copyreg import __newobj__  # type: ignore[attr-defined]  # private by its name, but part of the pickle format
 from enum import IntEnum
 
 from ._exact import exact_bytes, exact_str
@@ -73,7 +74,7 @@ def show(raw: bytes | str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text`, with unprintable characters escaped: control characters, C1 ones too."""
+    """Return `text` with unprintable characters escaped, e.g. control characters, including C1."""
     return text if text.isprintable() else "".join([c if c.isprintable() else repr(c)[1:-1] for c in text])
 
 
@@ -85,15 +86,16 @@ class HTTPCoreError(Exception):
         phase: the step that failed, e.g. "connect", "write the request", "read the response body".
         method, url: the request, as text; user name and password are removed from the URL.
         peer: the address at the other end, e.g. "127.0.0.1:443".
-        status_code: of the response whose body or raw stream failed; of a proxy's answer in a `ProxyError`.
+        status_code: the status of the response whose body or raw stream failed; in a `ProxyError`, of the proxy's
+            response.
         limit: the timeout in seconds, or the size in bytes, that was exceeded.
         elapsed: seconds since the request began.
-        safe_to_retry: True when no peer can have acted on the request, in none of its attempts; False when one may.
+        safe_to_retry: True if no peer can have acted on any attempt of the request; False if a peer may have.
         request_number: the number of the request in this process, as in its trace and on `response.info`.
-        timing: when its steps were, up to the error: see `RequestTiming`.
+        timing: when the steps of the request were, up to the error: see `RequestTiming`.
 
-    An error about an argument, which is raised before anything is sent, names the argument; of these it has
-    `safe_to_retry` alone.
+    An error about an argument is raised before anything is sent, and its text names the argument. Of the attributes
+    above, only its `safe_to_retry` is set.
     """
 
     def __init__(self, message: str = "", **facts: object) -> None:
@@ -115,7 +117,7 @@ class HTTPCoreError(Exception):
     def add(self, **facts: object) -> None:
         """Fill in facts that are not known yet; known ones stay."""
         for name, value in facts.items():
-            # The innermost layer knows best: its phase is not overwritten on the way out.
+            # The innermost layer has the most exact phase: outer layers do not overwrite it.
             if getattr(self, name) is None:
                 setattr(self, name, value)
 
@@ -138,12 +140,12 @@ class HTTPCoreError(Exception):
         return f"{message} [{'; '.join(where)}]" if where else message
 
     def __reduce__(self) -> tuple[object, tuple[type], dict[str, object]]:
-        # Without a call of `__init__`, whose arguments differ from class to class.
+        # Unpickling does not call `__init__`, since its arguments differ between the classes.
         state = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
         return __newobj__, (type(self),), {"args": self.args, **state}
 
 
-# Ours to fix.
+# The caller's fault.
 
 
 @public
@@ -207,12 +209,12 @@ class StreamReset(RemoteProtocolError):
 
 @public
 class GoAway(RemoteProtocolError):
-    """The server left the HTTP/2 connection before this request was answered (GOAWAY, RFC 9113 6.8).
+    """The server ended the HTTP/2 connection before this request was answered (GOAWAY, RFC 9113 6.8).
 
     Attributes:
         code: the reason, as the server sent it (RFC 9113, section 7).
-        last_stream_id: the last stream that it may have acted on.
-        debug_data: the further bytes of the GOAWAY.
+        last_stream_id: the last stream that the server may have acted on.
+        debug_data: the debug data of the GOAWAY frame.
     """
 
     def __init__(
@@ -228,7 +230,7 @@ class GoAway(RemoteProtocolError):
 
 @public
 class DecodingError(HTTPCoreError):
-    """A content coding is damaged, cut short, or its library is not installed."""
+    """A content coding is damaged, truncated or unknown, or its library is not installed."""
 
 
 @public
@@ -236,9 +238,9 @@ class ProxyError(HTTPCoreError):
     """A proxy refused or broke the connection to the origin.
 
     Attributes:
-        status_code: of an HTTP proxy's answer to CONNECT, e.g. 407; None where there was none.
-        reason: its reason phrase.
-        headers: its header fields, with lower-cased names.
+        status_code: the status of an HTTP proxy's response to CONNECT, e.g. 407; None if there was none.
+        reason: the reason phrase of that response.
+        headers: the header fields of that response, with lower-cased names.
     """
 
     def __init__(
@@ -256,7 +258,7 @@ class ProxyError(HTTPCoreError):
         self.headers = headers
 
 
-# The network's.
+# Failures of the network.
 
 
 @public
@@ -274,12 +276,12 @@ class NetworkError(HTTPCoreError, OSError):
 
 @public
 class ConnectError(NetworkError):
-    """No connection: the name does not resolve, the address refuses or cannot be reached, the handshake failed."""
+    """No connection: the name does not resolve, an address refuses or cannot be reached, or a handshake failed."""
 
 
 @public
 class TLSError(ConnectError):
-    """The TLS handshake failed: certificate, host name, protocol version, or the peer does not use TLS."""
+    """The TLS handshake failed: by the certificate, host name or protocol version, or the peer does not use TLS."""
 
 
 @public
@@ -297,7 +299,7 @@ class WriteError(NetworkError):
 
 @public
 class Timeout(HTTPCoreError):
-    """Something took longer than its limit. Not an `OSError`."""
+    """A step of the request took longer than its limit. Not an `OSError`."""
 
 
 @public
@@ -307,17 +309,17 @@ class ConnectTimeout(Timeout):
 
 @public
 class ReadTimeout(Timeout):
-    """Not one byte came for `read_timeout` seconds."""
+    """No byte was received for `read_timeout` seconds."""
 
 
 @public
 class WriteTimeout(Timeout):
-    """There was no room for one byte for `write_timeout` seconds."""
+    """No byte could be sent for `write_timeout` seconds, because there was no buffer space."""
 
 
 @public
 class PoolTimeout(Timeout):
-    """No connection came free for `pool_timeout` seconds."""
+    """No connection was available for `pool_timeout` seconds."""
 
 
 @public
@@ -326,7 +328,7 @@ class TotalTimeout(Timeout):
 
 
 class _TooSlow(Timeout):
-    """A body that did not keep `min_rate`."""
+    """A body was transferred more slowly than `min_rate`."""
 
     def __init__(
         self,
@@ -347,21 +349,21 @@ class _TooSlow(Timeout):
 
 @public
 class ReadTooSlow(_TooSlow, ReadTimeout):
-    """The body of the response fell behind `min_rate`: bytes came, but too few.
+    """The body of the response fell behind `min_rate`: bytes were received, but too few.
 
     Attributes:
         min_rate, window: bytes per second, and the seconds that a body may fall behind, as in the `TimeoutConfig`.
-        transferred, waited: the bytes that had come, and the seconds that were spent waiting for them.
+        transferred, waited: the bytes that were received, and the seconds spent waiting for them.
     """
 
 
 @public
 class WriteTooSlow(_TooSlow, WriteTimeout):
-    """The body of the request fell behind `min_rate`: the peer took bytes, but too few.
+    """The body of the request fell behind `min_rate`: bytes were sent, but too few.
 
     Attributes:
         min_rate, window: bytes per second, and the seconds that a body may fall behind, as in the `TimeoutConfig`.
-        transferred, waited: the bytes that had been taken, and the seconds that were spent waiting for room.
+        transferred, waited: the bytes that were sent, and the seconds spent waiting for buffer space.
     """
 
 
@@ -370,7 +372,7 @@ class WriteTooSlow(_TooSlow, WriteTimeout):
 
 @public
 class LimitExceeded(HTTPCoreError):
-    """The peer sent more than a limit of ours allows."""
+    """The peer sent more than one of our limits allows, e.g. `max_body` or `max_head_bytes`."""
 
 
 @public
@@ -378,8 +380,8 @@ class PolicyError(HTTPCoreError):
     """The network policy denies the address. No connection to it was begun.
 
     Attributes:
-        address, port: where to.
-        rule: which rule denies it, as text.
+        address, port: the denied address and port.
+        rule: the rule that denies the address, as text.
     """
 
     def __init__(
@@ -402,7 +404,7 @@ class PolicyError(HTTPCoreError):
 
 @public
 class RedirectError(HTTPCoreError):
-    """A redirect cannot be followed: its Location is no http or https URL, or there are two different ones."""
+    """A redirect cannot be followed: its Location is no http or https URL, or it has two different Locations."""
 
 
 @public
@@ -417,7 +419,7 @@ class RedirectLoop(RedirectError):
 
 @public
 class RedirectBodyUnavailable(RedirectError):
-    """A redirect has the request's body sent again, and that was an iterator whose items are gone."""
+    """A redirect requires the request's body again, but the body was an iterator that has been read."""
 
 
 # Misuse.
@@ -425,7 +427,7 @@ class RedirectBodyUnavailable(RedirectError):
 
 @public
 class PoolClosed(HTTPCoreError):
-    """The pool was closed before or while the request waited for a connection."""
+    """The pool was closed before the request had a connection, or `close(abort=True)` ended the request."""
 
 
 @public
@@ -443,7 +445,7 @@ class _OfAttribute(HTTPCoreError, AttributeError):
 
     def __init__(self, message: str = "", **facts: object) -> None:
         super().__init__(message, **facts)
-        self.obj: object = None  # else Python keeps the object here, and its traceback suggests another attribute of it
+        self.obj: object = None  # else Python sets the object here, and the traceback suggests another attribute of it
 
 
 @public
@@ -453,7 +455,7 @@ class ResponseClosed(ResponseError, _OfAttribute):
 
 @public
 class ResponseNotRead(ResponseError, _OfAttribute):
-    """`body` was asked for before `read()`. Also an `AttributeError`."""
+    """`body` was used before `read()`. Also an `AttributeError`."""
 
 
 @public
@@ -466,11 +468,11 @@ class _DecodingErrorOfAttribute(DecodingError, _OfAttribute):
 
 
 class _LimitExceededOfAttribute(LimitExceeded, _OfAttribute):
-    """`body` of a response made by hand decodes to too much."""
+    """`body` of a response made by hand decodes to more bytes than allowed."""
 
 
 def of_attribute(error: DecodingError | LimitExceeded) -> HTTPCoreError:
-    """The same error for the access to an attribute."""
+    """Return the same error as one that reading an attribute may raise."""
     kind = _DecodingErrorOfAttribute if isinstance(error, DecodingError) else _LimitExceededOfAttribute
     made = kind(error.message)
     made.__dict__.update(error.__dict__)

@@ -1,8 +1,8 @@
-"""The caller's values as exact built-in ones, so that the checked value is the one that is sent.
+"""Conversion of the caller's values to exact built-in types, so that the checked value is the one that is sent.
 
-A subclass of `str`, `bytes` or `int` can show one value to a check and another to the wire: with its own `encode`,
-`__bytes__`, `__str__`, `__len__`, `__iter__` or `__eq__`. So a value is converted first, once, by the methods of the
-built-in class, which no subclass can replace; then it is checked; then that same object is sent.
+A subclass of `str`, `bytes` or `int` can return one value to a check and another when it is sent: by its own `encode`,
+`__bytes__`, `__str__`, `__len__`, `__iter__` or `__eq__`. So a value is first converted, once, by the methods of the
+built-in class, which a subclass cannot replace. Then the converted object is checked, and the same object is sent.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ def exact_float(value: float) -> float:
     """The number as a `float` and no subclass of it.
 
     Raises:
-        OverflowError: a whole number that no float holds.
+        OverflowError: `value` is an int that is too large for a float.
     """
     return float(exact_int(value)) if isinstance(value, int) else float.__float__(value)
 
 
 def names_of(argument: str, names: object) -> tuple[str, ...]:
-    """The names in a collection of them, exact. One name alone is refused: its characters would pass for names.
+    """Return the names in a collection as exact `str`. A single str is refused: its characters would become names.
 
     Raises:
-        TypeError: it is no collection of str.
+        TypeError: `names` is no collection of str.
     """
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise TypeError(f"{argument} is of type {type(names).__name__}: expected a collection of names, e.g. ['name']")

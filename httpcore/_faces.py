@@ -1,7 +1,7 @@
 """The common part of both pools, and of both responses: types for code that accepts either.
 
-They are for annotations alone: nothing inherits from them, and nothing looks at them when a program runs. A pool's
-`stream` is left out: `with` takes the one and `async with` the other, so no code can use either.
+These types are only for annotations: no class inherits from them, and no code uses them at run time. A pool's `stream`
+is left out: one pool needs `with` and the other `async with`, so no code can accept either.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ R_co = TypeVar("R_co", covariant=True)
 class AnyPool(Protocol[R_co]):
     """A `ConnectionPool` or a `SyncConnectionPool`; `R_co` is the result of its `request`.
 
-    A function that makes requests and hands them on serves both kinds of program:
+    A function that returns the result of `request` serves both kinds of program:
 
         R = TypeVar("R")
 
@@ -42,15 +42,15 @@ class AnyPool(Protocol[R_co]):
         response = get(blocking_pool, "https://example.com/")  # a SyncConnectionPool
         response = await get(pool, "https://example.com/")  # a ConnectionPool
 
-    One that looks at the answer must await it, or not: write it once as an `async def` for a `ConnectionPool`, and see
-    `run_sync` for threads. `AnyPool[SyncResponse]` is a pool whose calls block, and `AnyPool[Awaitable[Response]]` one
-    whose calls are awaited, whatever class it is of. A call that returns its result on one, and an awaitable on the
-    other, returns a union here.
+    A function that uses the response itself must await it on one pool, and must not on the other. Write such a function
+    once, as an `async def` for a `ConnectionPool`, and see `run_sync` for threads. `AnyPool[SyncResponse]` is a pool
+    whose calls block, and `AnyPool[Awaitable[Response]]` a pool whose calls are awaited, of any class. The other
+    methods are typed as returning a union: the result, or an awaitable of it.
     """
 
     @property
     def timeout(self) -> TimeoutConfig:
-        """The timeouts of requests that name none."""
+        """The timeouts of requests without `timeout`."""
         ...
 
     @property
@@ -65,7 +65,7 @@ class AnyPool(Protocol[R_co]):
 
     @property
     def max_body(self) -> int | Unset | None:
-        """The most bytes of a body that are kept, None for no limit, or `UNSET` where it was left out."""
+        """The most bytes of a body that are kept; None is no limit, and `UNSET` means that it was left out."""
         ...
 
     def request(
@@ -96,15 +96,15 @@ class AnyPool(Protocol[R_co]):
         timeout: TimeoutTypes | Unset = UNSET,
         trace: Trace | None = None,
     ) -> Awaitable[StreamInfo] | StreamInfo:
-        """See that a connection for requests to `url` is open and idle."""
+        """Open a connection for requests to `url`, unless one is open and idle; return its facts."""
         ...
 
     def close(self, *, abort: bool = False) -> Awaitable[None] | None:
-        """Close the idle connections, and take no more requests; `abort` also ends those that were sent."""
+        """Close the idle connections and refuse new requests; `abort` also ends the requests that were sent."""
         ...
 
     def drain(self, timeout: float | None = None) -> Awaitable[bool] | bool:
-        """Take no more requests, and wait until those in flight have ended; whether all have."""
+        """Refuse new requests and wait until those in flight have ended; return whether all have."""
         ...
 
     def requests(self) -> list[RequestInFlight]:
@@ -160,7 +160,7 @@ class AnyResponse(Protocol):
     @overload
     def header(self, name: bytes) -> bytes | None: ...
     def header(self, name: str | bytes) -> str | bytes | None:
-        """The value of a header field, or None; several are joined by ", "."""
+        """Return the value of a header field, or None. The values of a repeated field are joined by ", "."""
         ...
 
     @overload
@@ -178,7 +178,7 @@ class AnyResponse(Protocol):
 
     @property
     def body(self) -> bytes:
-        """The whole body, decoded, once it was read: as it is unless `stream=True` was asked for."""
+        """The whole body, decoded, after it was read. Without `stream=True`, `request` has read it already."""
         ...
 
     @property
@@ -198,11 +198,11 @@ class AnyResponse(Protocol):
 
     @property
     def connection(self) -> RawStream | SyncRawStream | None:
-        """The raw two-way stream after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for; else None."""
+        """The raw two-way stream after 101, after a 2xx response to CONNECT, or with `duplex=True`; else None."""
         ...
 
     def read(self) -> Awaitable[bytes] | bytes:
-        """Read the whole body, and keep it in `body`."""
+        """Read the whole body, keep it in `body` and return it."""
         ...
 
     def stream(self) -> AsyncIterator[bytes] | Iterator[bytes]:

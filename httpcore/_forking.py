@@ -1,8 +1,8 @@
-"""A fork waits until no other thread is inside OpenSSL, or imports what a request may import.
+"""A fork waits until no other thread is inside OpenSSL, or imports a module that requests import on demand.
 
-OpenSSL has locks of its own, and looks up algorithms under them while it makes a context or shakes hands. A fork in
-another thread meanwhile leaves them held in the child, where the next handshake then waits for good. An import holds a
-lock in the same way.
+OpenSSL has locks of its own, and looks up algorithms under them while it makes a context or does a handshake. If
+another thread forks meanwhile, these locks stay held in the child, and the next handshake there waits forever. An
+import holds a lock in the same way.
 """
 
 from __future__ import annotations
@@ -14,26 +14,27 @@ from typing import Final
 
 __all__ = ["OPENSSL", "Gate"]
 
-_LONGEST: Final = 2.0  # seconds that a fork waits: a child that might hang is better than a parent that does
-_LOOK: Final = 0.0005  # seconds between two looks: a handshake takes some milliseconds
+_LONGEST: Final = 2.0  # seconds that a fork waits: a child that may hang is better than a parent that hangs
+_LOOK: Final = 0.0005  # seconds between two tests: a handshake takes some milliseconds
 
 
 class Gate:
     """`with gate:` around code that a fork must wait for. Threads do not wait for each other.
 
-    A fork waits for two seconds at most, and for its own thread not at all: it may come from a signal handler.
+    A fork waits for two seconds at most, and never for code of its own thread: a signal handler may fork.
     """
 
     def __init__(self) -> None:
-        self._inside: list[int] = []  # `append` and `remove` are atomic, so no lock is there to be held at a fork
-        self._forking = 0.0  # when the fork began that is under way; 0.0: none is
+        self._inside: list[int] = []  # `append` and `remove` are atomic, so that no lock can be held at a fork
+        self._forking = 0.0  # when the current fork began; 0.0: there is none
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._in_child)
 
     def __enter__(self) -> None:
         self._inside.append(get_ident())
-        # Entered first, looked at then, and the fork does both in the other order: so one of them sees the other. This
-        # thread waits, since a fork that waited for each newcomer would never run.
+        # This thread enters first and then tests `_forking`. A fork first sets `_forking` and then tests which threads
+        # are inside. So at least one of the two sees the other. If both do, this thread leaves and waits: a fork that
+        # waited for each new thread might never run.
         while self._forking and time.monotonic() < self._forking + _LONGEST:
             self._inside.remove(get_ident())
             time.sleep(_LOOK)
@@ -54,7 +55,7 @@ class Gate:
 
     def _in_child(self) -> None:
         self._forking = 0.0
-        # The other threads do not exist here, and would never leave.
+        # The other threads do not exist in the child, so they would never leave.
         mine = get_ident()
         self._inside[:] = [thread for thread in self._inside if thread == mine]
 

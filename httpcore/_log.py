@@ -1,7 +1,7 @@
-"""Logging by the standard `logging`: one INFO line for each request, DEBUG lines for its steps, of one logger.
+"""Logging with the standard `logging`, by one logger: an INFO line for each request, and DEBUG lines for its steps.
 
-Whether anything is logged is asked once for each request; nothing else is paid while it is not. `logging` is imported
-by programs that use it, or for HTTPCORE_LOG, and not by this module. The lines are those of `_log_lines`.
+Whether the logger is enabled is tested once for each request; this is the only cost while nothing is logged. `logging`
+is imported by programs that use it, or for HTTPCORE_LOG, and not by this module. `_log_lines` makes the lines.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _in_force = ""  # the value of HTTPCORE_LOG that was read last
 
 
 def log_by_environment(value: str) -> None:
-    """Log to stderr, as HTTPCORE_LOG selects. Harmless when it is called again."""
+    """Log to stderr, as the value of HTTPCORE_LOG selects. A further call with the same value has no effect."""
     global _in_force
     if value == _in_force:
         return
@@ -65,6 +65,6 @@ def log_by_environment(value: str) -> None:
         expected = "expected info, debug or json; nothing is logged"
         warn(f"the environment variable {VARIABLE} is {value!r}: {expected}", RuntimeWarning, stacklevel=3)
         return
-    from ._log_handler import turn_on  # it imports `logging` and `json`, which a program that logs nothing does not pay
+    from ._log_handler import turn_on  # it imports `logging` and `json`: only programs that log pay for this
 
     turn_on(level, as_json=value == "json")

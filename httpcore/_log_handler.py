@@ -9,7 +9,7 @@ __all__ = ["turn_on"]
 
 
 def turn_on(level: int, *, as_json: bool) -> None:
-    """Set the level of the logger `httpcore`, and give it a handler unless the program has."""
+    """Set the level of the logger `httpcore`, and add a handler unless it has one."""
     logger = logging.getLogger("httpcore")
     logger.setLevel(level)
     if not logger.handlers:

@@ -1,7 +1,7 @@
-"""The lines of the log, made of the records of a trace: record in, line out. No clock, no logger.
+"""Makes the lines of the log from the records of a trace, without a clock and without a logger.
 
-No credentials are in a line: the URL has none, an error that is not this library's is named and not quoted, header
-values are there only if they are named, and bodies never are.
+No line has credentials. The URL has none. Of an error that is not this library's, only the class is shown. Header
+values are shown only if they are selected by name, and bodies are never shown.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _LEFT_OUT: Final = frozenset(("at", "request", "tag", "exception", "headers"))
 
 
 class Line(NamedTuple):
-    """One line: its level, its text, and the same as values, which are `record.httpcore` of the `LogRecord`."""
+    """One line: its level, its text, and its values, which are the attribute `httpcore` of the `LogRecord`."""
 
     level: int
     text: str
@@ -55,12 +55,12 @@ class Line(NamedTuple):
 
 
 class RequestLines:
-    """The lines of one request, of its records in order. No clock, no logger.
+    """Makes the lines of one request from its records, in order.
 
     Arguments:
         headers: names of response fields, in lower case, whose values may be in a line.
-        debug: there is a line for each record, and not for the last alone.
-        earlier: what was before this request in its call.
+        debug: whether there is a line for each record; else there is one for the last record only.
+        earlier: the requests before this one in the same call of the client.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class RequestLines:
         return Line(INFO, f"{what} {rest}" + (f": {facts['message']}" if error is not None else ""), facts)
 
     def _times(self, end: float) -> dict[str, object]:
-        """Seconds: until there was a connection, for the request to leave, for the head, for the rest, in all."""
+        """Return the seconds to get a connection, send the request, wait for the head, read the body, and in total."""
         at = self._at
         marks = [
             ("connect", at.get(HeadSent), at.get(DialStarted, at.get(ConnectStarted))),
@@ -150,7 +150,7 @@ class RequestLines:
 
 
 def _place(earlier: Earlier) -> dict[str, object]:
-    """Which request of its call it is, where it is not the first, and which was the first."""
+    """Return the position of the request in its call and the number of the first one; nothing if it is the first."""
     if not earlier.requests:
         return {}
     first = {} if earlier.first is None else {"first": earlier.first}
@@ -166,12 +166,12 @@ def _shown(name: str, value: str) -> str:
 
 
 def _described(error: BaseException) -> str:
-    """Our errors have no secret in them; others may have one, so only their class is named."""
+    """Describe an error. Ours have no secret in their text; others may have one, so only their class is shown."""
     return _safe(error.message) if isinstance(error, HTTPCoreError) else type(error).__name__
 
 
 def _safe(text: str) -> str:
-    """On one line, whatever it is."""
+    """Return any text as printable text on one line."""
     return text if text.isprintable() else ascii(text)[1:-1]
 
 

@@ -1,9 +1,9 @@
 """Locks that can report whether the calling thread is inside already.
 
-A signal handler, a finaliser or a weakref callback runs in the middle of whatever its thread does, also of a step under
-one of our locks. A plain lock would wait there for the very code that was interrupted. So each entrance that such code
-may use checks first: a call that can be postponed is postponed until the step ends, and a request is refused. Where the
-steps of a lock can be nested without harm, no check is needed.
+A signal handler, a finaliser or a weakref callback interrupts its thread at any place, even in a step under one of our
+locks. A plain lock would then wait for the interrupted code, in the same thread: a deadlock. So each function that such
+code may call first tests the lock. Calls that can be postponed are postponed until the step ends; a request is refused.
+Where the steps under a lock may be nested without harm, there is no test.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ REENTERED = (
 
 
 class StepLock(Protocol):
-    """Used by `with` alone: anything else can be interrupted by Ctrl-C between the acquisition and the `try`."""
+    """A lock that is acquired only by `with`: Ctrl-C could come between a call of `acquire` and the `try` after it."""
 
     def __enter__(self) -> bool: ...
     def __exit__(self, *details: object) -> None: ...
     def _is_owned(self) -> bool:
-        """The calling thread is inside. `threading.Condition` asks the same of a lock that can be entered twice."""
+        """Whether the calling thread holds the lock. `threading.Condition` uses this method of an RLock, too."""
         ...
 
 
 def step_lock() -> StepLock:
-    """A new lock, which its owner may enter again. An `RLock` records its owner itself: a flag of ours could be wrong
-    after Ctrl-C."""
+    """Return a new lock. It is an RLock because an RLock records its owner. If our
+    own code recorded the owner, Ctrl-C could leave that record wrong.
+    """
     return cast(StepLock, RLock())
 
 

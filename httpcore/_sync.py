@@ -1,7 +1,8 @@
-"""The thread-blocking face of the pool: the same coroutines, driven to their end in one step.
+"""The blocking API of the pool, for threads: the same coroutines, run to their end in one step.
 
-The runtime of threads never suspends: its waits block the thread. So a coroutine of the core runs from its start to its
-end in a single `send(None)`: no event loop, no second copy of the code, and it works inside a running loop too.
+With the backend for threads a coroutine never suspends: its waits block the thread. So a coroutine of the core runs
+from its start to its end in a single `send(None)`. This needs no event loop and no second copy of the code, and it
+works inside a running event loop, too.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ if TYPE_CHECKING:
 __all__ = ["SyncBodyStream", "SyncConnectionPool", "SyncRawStream", "SyncResponse", "run", "run_sync"]
 
 T = TypeVar("T")
-_new = object.__new__  # `SyncResponse(...)` looks at more arguments than a request has time for
+_new = object.__new__  # without `__init__`, which checks more arguments than needed: too slow for each request
 
 
 def run(coroutine: Coroutine[Any, Any, T], caller: str = "SyncConnectionPool") -> T:
-    """Drive a coroutine that never suspends to its end."""
+    """Run a coroutine that never suspends to its end, and return its result."""
     try:
         awaited = coroutine.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
-    # Now, in this thread: left to the collector it would end with a warning, perhaps in another thread.
+    # Close it now, in this thread: the garbage collector would close it with a warning, perhaps in another thread.
     coroutine.close()
     raise RuntimeError(
         f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: {caller} expected a backend (and a "
@@ -56,7 +57,7 @@ def run(coroutine: Coroutine[Any, Any, T], caller: str = "SyncConnectionPool") -
 
 @public
 def run_sync(coroutine: Coroutine[object, None, T]) -> T:
-    """Drive a coroutine in this thread, without an event loop: everything that it awaits must block and never suspend.
+    """Run a coroutine in this thread, without an event loop: everything that it awaits must block and never suspend.
 
     So one `async def` serves both kinds of program. It is written for a `ConnectionPool`:
 
@@ -64,7 +65,7 @@ def run_sync(coroutine: Coroutine[object, None, T]) -> T:
             async with pool.stream("GET", url) as response:
                 return b"".join([piece async for piece in response.stream()])
 
-    and is awaited in an event loop, or driven in any thread, with a pool whose calls block:
+    It is awaited in an event loop, or run in any thread with a pool whose calls block:
 
         pool = httpcore.ConnectionPool(backend=httpcore.threads_backend())
         body = httpcore.run_sync(fetch(pool, "https://example.com/"))
@@ -75,9 +76,9 @@ def run_sync(coroutine: Coroutine[object, None, T]) -> T:
     Returns: the coroutine's result.
 
     Raises:
-        TypeError: it is no coroutine.
-        RuntimeError: it suspended, as awaitables of an event loop do. It is closed then.
-        Exception: what the coroutine raised.
+        TypeError: `coroutine` is no coroutine.
+        RuntimeError: the coroutine suspended, as awaitables of an event loop do. It is closed then.
+        Exception: whatever the coroutine raises, unchanged.
     """
     if not isinstance(coroutine, Coroutine):
         raise TypeError(f"coroutine is of type {type(coroutine).__name__}: expected the coroutine of an async function")
@@ -88,8 +89,8 @@ def run_sync(coroutine: Coroutine[object, None, T]) -> T:
 class SyncConnectionPool:
     """Connections to any number of origins, shared by any number of threads.
 
-    Each call blocks the thread that makes it until it is done, or a timeout has passed. There is no event loop and no
-    thread of its own; where an event loop runs, it may be used too, and the loop stands still meanwhile.
+    Each call blocks the calling thread until it is complete, or a timeout has passed. The pool has no event loop and no
+    thread of its own. It may be used in the thread of a running event loop, which is blocked during each call.
 
     Arguments:
         ssl: how https origins are checked: an `SSLConfig`, or a ready `ssl.SSLContext`, which is never modified.
@@ -98,51 +99,53 @@ class SyncConnectionPool:
         limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive. A thread that finds none free waits
             up to `pool_timeout`.
         http1, http2: the protocols that may be used. Both (the default): whatever the server chooses by ALPN, and
-            HTTP/1.1 over plain http. `http1=False` is prior knowledge: HTTP/2 it is, over plain http too. An
+            HTTP/1.1 over plain http. `http1=False` is prior knowledge: HTTP/2 is used, over plain http too. An
             `SSLContext` means HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it. Over HTTP/2
             many threads use one connection at the same time.
-        proxy: the way to all origins: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
+        proxy: how all origins are reached: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
             `proxies_from_environment()`. Default None: none, also if the environment has one.
         uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
-        local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
+        local_address: an IP address of this machine to connect from, not together with `uds`. Default None: any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
             every socket. Default none.
         resolver: finds the addresses of names, e.g. a `CachingResolver`; its coroutine must never suspend. Default
             None: the operating system. A name has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
-        resolve: addresses that need no asking, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
-        network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: asked of each resolved
-            address, of proxies too. Under one an HTTP proxy tunnels all requests, and gets addresses that were checked
-            instead of names, so that names must resolve here. It means nothing to `uds`. Default None: all.
+        resolve: addresses that need no resolver, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
+        network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: it checks each resolved
+            address, of proxies too. Under a policy an HTTP proxy tunnels all requests, and gets addresses that were
+            checked instead of names, so names must resolve here. It does not apply to `uds`. Default None: all.
         retries: how often a connection that cannot be made is tried again, after pauses that begin at half a second and
-            double; or a `RetryPolicy`, which also retries responses. The thread sleeps in a pause,
-            and holds no connection. Default 0.
+            double; or a `RetryPolicy`, which also retries responses. The thread sleeps in a pause, and the request
+            holds no connection. Default 0.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
-        ping_interval: seconds after which an HTTP/2 connection that has been quiet is asked whether it is still there,
-            by a thread that waits on it or is about to use it; without an answer in as many seconds more it is dead.
-            Default None: only when a wait of more than a second has ended in vain.
-        strict: refuse every response with something unusual about it, whatever `ResponseInfo.lenient` has a name for,
-            with RemoteProtocolError or DecodingError: for gateways, which must not pass such things on. Default False.
+        ping_interval: seconds without received bytes after which an HTTP/2 connection is sent a PING, by a thread that
+            waits on it or is about to use it. Without a reply in as many further seconds, the connection is considered
+            dead. Default None: only when a request ends early (e.g. by a timeout) after a second without received
+            bytes.
+        strict: refuse every response with a deviation that `ResponseInfo.lenient` has a name for, with
+            RemoteProtocolError or DecodingError. Gateways need this, since they must not forward such responses.
+            Default False.
         max_body: the most bytes of a body that `request()` and `SyncResponse.read()` keep, counted as received and as
-            decoded. None: no limit. Left out: no limit for what is received; decoded it may grow to 64 MiB, and beyond
-            that to 32 times the bytes received. `SyncResponse.stream()` has no limit.
+            decoded. None: no limit. Left out: no limit for the received bytes; the decoded body may have 64 MiB, or 32
+            times the received bytes if that is more. `SyncResponse.stream()` has no limit.
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to each request and
             connection, in the thread to which it happens. Default None.
         backend: how to connect and to wait, a `Backend` whose calls block the thread and never suspend: that of a
             simulation (`httpcore.testing.Simulation.blocking`), a wrapper around `threads_backend()`, or one of your
             own. A call that suspends ends with `RuntimeError`. Default None: `threads_backend()`, sockets.
-        engines: the readers and writers of the protocols: "native", this library; "reference", h11 and h2 under the
-            same rules; "shadow", native with the reference beside it, whose differences are traced; or one for each,
-            e.g. `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: the value
-            of the environment variable HTTPCORE_ENGINES, else native.
+        engines: the readers and writers of the protocols: "native", those of this library; "reference", h11 and h2 with
+            the same rules; "shadow", native with the reference reading the same bytes, and a trace record for each
+            difference; or one for each protocol, e.g. `{"http/1.1": "reference", "http/2": "native"}`, where the
+            default is native. Default None: the value of the environment variable HTTPCORE_ENGINES, else native.
 
-    Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
+    Use it as a context manager, or call `close()`. A pool that is garbage-collected closes its connections, too.
 
     Raises:
         TypeError, ValueError: an argument has another type, or a value that is not allowed; also `uds` with `proxy`,
             and neither `http1` nor `http2`.
-        InvalidURL: `proxy` is not the URL of one (it is a ValueError).
+        InvalidURL: `proxy` is not the URL of a proxy. It is a ValueError, too.
     """
 
     def __init__(
@@ -210,7 +213,7 @@ class SyncConnectionPool:
         duplex: bool = False,
     ) -> SyncResponse:
         """Send one request and return its response: `http.request("GET", "https://example.com/")`. The calling thread
-        waits until it is there.
+        waits for the response.
 
         Arguments:
             method: e.g. "GET" (RFC 9110 section 9). Sent as given: methods are case-sensitive.
@@ -224,24 +227,25 @@ class SyncConnectionPool:
                 read to its end or closed.
             ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the pool's. Default None: the pool's.
             timeout: a `TimeoutConfig`, whose missing fields have the pool's values; or seconds for each kind of wait,
-                which leaves the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the
-                pool's.
+                which does not change the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left
+                out: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
-            max_body: the most bytes of the response's body that are kept, as received and as decoded; more is
-                LimitExceeded. None: no limit. Left out: the pool's.
+            max_body: the most bytes of the response's body that are kept, as received and as decoded; a longer body
+                raises LimitExceeded. None: no limit. Left out: the pool's.
             trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to this request,
                 after the pool's own trace if there is one. Default None.
             tag: any value, which appears in the records of this request. Default None.
-            duplex: leave the request open: the response returns at its head, and of `response.connection` one thread
-                may send more of the request while another receives the response. `body` is the beginning; an
-                iterator is read until the head has been received, and an empty piece lets the pool look for it; the
-                caller keeps the unread rest. An iterator that ends before the head ends the request. Over HTTP/1.1 the
-                body is chunked, unless there is a Content-Length. It means nothing for CONNECT, TRACE and an Upgrade.
+            duplex: leave the request open: the call returns when the response's head was received. On
+                `response.connection` one thread may then send more of the request while another receives the response.
+                `body` is the beginning of the request's body. An iterator is read until the head has been received; an
+                empty piece makes the pool check for the head; the caller keeps the items that were not read. If the
+                iterator ends before the head is received, this ends the request. Over HTTP/1.1 the body is chunked,
+                unless there is a Content-Length. It has no effect for CONNECT, TRACE and a request with Upgrade.
                 Default False.
 
-        Returns: a `SyncResponse`. A status of 400 or more is no error, and redirects are not followed: that is for
-            `httpcore.Client`.
+        Returns: a `SyncResponse`. A status of 400 or more is no error, and redirects are not followed;
+            `httpcore.Client` follows them.
 
         Raises:
             TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not
@@ -249,7 +253,7 @@ class SyncConnectionPool:
             InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be sent as given; also a body that
                 is asynchronous.
             ConnectError, TLSError, ReadError, WriteError: the network failed (all are OSError).
-            ConnectTimeout, ReadTimeout, WriteTimeout, PoolTimeout, TotalTimeout: it took too long.
+            ConnectTimeout, ReadTimeout, WriteTimeout, PoolTimeout, TotalTimeout: a timeout has passed.
             RemoteProtocolError, DecodingError, LimitExceeded: the response cannot be accepted.
             ProxyError: a proxy refused, or broke its protocol.
             PolicyError: the network policy allows none of the host's addresses.
@@ -257,7 +261,7 @@ class SyncConnectionPool:
             Exception: whatever the body's iterator, `trailers`, a resolver, the chooser of the proxy, or `trace`
                 raises.
         """
-        sent: Any = body if type(body) is bytes else _plain_body(body)  # so that a body is taken apart once
+        sent: Any = body if type(body) is bytes else _plain_body(body)  # converted to a `Body` only once
         response = _new(SyncResponse)
         response._response = run(
             self._pool.request(
@@ -286,19 +290,19 @@ class SyncConnectionPool:
         timeout: TimeoutTypes | Unset = UNSET,
         trace: Trace | None = None,
     ) -> StreamInfo:
-        """See that a connection for requests to `url` is open and idle, and return its facts: both ends, and TLS.
-        So the first request need not wait for it, and a deployment can check names and certificates. The
-        calling thread waits until then.
+        """Open a connection for requests to `url`, unless there is an idle one, and return its facts: both addresses,
+        and TLS. So the first request need not wait for the connection, and a deployment can check names and
+        certificates. The calling thread waits until the connection is open.
 
-        A connection that is idle is as good as a new one. It is in no way reserved: `keepalive_expiry` and the limits
-        hold for it. Retries do not apply here.
+        The connection is idle afterwards and is not reserved for any request: `keepalive_expiry` and the limits apply
+        to it. Retries do not apply here.
 
         Arguments:
-            url: of any resource of the origin; only scheme, host and port count.
-            ssl, timeout, trace: as for `request`, whose `ssl` distinguishes connections. The trace
+            url: the URL of any resource of the origin; only scheme, host and port are used.
+            ssl, timeout, trace: as for `request`. A request with another `ssl` does not use this connection. The trace
                 gets the records of the dial and of the connection, and none of a request.
 
-        Raises: as `request`, as far as it comes to a connection.
+        Raises: the errors of `request` that concern the URL, the settings and the connection.
         """
         return run(self._pool.connect(url, ssl=ssl, timeout=timeout, trace=trace))
 
@@ -320,8 +324,8 @@ class SyncConnectionPool:
     ) -> SyncResponse:
         """Send one request and stream its response: `with http.stream("GET", url) as response`.
 
-        It is `request` with `stream=True`, whose arguments and errors it has: the request is sent now, and leaving the
-        block closes the response, at any point. `response.stream()` and `raw()` give the body in pieces.
+        It is `request` with `stream=True`, and has the same arguments and errors: the request is sent now, and leaving
+        the block closes the response, at any point. `response.stream()` and `raw()` return the body in pieces.
         """
         return self.request(
             method,
@@ -340,16 +344,17 @@ class SyncConnectionPool:
         )
 
     def close(self, *, abort: bool = False) -> None:
-        """Close the idle connections, now. Requests of other threads that wait or dial end with PoolClosed, as later
-        ones do; those that were sent run on, their bodies stay readable, and their connections close when they end.
+        """Close the idle connections, now. Requests of other threads that wait for a connection or dial end with
+        PoolClosed, and so do later requests. Requests that were sent continue: their bodies stay readable, and their
+        connections close when they end.
 
         Arguments:
-            abort: those that were sent end with PoolClosed too, at once, whatever their threads are blocked in:
-                connect, a TLS handshake, write, read, a lookup. Code of the caller that does not return does not end:
-                the iterator of a request's body, a resolver, a trace. Default False.
+            abort: end the requests that were sent with PoolClosed, too, at once, in whichever call their threads are
+                blocked: connect, a TLS handshake, write, read, a lookup. Code of the caller is not interrupted: the
+                iterator of a request's body, a resolver, a trace. Default False.
 
         Raises:
-            TypeError: `abort` is no bool.
+            TypeError: `abort` is not a bool.
         """
         run(self._pool.close(abort=abort))
 
@@ -364,19 +369,19 @@ class SyncConnectionPool:
             Whether all have ended. False: some are still in flight; `requests()` lists them.
 
         Raises:
-            TypeError, ValueError: `timeout` is no number of seconds.
+            TypeError, ValueError: `timeout` is not a number of seconds from 0 up.
         """
         return run(self._pool.drain(timeout))
 
     def requests(self) -> list[RequestInFlight]:
-        """The requests that are in flight, the oldest first: from their start until their body was received, or their
-        response or raw stream closed. Any thread may call it.
+        """Return the requests in flight, the oldest first. A request is in flight from its start until its body was
+        received, or its response or raw stream closed. Any thread may call this.
         """
         return self._pool.requests()
 
     @property
     def timeout(self) -> TimeoutConfig:
-        """The timeouts of requests that name none: `http.timeout.replace(read=60)` derives others."""
+        """The timeouts of requests without `timeout`. `http.timeout.replace(read=60)` returns changed ones."""
         return self._pool.timeout
 
     @property
@@ -391,13 +396,13 @@ class SyncConnectionPool:
 
     @property
     def max_body(self) -> int | Unset | None:
-        """The most bytes of a body that are kept, None for no limit, or `UNSET` where it was left out."""
+        """The most bytes of a body that are kept; None is no limit, and `UNSET` means that it was left out."""
         return self._pool.max_body
 
     def stats(self) -> PoolStats:
-        """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
-        for one, in all and per origin: one consistent snapshot over all threads. Where a signal handler or a finaliser
-        has interrupted a step of this pool it is the state in the middle of that step.
+        """Return how many connections are open, idle, busy and being dialed, and how many requests hold one (`leased`)
+        or wait for one, in total and per origin. This is one consistent snapshot over all threads. If it is called by a
+        signal handler or a finaliser that has interrupted a step of this pool, it shows the middle of that step.
         """
         return self._pool.stats()
 
@@ -418,11 +423,11 @@ class SyncConnectionPool:
 
 @public
 class SyncResponse(HeaderLookup):
-    """The answer to a request, whose calls block the thread that makes them.
+    """The response to a request. Its calls block the calling thread.
 
-    Made by hand it serves tests and in-process servers: `SyncResponse(200, headers=[(b"x-a", b"b")], body=b"...")`,
-    with the arguments of `Response`, but a body and a `connection` for threads; or `SyncResponse(response)` of a
-    `Response` whose calls never suspend, which then has all of them.
+    Tests and in-process servers make responses by hand: `SyncResponse(200, headers=[(b"x-a", b"b")], body=b"...")`. The
+    arguments are those of `Response`, but the body is a plain one and `connection` is a `SyncRawStream`.
+    `SyncResponse(response)` wraps a `Response` whose calls never suspend, and takes no further arguments.
 
     Use it as a context manager, or read the body to its end, or call `close()`: until then it holds its connection.
     """
@@ -500,11 +505,12 @@ class SyncResponse(HeaderLookup):
 
     @property
     def body(self) -> bytes:
-        """The whole body, decoded. What it raises is an AttributeError too: `hasattr` tells whether it is there.
+        """The whole body, decoded. The errors below are also AttributeErrors, so `hasattr` tells whether it is there.
 
         Raises:
-            ResponseNotRead: it was not read; `response.read()` does.
-            StreamConsumed, ResponseClosed: it was streamed, or closed, before it was read.
+            ResponseNotRead: the body was not read yet: call `response.read()`.
+            StreamConsumed, ResponseClosed: the body was streamed, or the response closed, before the body was read.
+            DecodingError, LimitExceeded: as `read()`, for a response made by hand with bytes, which needs no `read()`.
         """
         return self._response.body
 
@@ -525,8 +531,9 @@ class SyncResponse(HeaderLookup):
 
     @property
     def connection(self) -> SyncRawStream | None:
-        """The raw two-way stream after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for; else None. It
-        holds its place in the pool until it is closed: `with response.connection as raw`. The body is then empty.
+        """The raw two-way stream after 101, after a 2xx response to CONNECT, or with `duplex=True`; else None. It
+        occupies its connection in the pool until it is closed: `with response.connection as raw`. The response's body
+        is then empty.
         """
         raw = self._response.connection
         return None if raw is None else SyncRawStream(raw)
@@ -535,18 +542,19 @@ class SyncResponse(HeaderLookup):
         """Read the whole body, decode it, keep it in `body` and return it. The thread waits for it.
 
         Raises:
-            ReadTimeout, TotalTimeout, ReadError: the network's part.
+            ReadTimeout, TotalTimeout, ReadError: the network failed or was too slow.
             RemoteProtocolError: the body was cut short or breaks the grammar.
-            DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
-            LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
-                more than 64 MiB and 32 times the bytes received. `stream()` returns it in pieces.
-            StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another thread is reading it, or
-                closes it meanwhile.
+            DecodingError: a coding is damaged, truncated or unknown, or its library is not installed.
+            LimitExceeded: the body has more bytes than `max_body`, as sent or decoded. If `max_body` was left out: it
+                decodes to more than 64 MiB and more than 32 times the bytes received. `stream()` returns it in pieces.
+            StreamConsumed: the body was streamed before, or another thread is reading it.
+            ResponseClosed: the response is closed, or another thread closes it meanwhile.
         """
         return run(self._response.read())
 
     def stream(self) -> SyncBodyStream:
-        """The body in pieces of at most 512 KiB, decoded. It can be iterated once, unless `read()` has kept it.
+        """Return an iterator over the body in pieces of at most 512 KiB, decoded. It can be iterated once, unless
+        `read()` has kept the body.
 
         Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another thread waits for the
             next piece of the same iterator.
@@ -563,8 +571,8 @@ class SyncResponse(HeaderLookup):
     def close(self) -> None:
         """Release the connection. It stays open if the rest of the body is small and was received, else it closes.
 
-        It does not wait, and any thread may call it; one that waits for the body gets ResponseClosed (over HTTP/2
-        within a tenth of a second). Closing twice does nothing.
+        This does not wait, and any thread may call it. A thread that waits for the body gets ResponseClosed (over
+        HTTP/2 within a tenth of a second). Closing twice does nothing.
         """
         run(self._response.close())
 
@@ -579,8 +587,8 @@ class SyncResponse(HeaderLookup):
 
 @public
 class SyncBodyStream:
-    """An iterator over a body; each step blocks the thread until the next piece is there. `close()` closes the
-    response; leaving it half-read keeps the response open until it is closed or dropped.
+    """An iterator over a body. Each step blocks the thread until the next piece was received. `close()` closes the
+    response. If the iteration stops early, the response stays open until it is closed or garbage-collected.
     """
 
     __slots__ = ("_stream",)
@@ -604,13 +612,17 @@ class SyncBodyStream:
 
 @public
 class SyncRawStream:
-    """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
-    CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT. Of a request made with `duplex=True` it is the rest
-    of both messages: sent bytes continue the request's body, and received bytes are the response's.
+    """A two-way stream of bytes.
 
-    One thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the first is
-    not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed, which leaving
-    its block does: `with response.connection as raw`. Errors have the failed step, and the request.
+    Over HTTP/1.1 it is the whole connection, after 101 (Switching Protocols) or a 2xx response to CONNECT. Over HTTP/2
+    it is one stream of the connection, after a 2xx response to CONNECT. For a request made with `duplex=True` it
+    carries the rest of both messages: sent bytes continue the request's body, and received bytes are the response's
+    body.
+
+    One thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the first
+    continues. The timeouts are those of the request. The stream occupies its connection in the pool until it is closed;
+    leaving the block of `with response.connection as raw` closes it. Errors have the failed step (`phase`) and the
+    request.
     """
 
     __slots__ = ("_raw",)
@@ -619,39 +631,41 @@ class SyncRawStream:
         self._raw = raw
 
     def recv(self, max_bytes: int = PIECE) -> bytes:
-        """Wait for bytes, at most `max_bytes`; `b""` when the peer has ended its side.
+        """Wait for bytes and return at most `max_bytes` of them (default 512 KiB); `b""` when the peer has ended its
+        direction.
 
         Raises:
             ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: as for a response's body.
-            ReadError: also when `close` is called meanwhile, or was before.
+            ReadError: also if the stream is closed already, or is closed while this call waits.
             ResponseBusy: another thread is receiving.
         """
         return run(self._raw.recv(max_bytes))
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of `data`. The thread waits until there was room for it.
+        """Send all of `data`. The thread waits until there is buffer space for it.
 
         Raises:
             WriteTimeout, TotalTimeout, WriteError: as for a request's body.
-            StreamReset, GoAway: the peer wants no more of it (HTTP/2).
-            WriteError, ReadError: also when `close` is called meanwhile, or was before.
+            StreamReset, GoAway: the peer has ended the stream or the connection (HTTP/2).
+            WriteError, ReadError: also if the stream is closed already, or is closed while this call waits.
             ResponseBusy: another thread is sending or ending.
         """
         run(self._raw.send(data))
 
     def end(self, trailers: TrailerTypes = None) -> None:
-        """Tell the peer that no more bytes come, with `trailers` if there are any. Receiving goes on. Trailers are for
-        HTTP/2, and for the chunked body of a request with `duplex=True`.
+        """End the sending direction, with `trailers` if there are any. Bytes can still be received. Trailers can be
+        sent over HTTP/2, and after the chunked body of a request with `duplex=True`.
 
         Raises:
-            LocalProtocolError: the trailers cannot be sent as given, or here.
+            LocalProtocolError: the trailers are not valid, or this stream cannot carry trailers.
             ResponseBusy: another thread is sending or ending.
         """
         run(self._raw.end(trailers))
 
     def close(self) -> None:
-        """Close both ways, now; it does not wait. Calls that wait in other threads end with an error. With
-        `duplex=True` the connection stays if both messages have ended."""
+        """Close both directions, now, without waiting. Calls that wait in other threads end with an error. With
+        `duplex=True` the connection stays open if both messages have ended.
+        """
         self._raw.close()
 
     def __enter__(self) -> Self:
@@ -664,7 +678,7 @@ class SyncRawStream:
 
 
 def _plain_body(body: SyncBodyTypes) -> Any:
-    """The body, as a `Body`, if it needs no event loop."""
+    """Return `body` as a `Body`, or raise if it is asynchronous."""
     taken = Body.of(body)
     if taken.is_async:
         raise LocalProtocolError(

@@ -15,7 +15,7 @@ class TimeSpan:
 
     Attributes:
         start: when it began.
-        end: when it was done; None while it lasts, and for ever where it failed.
+        end: when it was complete; None while it lasts, and also if it failed.
     """
 
     start: float
@@ -23,7 +23,7 @@ class TimeSpan:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None where it has no end."""
+        """How long the step took; None if `end` is None."""
         return None if self.end is None else self.end - self.start
 
 
@@ -31,25 +31,26 @@ class TimeSpan:
 @resolvable
 @dataclass(frozen=True, slots=True)
 class RequestTiming:
-    """When the steps of a request were, in seconds since `request()` was called; None for steps that did not take
-    place, or not yet.
+    """When the steps of a request were, in seconds since `request()` was called. A step that did not take place, or not
+    yet, is None.
 
-    Of a request that was sent several times they are those of the last attempt. All are readings of one clock, that of
-    the request's runtime, and the same readings as in the records of its trace.
+    For a request that was sent several times, the times are those of the last attempt. All are readings of one clock,
+    that of the request's runtime, and are the same as in the records of its trace.
 
     Attributes:
-        started: the clock when `request()` was called, as `TraceEvent.at`: `time.monotonic()`, of a simulation its own.
-        queued: waiting for a connection of the pool, or for one that another request makes. None: it did not wait.
-        dns: looking up the name of the peer, origin or proxy; or that of the origin, where it is this side
-            that resolves it for a proxy. None: an address, or the connection was there before.
-        connect: connecting the socket. None, as the three below: the connection was there before.
-        proxy_tls: the TLS handshake with the proxy. None: no such proxy.
-        tunnel: the proxy was asked for a tunnel. None: no proxy, or one that forwards.
+        started: the clock when `request()` was called, as `TraceEvent.at`: `time.monotonic()`, or in a simulation its
+            own clock.
+        queued: the wait for a connection of the pool, or for one that another request makes. None: it did not wait.
+        dns: the lookup of the name of the peer, which is the origin or a proxy; or of the origin's name, if it is
+            resolved here for a proxy. None: it was an address, or the connection was open before.
+        connect: connecting the socket. None, here and for the three below: the connection was open before.
+        proxy_tls: the TLS handshake with the proxy. None: there was none.
+        tunnel: asking the proxy for a tunnel. None: there is no proxy, or it forwards.
         tls: the TLS handshake with the origin. None: it is not https.
-        connected: a connection was there for the request.
-        request_sent: all of the request was handed to the system. None where an early answer has cut it short.
-        first_byte: the first bytes of a response were there, those of an interim (1xx) one count.
-        head: the head of the final response was there.
+        connected: the request had a connection.
+        request_sent: all of the request was handed to the system. None if an early response has ended it.
+        first_byte: the first bytes of a response, final or interim (1xx), were received.
+        head: the head of the final response was received.
         complete: the body was received to its end. None if it was not, and for raw streams.
     """
 

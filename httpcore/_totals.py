@@ -1,7 +1,8 @@
-"""The counts of a pool since it was made, as plain numbers that are increased by the code that is counted.
+"""The totals of a pool since it was made: plain numbers, each increased by the code whose work it counts.
 
-`totals.name += n` is safe in threads and under Ctrl-C: no call lies between its reading and its writing, so no other
-thread and no signal handler can come in between. So the bytes are counted without a lock where they pass.
+`totals.name += n` is safe in threads and under Ctrl-C: there is no call between reading and writing the attribute, so
+no other thread and no signal handler can run in between. So bytes are counted without a lock, where they are sent and
+received.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Totals:
         self.pool_timeouts = self.connect_timeouts = self.read_timeouts = self.write_timeouts = self.total_timeouts = 0
 
     def note(self, error: BaseException) -> None:
-        """An attempt, or the reading of a response, has ended with `error`: count it if it is a timeout."""
+        """Count `error`, with which an attempt or the reading of a response has ended, if it is a timeout."""
         if not isinstance(error, Timeout):
             return
         if isinstance(error, TotalTimeout):

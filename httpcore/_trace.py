@@ -1,12 +1,13 @@
 """The steps of requests and connections, as frozen records for one callable.
 
-The callable is plain, is never called under a lock, and should be quick. It is called in the task or thread that took
-the recorded step: mostly that of the request; over HTTP/2 another request's may write for all, and a
-finaliser notices dropped objects. An exception of it ends the request like any other error; where there is no
-request, or at a close, `sys.excepthook` receives it. Nothing here is made unless there is such a callable.
+The callable is a plain function, is never called under a lock, and should be quick. It is called in the task or thread
+that took the recorded step. Mostly this is the task of the request; but over HTTP/2 the task of another request may
+write for all, and a finaliser notices dropped objects. An exception of the callable ends the request like any other
+error. If there is no request, or at a close, `sys.excepthook` receives the exception. Without such a callable no record
+is made.
 
-Each request ends with exactly one record of a subclass of `RequestEnded`, and each connection that was opened with one
-`ConnectionClosed`. So connections opened, less those closed, are those that `stats().open` counts.
+Each request ends with exactly one record of a subclass of `RequestEnded`, and each opened connection with one
+`ConnectionClosed`. So the number of opened connections minus the number of closed ones is `stats().open`.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ __all__ = [
 
 @public
 class CloseReason(StrEnum):
-    """Why a connection was closed. Each is also the text of its value."""
+    """Why a connection was closed. Each member is also a str, the text of the reason."""
 
     EXPIRED = "it was idle for too long"
     OLD = "it was open for max_connection_lifetime"
@@ -80,7 +81,7 @@ class CloseReason(StrEnum):
 
 @public
 class RequestPhase(StrEnum):
-    """The step of a request in flight. Each is also the text of its value."""
+    """The current step of a request in flight. Each member is also a str, the text of the step."""
 
     QUEUED = "wait for a connection"
     RESOLVE = "resolve"
@@ -98,8 +99,12 @@ class RequestPhase(StrEnum):
 @public
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """`at`: seconds on the monotonic clock (`time.monotonic`), of a simulation on its own. `request`: its number in
-    this process, from 1; 0 where there is no request. `tag`: the value of `request(..., tag=)`.
+    """The base class of all records.
+
+    Attributes:
+        at: seconds on the monotonic clock (`time.monotonic`); in a simulation, on the clock of the simulation.
+        request: the number of the request in this process, from 1; 0 if there is no request.
+        tag: the value of `request(..., tag=)`.
     """
 
     at: float
@@ -135,7 +140,7 @@ class DialStarted(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class LookupStarted(TraceEvent):
-    """The addresses of a name are asked for: of the resolver, if there is one, or of the operating system."""
+    """The addresses of a name are looked up: by the pool's resolver, if there is one, or by the operating system."""
 
     host: str
 
@@ -193,7 +198,7 @@ class TLSStarted(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class TLSDone(TraceEvent):
-    """TLS is agreed on."""
+    """The TLS handshake is complete."""
 
     host: str
     version: str | None
@@ -203,7 +208,7 @@ class TLSDone(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class DialFailed(TraceEvent):
-    """The connection was not made, for an error or a cancellation: that of the last step whose start was recorded."""
+    """The connection was not made, because of an error or a cancellation in the last step whose start was recorded."""
 
     origin: str
     error: str
@@ -213,9 +218,9 @@ class DialFailed(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened(TraceEvent):
-    """A new connection is there. `alpn` is the protocol that TLS agreed on, if any.
+    """A new connection is open. `alpn` is the protocol that was negotiated in the TLS handshake, if any.
 
-    `hint`: why HTTP/2 was not offered, where that is a surprise: an `SSLContext` decides it.
+    `hint`: why HTTP/2 was not offered, if this may be unexpected, e.g. because a given `SSLContext` does not offer it.
     """
 
     origin: str
@@ -229,10 +234,11 @@ class ConnectionOpened(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class EngineDifference(TraceEvent):
-    """With `engines="shadow"`: the library beside the native engine read a peer's bytes differently.
+    """With `engines="shadow"`: the reference library read a peer's bytes differently from the native engine.
 
-    `engine`: that library and its version. `difference`: the difference, without a value that the peer sent. `request`:
-    the one that reported it; over HTTP/2 it may have been found while another one ran on the same pool.
+    `engine`: the reference library and its version. `difference`: a description without any value that the peer sent.
+    `request`: the request that reported the difference; over HTTP/2 another request on the same pool may have caused
+    it.
     """
 
     engine: str
@@ -242,8 +248,8 @@ class EngineDifference(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class HeadSent(TraceEvent):
-    """The request's head was handed to the system. `reused`: the connection had served others before. `protocol`:
-    "HTTP/1.1" or "HTTP/2".
+    """The request's head was handed to the system. `reused`: whether the connection had served other requests before.
+    `protocol`: "HTTP/1.1" or "HTTP/2".
     """
 
     peer: str
@@ -269,7 +275,8 @@ def _shown(event: InterimResponse | ResponseStarted) -> str:
 class RequestSent(TraceEvent):
     """All of the request was handed to the system, its body included.
 
-    `complete`: False when it was cut short by an early answer. `reused`: the connection had served others before.
+    `complete`: False if an early response ended the request. `reused`: whether the connection had served other requests
+    before.
     """
 
     peer: str
@@ -305,7 +312,7 @@ class ResponseStarted(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class ResponseUnusual(TraceEvent):
-    """The response has something unusual about it, which a strict pool refuses. `lenient`: names of `Leniency`."""
+    """The response has deviations that a strict pool refuses. `lenient`: their names in `Leniency`."""
 
     lenient: tuple[str, ...]
 
@@ -313,8 +320,8 @@ class ResponseUnusual(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed(TraceEvent):
-    """A connection was closed. `request`: the one that used it, or 0; over HTTP/2 always 0. `reason`: see
-    `CloseReason`, whose values are text.
+    """A connection was closed. `request`: the request that used it, or 0; over HTTP/2 always 0. `reason`: a
+    `CloseReason`, which is also a str.
     """
 
     peer: str
@@ -326,7 +333,8 @@ class ConnectionClosed(TraceEvent):
 class RequestRetried(TraceEvent):
     """An attempt failed in a way that allows another one.
 
-    `reason`: the error's text, or "status 503". `attempt`: which one comes now, from 2. `pause`: after so many seconds.
+    `reason`: the error's text, or e.g. "status 503". `attempt`: the number of the next attempt, from 2. `pause`: the
+    seconds before it.
     """
 
     reason: str
@@ -338,7 +346,7 @@ class RequestRetried(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class RequestEnded(TraceEvent):
-    """The last record of a request; there is exactly one, of a subclass. `exception`: the one that ended it, if any."""
+    """The last record of a request, always of a subclass. `exception`: the one that ended the request, if any."""
 
     exception: BaseException | None = field(default=None, kw_only=True, compare=False)
 
@@ -354,7 +362,7 @@ class ResponseComplete(RequestEnded):
 @public
 @dataclass(frozen=True, slots=True)
 class RequestClosed(RequestEnded):
-    """The response, or its raw stream, was closed by the caller. `received`: bytes of the body that came until then."""
+    """The caller closed the response or its raw stream. `received`: the bytes of the body received until then."""
 
     received: int
 
@@ -362,7 +370,7 @@ class RequestClosed(RequestEnded):
 @public
 @dataclass(frozen=True, slots=True)
 class RequestDropped(RequestEnded):
-    """The response was neither read to its end nor closed: the collector found it. `received`: as above."""
+    """The response was garbage-collected before it was read to its end or closed. `received`: as in `RequestClosed`."""
 
     received: int
 
@@ -370,7 +378,7 @@ class RequestDropped(RequestEnded):
 @public
 @dataclass(frozen=True, slots=True)
 class RequestFailed(RequestEnded):
-    """The request ended with an error; or its body, which had come, could not be decoded.
+    """The request ended with an error, or the received body could not be decoded.
 
     `error`: the class's name and text.
     """
@@ -381,26 +389,26 @@ class RequestFailed(RequestEnded):
 @public
 @dataclass(frozen=True, slots=True)
 class RequestCancelled(RequestFailed):
-    """The request was cancelled, or interrupted by Ctrl-C: by an exception that is not an `Exception`."""
+    """The request was cancelled, or interrupted by Ctrl-C; its exception is no subclass of `Exception`."""
 
 
 Trace = Callable[[TraceEvent], object]
-"""A callable for each event. It must not wait, and its result is ignored.
+"""A callable that is called with each record. It must not wait, and its result is ignored.
 
-It may have a method `request_fields(number)`, which is called in the request's task or thread, each time when the
-request is about to be sent on a connection. It returns further header fields for it, as pairs of bytes. One of a name
-that the request has is left out.
+It may have a method `request_fields(number)`. This is called in the request's task or thread, each time when the
+request is about to be sent on a connection. It returns further header fields for this sending, as pairs of bytes. A
+field with a name that the request already has is left out.
 """
 
 
 class Earlier(NamedTuple):
-    """What was before a request in the call of a client that it is part of: more than nothing after a redirect, and
-    after a refusal that authentication answers.
+    """The requests that a call of a client made before the current request: because of redirects, or of refusals that
+    authentication answered.
 
     Attributes:
-        sends: how often the call was sent before, with all attempts.
-        requests: how many requests those were.
-        first: the number of the first of them; None where none of them went over the network.
+        sends: how often these requests were sent, with all attempts.
+        requests: how many these requests are.
+        first: the number of the first of them; None if none of them was sent over the network.
     """
 
     sends: int = 0
@@ -409,12 +417,12 @@ class Earlier(NamedTuple):
 
 
 earlier: ContextVar[Earlier] = ContextVar("httpcore.earlier", default=Earlier())  # noqa: B039 - a frozen value
-"""A trace or a log may ask for it when a request starts."""
+"""The earlier requests of the current call. A trace or a log may read it when a request starts."""
 
 
 class Progress(Protocol):
-    """The records of the steps of a request, if there is a trace. `at`: when it was, on the clock of the
-    request's runtime; None: now.
+    """Receives the steps of a request, to make records if there is a trace. `at`: the time of the step, on the clock of
+    the request's runtime; None: now.
     """
 
     def looking_up(self, host: str, at: float) -> None: ...

@@ -1,11 +1,11 @@
-"""`dataclass` as in the standard library, without its cost at the import of a program.
+"""`dataclass` as in the standard library, without its cost when a program is imported.
 
-The standard library's imports `inspect`, which brings a dozen modules, and compiles each method of each class by
-itself. Here the methods of a class are compiled together, and when one of them is first used. What else makes a
-dataclass (`fields`, `replace`, `asdict`) the standard library makes when it is first asked for. Type checkers see the
-standard library's own.
+The standard library's `dataclass` imports `inspect`, which imports a dozen modules, and compiles each method of each
+class separately. Here the methods of a class are compiled together, and only when one of them is first used. The
+metadata of a dataclass (for `fields`, `replace`, `asdict`) is made by the standard library when it is first needed.
+Type checkers see the standard library's own `dataclass`.
 
-Only those options are here that we use: all classes have slots, and no field has a `default_factory`.
+Only the options that we use exist: all classes have slots, and no field has a `default_factory`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _made(bare: type, options: dict[str, bool]) -> Any:
 
 
 def _names(options: dict[str, bool]) -> list[str]:
-    """The attributes that are made later."""
+    """Return the names of the attributes that are made on first use."""
     names = ["__dataclass_fields__", "__dataclass_params__", "__replace__"]
     names += [f"__{name}__" for name in ("init", "repr", "eq") if options.get(name, True)]
     if options.get("frozen"):
@@ -73,9 +73,9 @@ def _names(options: dict[str, bool]) -> list[str]:
 
 
 class _Later:
-    """A placeholder of a class attribute, until it is first read. Then all attributes of its kind are made.
+    """A placeholder for a class attribute until it is first read. Then all methods, or all the metadata, are made.
 
-    Most programs never make a record of a trace, and compiling is what costs most.
+    Most programs never make a record of a trace, and compiling the methods is the largest part of the cost.
     """
 
     def __init__(self, options: dict[str, bool], own: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ class _Later:
             _register_as_dataclass(made, self._options, self._own)
         else:
             for function in _functions(made, made._all_fields, self._options):
-                # Neither over a method of the class itself, nor over one that another thread has made meanwhile.
+                # Do not replace a method of the class itself, nor one that another thread has made meanwhile.
                 if isinstance(made.__dict__.get(function.__name__), _Later):
                     function.__qualname__ = f"{made.__qualname__}.{function.__name__}"
                     setattr(made, function.__name__, function)
@@ -164,7 +164,7 @@ def _repr(fields: dict[str, _Field]) -> Any:
 
 
 def _dataclasses() -> ModuleType:
-    import dataclasses  # only for the error, a copy, and what asks for the fields: it brings `inspect`
+    import dataclasses  # only for the error, a copy, and code that reads the fields: it imports `inspect`
 
     return dataclasses
 
@@ -201,11 +201,11 @@ def _replace() -> Any:
     return __replace__
 
 
-# What the standard library is asked for.
+# The metadata for the standard library.
 
 
 def _register_as_dataclass(made: Any, options: dict[str, bool], own: dict[str, Any]) -> None:
-    """Give the class what `dataclasses` knows its own by, made by itself from a class that is like the original."""
+    """Set the attributes by which `dataclasses` recognises its classes, copied from a dataclass with equal fields."""
     dataclasses = _dataclasses()
     given = {name: _given(dataclasses.field, value) for name, value in own.items() if value is not _MISSING}
     body = {

@@ -1,19 +1,19 @@
 """Every kind of request body, as one value with its rules for sending, and a reader that yields its pieces.
 
-- Bytes are kept whole, in `data`. A bytearray or memoryview is copied, so that changing it later changes nothing; a
-  str is sent as UTF-8. To send something large without holding it, give a file or an iterable.
+- Bytes are kept whole, in `data`. A bytearray or memoryview is copied, so later changes to it have no effect; a str is
+  sent as UTF-8. To send a large body without holding it in memory, pass a file or an iterable.
 - A binary file is sent from its position when the request is made, in pieces of 64 KiB. If it can seek, its length
   is known, it can be sent again, and bytes that are appended later are not sent.
 - An iterable or async iterable gives bytes-like pieces. It can be sent again only until its first item has been read:
-  a second pass over an iterator that has run would silently send an empty body.
-- A callable without arguments gives such an (async) iterable: an async generator function, say. It is called once.
-- A `ReplayableBody` has a factory that is called anew for each sending.
+  a second pass over an exhausted iterator would silently send an empty body.
+- A callable without arguments returns such an (async) iterable, e.g. an async generator function. It is called once.
+- A `ReplayableBody` has a factory that is called again for each sending.
 
-Closing. Clean-up in this library is plain calls, so `close` waits for nothing: it closes a generator that is under way
-and drops all else. An async generator's own clean-up may wait, and left to the garbage collector it runs in
-another task (PEP 789), under trio with a warning. So there is `aclose`: the task that sends awaits it last of all, in
-the task that iterated, when the connection has been closed or released. A generator that was never asked for an item
-has nothing to clean up and is left alone: the next attempt sends it.
+Closing. Clean-up in this library consists of plain calls, so `close` never waits: it closes a plain generator that has
+begun, and drops any other plain iterator. The clean-up code of an async generator may wait. Left to the garbage
+collector, it runs in another task (PEP 789), and trio warns about it. So there is also `aclose`: the task that iterated
+awaits it as its last step, after the connection was closed or released. A generator whose first item was never
+requested has nothing to clean up and is not closed: the next attempt sends it.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ SyncBodyTypes = (
     | ReplayableBody
     | None
 )
-"""The types of a body in threads. A callable is called each time that the body is sent."""
+"""The types of a body in threads. A callable returns an iterable, and is called once."""
 
 BodyTypes = SyncBodyTypes | AsyncIterable[bytes] | Callable[[], AsyncIterable[bytes]]
-"""The types of a body in asyncio or trio: an async iterable too, or a callable that gives one."""
+"""The types of a body in asyncio or trio: as `SyncBodyTypes`, an async iterable, or a callable that returns one."""
 
 BodyContent = BodyTypes
 
@@ -102,8 +102,8 @@ class BodyReader(Protocol):
     """One sending of a body."""
 
     async def next(self) -> bytes | None:
-        """The next piece, empty only of an iterator that may be left; None at the end. It waits only in the user's own
-        async iterator or a file read.
+        """Return the next piece, or None at the end. Empty pieces are returned only after `Body.may_be_left` was True.
+        It waits only in the user's async iterator or in a file read.
 
         Raises:
             LocalProtocolError: the piece is not bytes-like.
@@ -112,11 +112,11 @@ class BodyReader(Protocol):
         ...
 
     def close(self) -> None:
-        """End this sending, whatever its state. An error in the user's own clean-up becomes a `RuntimeWarning`."""
+        """End this sending, in any state. An error in the generator's own clean-up becomes a `RuntimeWarning`."""
         ...
 
     async def aclose(self) -> None:
-        """As `close`; an async generator that is under way is closed properly, which waits if its clean-up does."""
+        """As `close`, but also close an async generator that has begun; this waits if its clean-up code does."""
         ...
 
 
@@ -139,11 +139,11 @@ class BodySource(Protocol):
 
 
 class Body:
-    """A body to be sent, and its rules for sending. Made by `of`, or of a source.
+    """A body to be sent, and its rules for sending. Made by `of`, or from a `BodySource`.
 
     Attributes:
-        data: the whole body where it is in memory, else None.
-        length: in bytes; None if it is not known before sending.
+        data: the whole body if it is in memory, else None.
+        length: the length in bytes; None if it is not known before sending.
     """
 
     __slots__ = ("_source", "data", "length")
@@ -155,11 +155,11 @@ class Body:
 
     @staticmethod
     def of(value: BodyContent | Body) -> Body:
-        """The body for `value`; None and b"" are the empty one.
+        """Return the body for `value`; None and b"" are the empty body.
 
         Raises:
-            LocalProtocolError: `value` has another type, is a file opened in text mode or closed, or a generator that
-                has already run to its end.
+            LocalProtocolError: `value` has another type, is a closed file or one opened in text mode, or is a generator
+                that has already run to its end.
         """
         if type(value) is bytes:
             return Body(value, len(value), None) if value else _EMPTY
@@ -169,29 +169,32 @@ class Body:
 
     @property
     def is_empty(self) -> bool:
-        """There is nothing to send."""
+        """Whether the body is known to have no bytes."""
         return self.length == 0
 
     @property
     def replayable(self) -> bool:
-        """It can be sent from its beginning, now."""
+        """Whether the body can be sent from its beginning, now."""
         return self._source is None or self._source.replayable
 
     def may_be_left(self) -> bool:
-        """Whether it is an iterator of the caller's, which can continue with unread items. From now on its
-        reader also gives pieces that are empty."""
+        """Whether the body is an iterator of the caller, so that the caller can continue with the items that were not
+        read. If so, its reader also returns empty pieces from now on.
+        """
         return isinstance(self._source, _Pieces) and self._source.may_be_left()
 
     @property
     def is_async(self) -> bool:
-        """Its iterator is an async one. Of a callable that is not an async generator function: known after `start`."""
+        """Whether the body's iterator is async. For a callable it is known after `start`, except for an async generator
+        function.
+        """
         return self._source is not None and self._source.is_async
 
     def start(self, run_blocking: RunBlocking) -> BodyReader:
         """Begin one sending; files are read through `run_blocking`. To be called before anything is on the wire.
 
         Raises:
-            LocalProtocolError: it cannot be sent again, or the callable returned something that cannot be iterated.
+            LocalProtocolError: the body cannot be sent again, or the callable's result cannot be iterated.
             Exception: whatever the user's callable raises, unchanged.
         """
         if self._source is None:
@@ -203,7 +206,9 @@ _EMPTY: Final = Body(b"", 0, None)
 
 
 def _shaped(value: Any) -> Body:
-    """The body for all that is neither bytes nor None. Async comes before file: async files have both faces."""
+    """Return the body for any value except bytes and None. An async iterable is tested before a file: async files have
+    both `__aiter__` and `read`.
+    """
     if isinstance(value, Body):
         return value
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -216,7 +221,7 @@ def _shaped(value: Any) -> Body:
         return Body(None, None, _Pieces(_unused(value), call=False))
     if hasattr(value, "read"):
         return _file(value)
-    # A mapping is iterable, and would send its keys: a form was meant, which this layer does not know.
+    # A mapping is iterable, so its keys would be sent. The caller meant a form, which this layer does not encode.
     if isinstance(value, Mapping):
         raise LocalProtocolError(f"body is of type {type(value).__name__}: {_ALLOWED}")
     if hasattr(value, "__iter__"):
@@ -235,7 +240,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _unused(value: Any) -> Any:
-    """The generator, unless it has run: it would be an empty body by mistake."""
+    """Return `value`, or raise if it is a generator that has ended: its body would be empty by mistake."""
     if (isinstance(value, GeneratorType) and value.gi_frame is None) or (
         isinstance(value, AsyncGeneratorType) and value.ag_frame is None
     ):
@@ -246,9 +251,9 @@ def _unused(value: Any) -> Any:
 def _bytes(piece: object) -> bytes:
     """A piece that the user's iterator or file gave, checked."""
     if isinstance(piece, (bytes, bytearray, memoryview)):
-        return exact_bytes(piece)  # its length is sent in front of a chunk
+        return exact_bytes(piece)  # no subclass: the length that it reports is sent as the chunk size
     if isinstance(piece, CoroutineType):
-        piece.close()  # else Python warns that it was never awaited, which would hide the message below
+        piece.close()  # else Python warns that the coroutine was never awaited, which would hide the message below
     raise LocalProtocolError(
         f"body yielded a piece of type {type(piece).__name__}: expected bytes, bytearray or memoryview"
     )
@@ -293,7 +298,7 @@ def _file(value: Any) -> Body:
 
 
 class _File:
-    """A file, where it began and how much of it is the body, if it can seek."""
+    """A file. `began` is the position where the body begins, and `length` its length: both None if it cannot seek."""
 
     __slots__ = ("began", "file", "length", "was_begun")
 
@@ -318,7 +323,7 @@ class _File:
 
 
 class _FileReader:
-    """Gives a file in pieces of 64 KiB. The file is the user's, so it is not closed."""
+    """Returns a file in pieces of at most 64 KiB. It does not close the file, which belongs to the user."""
 
     __slots__ = ("_began", "_left", "_run_blocking", "_source")
 
@@ -332,7 +337,7 @@ class _FileReader:
         if self._left == 0:
             return None
         self._source.was_begun = True
-        if type(self._source.file) is BytesIO:  # in memory: another thread would cost more than the copy
+        if type(self._source.file) is BytesIO:  # in memory: a switch to another thread costs more than the copy
             data = _bytes(self._read())
         else:
             data = _bytes(await self._run_blocking(self._read))
@@ -341,7 +346,7 @@ class _FileReader:
         return data or None
 
     def _read(self) -> object:
-        # With the first read, not when the request was made: another sending may have moved the file since.
+        # Before the first read, not when the request was made: another sending may have moved the position since.
         if self._began is not None:
             self._source.file.seek(self._began)
             self._began = None
@@ -358,7 +363,7 @@ class _FileReader:
 
 
 class _Pieces:
-    """An (async) iterable, or with `call` what gives one; with `again` it is called for each sending."""
+    """An (async) iterable; with `call`, a callable that returns one; with `again`, it is called for each sending."""
 
     __slots__ = ("_again", "_call", "_given", "_was_begun", "gives_empty", "is_async")
 
@@ -380,7 +385,7 @@ class _Pieces:
                 "body is an iterator that was already read from: it cannot be sent again; a ReplayableBody can"
             )
         made = self._given() if self._call else self._given
-        # A callable is called once: what it made is kept, for a resend before its first item has been read.
+        # A callable is called once: its iterable is kept for a resend, which is possible until an item has been read.
         if self._call and not self._again:
             self._given, self._call = made, False
         self.is_async = hasattr(made, "__aiter__")
@@ -395,10 +400,10 @@ class _Pieces:
         return self.gives_empty
 
     def begin(self) -> None:
-        """The first item is about to be asked for."""
+        """Note that the reader is about to request the first item."""
         self._was_begun = True
         if not self._again:
-            self._given = None  # the reader's from now on: a dropped one is gone
+            self._given = None  # only the reader holds the iterator now, so it is freed with its reader
 
 
 def _refuse_made(made: object) -> None:
@@ -422,7 +427,7 @@ class _SyncReader:
     async def next(self) -> bytes | None:
         if not self._begun:
             self._begun = True
-            # Before the first item is asked for: from here on it cannot be sent again, whatever the iterator raises.
+            # Before the first item is requested: from here on the body cannot be sent again, even if `next` raises.
             self._source.begin()
         for piece in self._iterator:
             data = piece if type(piece) is bytes else _bytes(piece)
@@ -432,10 +437,10 @@ class _SyncReader:
 
     def close(self) -> None:
         iterator, self._iterator = self._iterator, iter(())
-        if self._begun and isinstance(iterator, GeneratorType) and not iterator.gi_running:  # running: another thread's
+        if self._begun and isinstance(iterator, GeneratorType) and not iterator.gi_running:  # running in another thread
             try:
                 iterator.close()
-            except Exception as error:  # clean-up: the current exception must not be replaced, nor this one be lost
+            except Exception as error:  # neither hide the exception that is being handled, nor lose this one
                 warn(f"the body's generator raised {error!r} while it was closed", RuntimeWarning, stacklevel=2)
 
     async def aclose(self) -> None:
@@ -474,7 +479,7 @@ class _AsyncReader:
     async def aclose(self) -> None:
         self._closed = True
         iterator = self._iterator
-        # One that was never asked for an item has nothing to clean up, and the next attempt may send it.
+        # A generator whose first item was never requested has nothing to clean up, and the next attempt may send it.
         if self._begun and isinstance(iterator, AsyncGeneratorType) and not iterator.ag_running:
             await iterator.aclose()
 
@@ -490,7 +495,7 @@ def is_async_function(function: object) -> bool:
 
 
 def _code_flags(function: object) -> int:
-    """Those of the function's code; of a method or a partial those of its function; 0 of anything else."""
+    """Return the code flags of a function, of a method's or a partial's function, or 0 for any other object."""
     while isinstance(function, (MethodType, partial)):
         function = function.func if isinstance(function, partial) else function.__func__
     return function.__code__.co_flags if isinstance(function, FunctionType) else 0

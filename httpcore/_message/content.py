@@ -1,12 +1,12 @@
 """The content of a body: the bytes of a source, decoded where it has a content coding, in pieces or as a whole.
 
-A few bytes may stand for gigabytes, and a decoder waits for nothing while it works. So after each piece of a decoder
-the source gives other tasks their turn, which is also when a cancellation or the end of `total_timeout` is noticed;
-only the first piece of a body is without, and most bodies have no second one.
+A few bytes may decode to gigabytes, and a decoder never waits while it works. So the source lets other tasks run before
+each further piece of the decoder. A cancellation or the end of `total_timeout` is also noticed then. There is no such
+pause for the first piece of a body, and most bodies have only one.
 
-A body that is kept as a whole is bounded by `max_body`, or else by `KEPT_AT_LEAST` and `KEPT_PER_BYTE`. Those depend on
-how much was received, so where more may still come the decoder rests at the bound until it has: the outcome is the same
-however the body arrives.
+A body that is kept as a whole is bounded by `max_body`, or else by `KEPT_AT_LEAST` and `KEPT_PER_BYTE`. Without
+`max_body` the bound depends on how many bytes were received. So while more bytes may follow, the decoder stops at the
+bound until they have arrived: the result does not depend on how the body is split into reads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Content", "ContentSource", "check_size", "collected", "decoded"]
 
 KEPT_AT_LEAST: Final = 64 * 1024 * 1024
 KEPT_PER_BYTE: Final = 32
-"""Without `max_body` a decoded body may be KEPT_AT_LEAST bytes, and beyond that KEPT_PER_BYTE times those received."""
+"""Without `max_body`, a decoded body may have the larger of KEPT_AT_LEAST bytes and KEPT_PER_BYTE per received byte."""
 
 MaxBody = int | None | Unset
 
@@ -42,11 +42,11 @@ class ContentSource(Protocol):
         ...
 
     def note(self, name: Leniency) -> bool:
-        """The content is unusual. False where that is an error."""
+        """Record a deviation of the content. Returns False if the deviation is an error."""
         ...
 
     def made(self, size: int) -> None:
-        """Decoding has made so many bytes of content."""
+        """Count `size` bytes of content that decoding has made."""
         ...
 
     async def turn(self) -> None:
@@ -78,8 +78,8 @@ class Content:
         while True:
             decoder = self._decoder
             if decoder is not None and (piece := decoder.step()) != b"":
-                # Not before the first piece: most bodies have one, and a turn of the loop for each would cost more than
-                # to decode it.
+                # Not before the first piece: most bodies have only one, and an iteration of the event loop costs more
+                # than decoding it.
                 if self._worked:
                     await source.turn()
                 self._worked = True
@@ -92,7 +92,7 @@ class Content:
                 if decoder is not None:
                     decoder.finish()
                 return b""
-            if decoder is None:  # made when the first byte is there: an empty body needs none
+            if decoder is None:  # not before the first byte: an empty body needs no decoder
                 self._decoder = decoder = decoder_for(self._headers, note=source.note)
                 if decoder is None:
                     self._is_plain = True
@@ -103,10 +103,10 @@ class Content:
 async def collected(
     source: ContentSource, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, whole: bytes | None
 ) -> bytes:
-    """The whole content: of `whole`, if that is all of the body, else of the bytes of the source.
+    """Return the whole content: of `whole`, the complete body, if it is given; else of the bytes of `source`.
 
     Raises:
-        LimitExceeded: it is, or will be, more than may be kept.
+        LimitExceeded: the content has, or will have, more bytes than may be kept.
     """
     keeper = _Keeper(headers, max_body, source.length if whole is None else len(whole), source.note)
     worked = False
@@ -126,7 +126,7 @@ async def collected(
 
 
 def decoded(body: bytes, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, note: Note) -> bytes:
-    """As `collected`, of a body that is all here, at once."""
+    """As `collected`, for a body that is complete in memory; a plain function."""
     keeper = _Keeper(headers, max_body, len(body), note)
     keeper.receive(body, ended=True)
     while keeper.step():
@@ -135,7 +135,7 @@ def decoded(body: bytes, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBo
 
 
 def check_size(size: int, max_body: MaxBody, what: str = "is") -> None:
-    """Raise LimitExceeded when that many bytes are more than a `max_body` that was given."""
+    """Raise LimitExceeded if `size` bytes are more than `max_body`, where that is a number."""
     if isinstance(max_body, int) and size > max_body:
         raise LimitExceeded(
             f"the body {what} {size:,} bytes, more than max_body={max_body} allows: raise max_body, or read the body "
@@ -153,7 +153,7 @@ class _Keeper:
         self, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, declared: int | None, note: Note
     ) -> None:
         if declared is not None and max_body is not UNSET:
-            # Before anything is read: a body whose declared length is too long costs nothing.
+            # Before any read: a body whose declared length is too long must not be received first.
             check_size(declared, max_body, "was declared to be")
         self._headers = headers
         self._note = note
@@ -162,7 +162,7 @@ class _Keeper:
         self._received = 0
         self._ended = False
         self._decoder: Decoder | None = None
-        # Not a list to be joined, since that takes the memory twice.
+        # Not a list of pieces: joining them would take the memory twice.
         self._kept = BytesIO()
 
     def receive(self, data: bytes, *, ended: bool) -> None:
@@ -182,14 +182,14 @@ class _Keeper:
 
     @property
     def is_coded(self) -> bool:
-        """The received bytes have a content coding."""
+        """Whether the received bytes have a content coding."""
         return self._decoder is not None
 
     def step(self) -> bool:
-        """Decode one piece, or a part of one. False when there is nothing to do before more is received."""
+        """Decode one piece, or a part of one. Returns False when more bytes must be received first."""
         decoder = self._decoder
-        # It rests at the bound, and raises only when no further input could lift it: so the outcome does not depend on
-        # how the body arrives.
+        # At the bound the decoder stops. It raises only if no further input could raise the bound: so the result does
+        # not depend on how the body is split into reads.
         if decoder is None or (decoder.decoded > KEPT_AT_LEAST and not self._may_go_on()):
             return False
         piece = decoder.step()
@@ -203,7 +203,7 @@ class _Keeper:
         """Whether the bytes that were received so far allow more content.
 
         Raises:
-            LimitExceeded: there is more than can be allowed by what may still come.
+            LimitExceeded: there is more content than allowed, even after all bytes that may still be received.
         """
         if self._max_body is not UNSET:
             return True
@@ -222,7 +222,7 @@ class _Keeper:
         return False
 
     def finish(self) -> bytes:
-        """The whole content, when the body has ended and `step` has nothing to do."""
+        """Return the whole content. Called when the body has ended and `step` returns False."""
         if self._decoder is not None:
             self._decoder.finish()
         return self._kept.getvalue()

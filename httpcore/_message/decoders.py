@@ -1,34 +1,36 @@
 """Content decoding: gzip, deflate, br, zstd, and chains of them, in pieces of bounded size. No I/O.
 
-A body of one megabyte may stand for a gigabyte, so nothing here decodes more than it is asked for: the caller feeds
-what it has read, and takes pieces of at most 64 KiB until there is none. Each coding is a stage that pulls from the
-stage before it, so a chain holds one piece per stage, and a caller that stops taking has stopped the work. One `step`
-does a bounded amount of work, whether or not it makes content, so that the caller can give other tasks their turn.
+A body of one megabyte may decode to a gigabyte, so the decoder makes only as much content as the caller requests: the
+caller feeds the bytes that it has read, and takes pieces of at most 64 KiB until there are no more. Each coding is a
+stage that pulls from the stage before it. So a chain holds one piece per stage, and no work is done while the caller
+takes nothing. One `step` does a bounded amount of work, whether or not it makes content, so that the caller can let
+other tasks run.
 
-What is decided here, because no RFC does:
+The following is decided here, because no RFC decides it:
 
-- A registered coding that is not known here, or whose library is missing, is an error and not a body handed on as it
-  came: a caller that asked for content must not get something else in silence. A caller that wants the bytes has
-  `raw()`. A name that is not registered (`UTF-8`, `none`, `aws-chunked`) says nothing of the body, and is passed over
-  and noted, or an error where the rules are strict.
-- A body without one byte is an empty body under any coding (the answer to HEAD carries the coding, too).
-- A body cut short is an error, also when every byte of content was already there and only the checksum is missing.
-- gzip may have several members (RFC 1952 section 2.2) and zstd several frames (RFC 8878 section 3). At most 1,000, and
-  one more for each KiB decoded: `bgzip` makes one every 64 KiB, and a flood of empty ones is CPU time for nothing.
-- Zero bytes after gzip are padding (tapes and `tar` leave it; gzip itself skips it). Other bytes there that begin no
-  member (RFC 1952 section 2.3.1) are passed over and noted, as gzip(1) does, or an error where the rules are strict.
-  Anything after the end of another coding is an error.
-- deflate is zlib (RFC 9110 section 8.4.1.2), and raw deflate where the first two bytes are no zlib header: servers send
+- A registered coding that is not known here, or whose library is missing, is an error. The body is not returned
+  undecoded: a caller that expects content must not silently get something else. `raw()` returns the bytes as sent. A
+  name that is not registered (`UTF-8`, `none`, `aws-chunked`) says nothing about the body: it is ignored and noted, or
+  is an error if the rules are strict.
+- A body without any byte is an empty body in any coding (the response to HEAD has the Content-Encoding, too).
+- A truncated body is an error, even if all of the content was received and only the checksum is missing.
+- gzip may have several members (RFC 1952 section 2.2) and zstd several frames (RFC 8878 section 3). At most 1,000 are
+  accepted, and one more for each KiB decoded: `bgzip` makes one every 64 KiB, and a flood of empty members would only
+  waste CPU time.
+- Zero bytes after gzip are padding (tapes and `tar` leave it; gzip itself skips it). Other bytes there that do not
+  begin a member (RFC 1952 section 2.3.1) are ignored and noted, as gzip(1) does, or are an error if the rules are
+  strict. Any bytes after the end of another coding are an error.
+- deflate is zlib (RFC 9110 section 8.4.1.2), or raw deflate if the first two bytes are not a zlib header: servers send
   both.
-- zstd windows above 8 MiB are refused (RFC 9659). brotli's format ends at 16 MiB.
-- A zstd frame whose content is not as long as its header declares is an error (RFC 8878 section 3.1.1.1.4). The
-  library notices that in some cuts of the input and not in others, as it does windows above 8 MiB: so both are read
-  from the frame header here.
-- A brotli library that cannot limit its output (before 1.2; brotlipy) is used where there is no better one, and is fed
-  16 bytes at a time: each such step can give some 32 MiB at the worst, where a whole piece could give gigabytes. One
-  that ignores input behind the end of the stream is fed single bytes; two such in one chain are refused.
-- A chain multiplies: five codings of a thousand each would keep one call busy for years, and the last may make nothing
-  of it. So all stages of a chain share one budget, see `_Budget`.
+- zstd windows above 8 MiB are refused (RFC 9659). In brotli's format the largest window is 16 MiB.
+- A zstd frame whose content is not as long as its header declares is an error (RFC 8878 section 3.1.1.1.4). Whether the
+  library notices this, or a window above 8 MiB, depends on how the input is split. So both are read from the frame
+  header here.
+- A brotli library that cannot limit its output (before 1.2; brotlipy) is used only if there is no better one, and is
+  fed 16 bytes at a time: each such step makes about 32 MiB at the worst, where a whole piece could make gigabytes. A
+  library that ignores input after the end of the stream is fed single bytes. Two such codings in one chain are refused.
+- In a chain the factors multiply: five codings with a factor of a thousand each would keep one call busy for years, and
+  the last may still make no content. So all stages of a chain share one budget, see `_Budget`.
 """
 
 from __future__ import annotations
@@ -54,33 +56,34 @@ MAX_CODINGS: Final = 5
 MAX_MEMBERS: Final = 1_000
 BYTES_PER_FURTHER_MEMBER: Final = 1_024
 
-# The budget of a chain. The slowest input that was found (brotli or deflate blocks that are nothing but prefix codes)
-# takes 0.1 to 0.3 us for each byte, so that 4 KiB received, without content, cost 10 to 30 ms. What ordinary codings
-# pass on is at most what was received, but for content that is little else than repetition: there one coding makes a
-# thousandth of it, which the next makes a few bytes.
+# The budget of a chain. The slowest input that was found (brotli or deflate blocks that consist of prefix codes only)
+# takes 0.1 to 0.3 us for each byte passed between stages, so that 4 KiB received, without content, cost 10 to 30 ms.
+# Ordinary codings pass on no more bytes than were received. The exception is very repetitive content: there the first
+# coding compresses it to a thousandth, and the next to a few bytes.
 PASSED_AT_LEAST: Final = 32_768
 PASSED_PER_BYTE_RECEIVED: Final = 16
 CONTENT_PER_BYTE_PASSED: Final = 256
 PASSED_PER_MEMBER: Final = 64  # beginning a zstd frame takes 11 us
 MAX_WINDOWS: Final = 33_554_432
-# A chain counts its input by blocks that begin at multiples of this, so that the count is the same for all cuts.
+# A chain counts its input in blocks that begin at multiples of this size, so the count does not depend on how the input
+# is split.
 _BLOCK: Final = 256
-# What may be read for one step of the decoder, in bytes: at the worst some 10 ms.
+# The most bytes of input that one step of the decoder reads: at the worst this takes about 10 ms.
 _TURN: Final = 32_768
 
-# zlib and brotli copy the input that they have not consumed at each call: small slices keep that linear.
+# At each call zlib and brotli copy the input that is not consumed yet: with small slices the total cost stays linear.
 _SLICE: Final = 16_384
-# brotli grows its output by blocks of 32, 64, 256 KiB and looks at the limit between them: this stops after the first.
+# brotli's output grows by blocks of 32, 64, 256 KiB. The limit is tested between blocks: this stops after the first.
 _BROTLI_PIECE: Final = 32_000
 _ZSTD_WINDOW_LOG: Final = 23
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _DEFLATE_WINDOW: Final = 32_768
-# 10 bytes or so can begin a block that stands for 16 MiB.
+# About 10 bytes can begin a block that decodes to 16 MiB.
 _OLD_BROTLI_STEP: Final = 16
 
 
 Note = Callable[[Leniency], bool]
-"""Called when something is unusual; False where that is an error."""
+"""Called with the name of a deviation. Returns False if the deviation is an error."""
 
 
 class _Source(Protocol):
@@ -92,7 +95,7 @@ class _Source(Protocol):
 
 
 class _Unpacker(Protocol):
-    """One member of one coding, in the words of the zstd library; the others are fitted to them."""
+    """Decodes one member of one coding. It has the interface of the zstd library; other libraries have adapters."""
 
     @property
     def eof(self) -> bool: ...
@@ -123,13 +126,13 @@ class _Zlib:
     def decompress(self, data: bytes, max_length: int) -> bytes:
         engine = self._object
         piece = engine.decompress(data or engine.unconsumed_tail, max_length)
-        # A full piece may have left output inside zlib, with all of the input consumed.
+        # After a full piece zlib may still hold output, although it has consumed all input.
         self.needs_input = len(piece) < max_length and not engine.unconsumed_tail
         return piece
 
 
 class _Deflate:
-    """deflate as an `_Unpacker`: zlib or raw, as the first two bytes tell."""
+    """deflate as an `_Unpacker`: zlib or raw, depending on the first two bytes."""
 
     needs_input = True
     eof = False
@@ -159,12 +162,12 @@ class _Deflate:
 
 
 def _is_zlib_header(start: bytes) -> bool:
-    # RFC 1950 section 2.2. A raw stream cannot look so, unless it fills unused bits of a stored block with rubbish.
+    # RFC 1950 section 2.2. A raw stream never begins so, unless unused bits of a stored block are not zero.
     return start[0] & 0x0F == 8 and start[0] >> 4 <= 7 and (start[0] << 8 | start[1]) % 31 == 0
 
 
 class _Brotli:
-    """br as an `_Unpacker`. What follows the end is an error of the library's own, or waits in the source."""
+    """br as an `_Unpacker`. For bytes after the end the library raises an error, or they stay in the source."""
 
     unused_data = b""
 
@@ -178,13 +181,13 @@ class _Brotli:
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         piece = bytes(self._object.process(data, output_buffer_limit=min(max_length, _BROTLI_PIECE)))
-        # The library says that it accepts more while output is still inside it: only an empty piece tells.
+        # `can_accept_more_data` is True even if the library holds output: only an empty piece shows that it has none.
         self.needs_input = not piece and bool(self._object.can_accept_more_data())
         return piece
 
 
 class _OldBrotli:
-    """br as an `_Unpacker`, with a library whose output has no limit: the output of small steps, in pieces."""
+    """br as an `_Unpacker`, by a library that cannot limit its output: it is fed small steps, its output is split."""
 
     def __init__(self, library: Any, size: int = _OLD_BROTLI_STEP) -> None:
         self._object = library.Decompressor()
@@ -219,14 +222,14 @@ class _OldBrotli:
         if hasattr(self._object, "is_finished"):
             return bool(self._object.is_finished())
         try:
-            self._object.finish()  # brotlipy: changes nothing, and raises, or asserts, in the middle of a stream
+            self._object.finish()  # of brotlipy: has no effect at the end; raises, or asserts, before it
         except (self._error, AssertionError):
             return False
         return True
 
 
 def _old_brotli_step(library: Any) -> int:
-    """How many bytes a library without a limit on its output may get at once: 1 if it ignores input behind the end."""
+    """How many bytes a library that cannot limit its output is fed at once: 1 if it ignores input after the end."""
     engine = library.Decompressor()
     try:
         (getattr(engine, "decompress", None) or engine.process)(b"\x06\x00")  # an empty stream, and one byte more
@@ -243,11 +246,11 @@ class _Frame:
     size: int | None
 
 
-_NO_FRAME: Final = _Frame(0, None)  # a skippable frame, or none at all, which the library will say
+_NO_FRAME: Final = _Frame(0, None)  # a skippable frame; or no frame, and the library raises
 
 
 def _zstd_frame(start: bytes) -> _Frame | None:
-    """The frame that begins so; None when more bytes are needed to tell."""
+    """Return the header of the frame that begins with `start`; None if more bytes are needed."""
     if not start.startswith(_ZSTD_MAGIC):
         return None if _ZSTD_MAGIC.startswith(start) else _NO_FRAME
     if len(start) < 5:
@@ -266,7 +269,7 @@ def _zstd_frame(start: bytes) -> _Frame | None:
 
 
 class _Zstd:
-    """One zstd frame as an `_Unpacker`, held to its header."""
+    """One zstd frame as an `_Unpacker`, which must conform to its header."""
 
     __slots__ = ("_count", "_error", "_frame", "_object", "_start")
 
@@ -308,7 +311,7 @@ class _Zstd:
 
 
 def _brotli_window(start: bytes) -> int | None:
-    """The window that a brotli stream asks for (RFC 7932 section 9.1); None when there is no byte yet."""
+    """Return the window size that a brotli stream declares (RFC 7932 section 9.1); None if there is no byte yet."""
     if not start:
         return None
     first = start[0]
@@ -334,13 +337,13 @@ class _Coding:
     """How one coding is decoded.
 
     Attributes:
-        unpacker: makes a new one for each member.
-        error: what the library raises.
-        many: several members may follow one another.
-        padding: bytes that may stand behind a member.
-        magic: what each member begins with, where text may stand behind the last one.
-        window: how much memory a member that begins so may ask for; None when more bytes are needed to tell.
-        one_per_chain: it may give so much in one step that a chain can afford it once.
+        unpacker: makes a new `_Unpacker` for each member.
+        error: the exception class of the library.
+        many: whether several members may follow one another.
+        padding: byte values that may follow a member.
+        magic: the first bytes of each member, if other bytes may follow the last member.
+        window: returns the memory in bytes that the member with this beginning needs; None if more bytes are needed.
+        one_per_chain: whether a chain may have it only once, since one step may make very much output.
     """
 
     name: str
@@ -384,7 +387,9 @@ def _zstd() -> _Coding | None:
 
 
 def _library(name: str) -> Any:
-    """A library that may be installed. It comes with the first body in its coding, and a fork waits meanwhile."""
+    """Return a library, or None if it is not installed. The first body in its coding imports it, and a fork in another
+    thread waits for the import.
+    """
     try:
         with OPENSSL:
             return import_module(name)
@@ -400,7 +405,7 @@ _MAKERS: Final[dict[str, Callable[[], _Coding | None]]] = {
 }
 _ALIASES: Final = {"x-gzip": "gzip"}
 _EXTRAS: Final = {"br": "brotli", "zstd": "zstd"}
-# The registry of RFC 9110 section 16.6.1. Any other name is no coding, and what it says of the body is unknown.
+# The registry of RFC 9110 section 16.6.1. Any other name is not a coding, and its meaning for the body is unknown.
 _REGISTERED: Final = frozenset(
     (
         *("aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "gzip", "identity", "pack200-gzip"),
@@ -418,8 +423,8 @@ def _coding(name: str) -> _Coding | None:
 def supported_codings() -> tuple[str, ...]:
     """The content codings that can be decoded in this process, for Accept-Encoding (RFC 9110 section 12.5.3).
 
-    Always "gzip" and "deflate"; "br" and "zstd" when their libraries are installed. Imports them, so the first call
-    takes some milliseconds.
+    Always "gzip" and "deflate"; "br" and "zstd" if their libraries are installed. The first call imports the libraries,
+    which takes some milliseconds.
     """
     return tuple(name for name in _MAKERS if _coding(name) is not None)
 
@@ -428,7 +433,7 @@ class _Turn:
     """How much input the stages may still read in one step of the decoder.
 
     Attributes:
-        over: something was held back because of it.
+        over: whether input was refused in this step.
     """
 
     __slots__ = ("_left", "over")
@@ -447,12 +452,13 @@ class _Turn:
 
 
 class _Budget:
-    """What the stages of one chain may do together: bounded by what was received and by the content made of it.
+    """Limits the work of all stages of one chain together, by the bytes received and by the content made of them.
 
     Each stage can turn its input into a thousand times as much for the next stage, or into nothing, and its time
-    depends on both. So the sum of what passes between the stages is bounded, and the sum of their windows. Both depend
-    on the bytes alone and not on how they were cut: input is counted by blocks of `_BLOCK` bytes, each when its first
-    byte is read, and a stage reads only when all after it have used up what they had.
+    depends on both. So there are two bounds: on the bytes that pass between the stages, and on the sum of their
+    windows. Both depend on the bytes alone and not on how they are split. For this, input is counted in blocks of
+    `_BLOCK` bytes, each when its first byte is read, and a stage reads only when all later stages have consumed their
+    input.
     """
 
     __slots__ = ("_passed", "_received", "_windows", "content", "turn")
@@ -465,14 +471,14 @@ class _Budget:
         self._windows: dict[_Stage, int] = {}
 
     def receive(self) -> None:
-        """A block of the body as received is about to be read."""
+        """Count a block of the received body, which is about to be read."""
         self._received += _BLOCK
 
     def pass_on(self, size: int = _BLOCK) -> None:
-        """A block that one stage made is about to be read by the next.
+        """Count a block that one stage made, and that the next is about to read.
 
         Raises:
-            DecodingError: that is more than the chain may pass on.
+            DecodingError: the blocks are more than the chain may pass on.
         """
         self._passed += size
         allowed = PASSED_AT_LEAST + PASSED_PER_BYTE_RECEIVED * self._received + self.content // CONTENT_PER_BYTE_PASSED
@@ -483,7 +489,7 @@ class _Budget:
             )
 
     def open_window(self, stage: _Stage, size: int) -> None:
-        """A stage begins a member with a window of this size; its last one's is gone.
+        """Count the window of the member that a stage begins, in place of the window of its previous member.
 
         Raises:
             DecodingError: together the windows are too large.
@@ -498,7 +504,7 @@ class _Budget:
 
 
 class _Stage:
-    """One coding of a body, decoded in pieces of at most 64 KiB; input is pulled from `source` when it runs out."""
+    """One coding of a body, decoded in pieces of at most 64 KiB. It reads from `source` when its input is used up."""
 
     __slots__ = (
         "_budget",
@@ -520,14 +526,14 @@ class _Stage:
         self._budget = budget
         self._unpacker: _Unpacker | None = None
         self._members = 0
-        self._start = b""  # of a member whose window is not known yet
+        self._start = b""  # the beginning of a member whose window is not known yet
         self._surplus = b""
         self._note = note
-        self._over = False  # what follows is no part of the coding
+        self._over = False  # whether all further input is outside the coding
 
     @property
     def complete(self) -> bool:
-        """Not in the middle of a member. True before the first byte."""
+        """Whether the input so far does not end inside a member. True before the first byte."""
         return self._unpacker is None and not self._start and not self._surplus
 
     def take(self) -> bytes:
@@ -543,7 +549,7 @@ class _Stage:
                     continue
                 unpacker = self._unpacker = self._next_member()
             piece = self._unpack(unpacker, data)
-            # Looked at before the piece is returned: the surplus behind this member must be there for the next call.
+            # Before the piece is returned: the next call needs the surplus bytes after this member.
             if unpacker.eof:
                 self._surplus = unpacker.unused_data
                 self._unpacker = None
@@ -564,7 +570,7 @@ class _Stage:
         return self._next_start(data) if data and self.coding.magic and self._note is not None else data
 
     def _next_start(self, data: bytes) -> bytes:
-        """`data` if another member begins there; b"" if it is text behind the last one, or too short to tell."""
+        """Return `data` if a member begins there; b"" if it is text after the last member, or too short to decide."""
         magic, note = self.coding.magic, self._note
         assert note is not None
         while len(data) < len(magic) and magic.startswith(data):
@@ -575,19 +581,19 @@ class _Stage:
             data += more
         if data.startswith(magic) or not note("text-behind-gzip"):
             return data
-        # Said once: all that follows is passed over, to its end, or it would be taken for the start of a member again.
+        # Noted once: all further input is ignored, since a later part of it may look like the start of a member.
         self._over = True
         while self._source.take():
             pass
         return b""
 
     def end(self) -> None:
-        """The body has ended: what was too short to tell was no member."""
+        """Note the end of the body: surplus bytes that were too short to decide are not a member."""
         if self._surplus and self._note is not None and self.coding.magic and self._note("text-behind-gzip"):
             self._surplus = b""
 
     def _afforded(self, data: bytes, budget: _Budget) -> bytes:
-        """The start of the next member when the chain can afford it; b"" when more of it is needed to tell."""
+        """Return the start of the next member after counting it in the budget; b"" if more of it is needed first."""
         start = self._start + data
         window = self.coding.window(start)
         if window is None:
@@ -602,7 +608,7 @@ class _Stage:
     def _next_member(self) -> _Unpacker:
         if self._members and not self.coding.many:
             raise DecodingError(self._damage("bytes follow its end"))
-        # By what was decoded so far: a member of 20 bytes costs as much to begin as one of a megabyte.
+        # The limit grows with the content: beginning a member of 20 bytes costs as much as beginning one of a megabyte.
         if self._members >= MAX_MEMBERS + self.decoded // BYTES_PER_FURTHER_MEMBER:
             raise DecodingError(
                 self._damage(f"it has more than {self._members} members: too many for so little content")
@@ -622,7 +628,7 @@ class _Stage:
 
 
 class _Inbox:
-    """The bytes that were fed and not yet taken, in slices of at most 16 KiB, as long as it is this decoder's turn."""
+    """The bytes that were fed and not yet taken. It returns slices of at most 16 KiB, while the step may read input."""
 
     __slots__ = ("_rest", "_turn", "_waiting")
 
@@ -685,9 +691,9 @@ class _Joint:
 class Decoder:
     """Decodes the content codings of one body (RFC 9110 section 8.4). Made by `decoder_for`.
 
-    `feed` what was read, then `take` until it gives b"", again and again; `finish` at the end of the body. Memory is
-    bounded by what was fed, one piece and one window per coding. After an error of any kind, `MemoryError` and
-    `KeyboardInterrupt` included, the decoder is closed: a decompressor that was stopped half way is never used again.
+    `feed` the bytes that were read, then `take` until it returns b"", repeatedly; `finish` at the end of the body.
+    Memory is bounded by the fed bytes, and one piece and one window per coding. After an error of any kind, including
+    `MemoryError` and `KeyboardInterrupt`, the decoder is closed: an interrupted decompressor is never used again.
 
     Attributes:
         decoded: how many bytes `take` has given.
@@ -716,7 +722,7 @@ class Decoder:
         return stages
 
     def feed(self, data: bytes) -> None:
-        """Give the next bytes of the body. Any size; it is kept until taken.
+        """Add the next bytes of the body, of any size. They are kept until they are decoded.
 
         Raises:
             DecodingError: the decoder is closed.
@@ -728,19 +734,19 @@ class Decoder:
         """The next piece of content, 1 to 65,536 bytes; b"" means that more must be fed first.
 
         Raises:
-            DecodingError: the body is damaged, goes on after the end of its coding, or the decoder is closed.
-            LimitExceeded: there is more content than `max_decoded`. All up to the limit, a last piece apart, was given.
+            DecodingError: the body is damaged, continues after the end of its coding, or the decoder is closed.
+            LimitExceeded: there is more content than `max_decoded`. The piece that exceeds it was not returned.
         """
         while (piece := self.step()) is None:
             pass
         return piece
 
     def step(self) -> bytes | None:
-        """As `take`, but None after a bounded amount of work, some 10 ms at most, that made no content yet."""
+        """As `take`, but return None if a bounded amount of work, about 10 ms at most, has made no content yet."""
         if not self._stages:
             self._check_open()
         turn, budget = self._turn, self._budget
-        # Each call has its own allowance: what a turn has left over must not add up.
+        # Each call has an allowance of its own: the unused rest must not add up.
         turn.begin()
         try:
             piece = self._stages[-1].take()
@@ -756,7 +762,7 @@ class Decoder:
         return piece or (None if turn.over else b"")
 
     def finish(self) -> None:
-        """The body has ended, and `take` has given b"". Closes the decoder.
+        """Check that the body is complete, after `take` has returned b"", and close the decoder.
 
         Raises:
             DecodingError: a coding was cut short, or the decoder is closed.
@@ -772,7 +778,7 @@ class Decoder:
                 raise DecodingError(f"the {name} body was cut short: it ended after {self.decoded} decoded bytes")
 
     def close(self) -> None:
-        """Release everything, at once. May be called at any time and again."""
+        """Release all memory now. May be called at any time, also repeatedly."""
         self._stages = ()
         self._budget = None
         self._inbox.clear()
@@ -789,17 +795,19 @@ def _too_much(limit: int) -> LimitExceeded:
 def decoder_for(
     headers: Iterable[tuple[bytes, bytes]], *, max_decoded: int | None = None, note: Note | None = None
 ) -> Decoder | None:
-    """The decoder that the Content-Encoding of a response asks for (RFC 9110 section 8.4); None when it asks for none.
+    """Return the decoder for the Content-Encoding of a response (RFC 9110 section 8.4); None if no coding is applied.
+
+    A response that can have no body (to HEAD, 204, 304, Content-Length: 0) needs no decoder: do not call this for it.
 
     Arguments:
-        headers: name and value pairs with lower-cased names, as in `Head.headers`. Several lines are one list; names of
-            codings are compared without case; "identity" and empty members of the list are passed over.
-        max_decoded: how many decoded bytes are allowed, in all. Default None: no limit.
-        note: called when the content is unusual; where it returns False that is an error. Default None: it is one.
+        headers: name and value pairs with lower-cased names, as in `Head.headers`. Several fields are one list. Names
+            of codings are case-insensitive. "identity" and empty members of the list are ignored.
+        max_decoded: how many decoded bytes are allowed in total. Default None: no limit.
+        note: called with the name of a deviation; if it returns False, the deviation is an error. Default None: each
+            deviation is an error.
 
     Raises:
-        DecodingError: a coding is not known, its library is missing, or there are more than 5. A response
-            that can have no body (HEAD, 204, 304, Content-Length: 0) needs no decoder, so do not ask for one.
+        DecodingError: a coding is not known, its library is missing, or there are more than 5 codings.
     """
     values = b""
     for name, value in headers:
@@ -817,7 +825,7 @@ def decoder_for(
 
 
 def is_coded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether there is a Content-Encoding at all, be it only "identity"."""
+    """Whether there is a Content-Encoding field, even with only "identity"."""
     for name, _ in headers:  # noqa: SIM110 - any() would cost more than all the rest of it, for each response
         if name == b"content-encoding":
             return True
@@ -826,7 +834,7 @@ def is_coded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 @lru_cache(maxsize=32)  # nearly every response has one of the same few values
 def _codings(value: bytes) -> tuple[tuple[_Coding, ...], tuple[bytes, ...]]:
-    """The codings that a Content-Encoding lists, in the order in which they are decoded; and names that are none."""
+    """Return the codings of a Content-Encoding in the order of decoding, and the names that are not registered."""
     members = [member.strip(b" \t").lower() for member in value.split(b",")]
     names = [member for member in members if member not in (b"", b"identity")]
     if len(names) > MAX_CODINGS:

@@ -1,4 +1,4 @@
-"""The head of a response, whichever protocol brought it: status, reason phrase, version and header fields."""
+"""The head of a response, over either protocol: status, reason phrase, version and header fields."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ LIBRARY: Final = f"httpcore {__version__}"
 """The name of the native engines, for `ResponseInfo.engine`."""
 
 MARKED: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"content-encoding"))
-"""The fields for the length and coding of a body, and for the life of its connection."""
+"""The fields that say how long a body is, how it is coded, and whether its connection can be used again."""
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class Head:
-    """Status line and header section of one response, interim (1xx) or final. A value: it is never changed, so one may
-    serve many responses.
+    """Status line and header section of one response, interim (1xx) or final. It is never changed, so many responses
+    may share one.
 
     Attributes:
         status, reason, version: `version` is b"1.0", b"1.1" or b"2"; HTTP/2 has no reason phrase: `reason` is b"".
-        headers, raw_headers: in wire order, with lower-cased names and with the names as sent.
-        lenient: its deviations, if it was not read by the strict rules.
-        marked: those of `headers` whose names are in `MARKED`, which are asked for several times.
+        headers, raw_headers: the fields in wire order, with lower-cased names and with the names as sent.
+        lenient: the deviations of this head from the strict rules.
+        marked: the fields of `headers` whose names are in `MARKED`. They are looked up several times.
     """
 
     __slots__ = ("headers", "lenient", "marked", "raw_headers", "reason", "status", "version")
@@ -43,7 +43,7 @@ class Head:
         self.status: int = status
         self.reason: bytes = reason
         self.version: bytes = version
-        self.headers: Fields = tuple(headers)  # which is the same object where it is a tuple
+        self.headers: Fields = tuple(headers)  # `tuple` of a tuple is the same object
         self.raw_headers: Fields = tuple(raw_headers)
         if marked is None:
             marked = tuple([field for field in self.headers if field[0] in MARKED])

@@ -1,4 +1,4 @@
-"""The look-up of a header field by its name, for every kind of response."""
+"""Header lookup by name, for every kind of response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class HasHeaders(Protocol):
 
 
 class HeaderLookup:
-    """`header` and `header_values` over `headers`. Asked with str they answer in str (Latin-1), with bytes in bytes."""
+    """`header` and `header_values` over `headers`. For a str name they return str (Latin-1), for a bytes name bytes."""
 
     __slots__ = ()
 
@@ -32,11 +32,11 @@ class HeaderLookup:
         """The value of a header field, or None: `response.header("content-type")`.
 
         Arguments:
-            name: in any case.
+            name: the field name as str or bytes, in upper or lower case.
 
         Returns:
-            Of a field that is there several times, all values, joined by ", " (RFC 9110, section 5.2). The exception
-            among fields is Set-Cookie, whose values cannot be joined: ask `header_values`.
+            The value, of the type of `name` (str is Latin-1). If the field is repeated, all its values joined by ", "
+            (RFC 9110, section 5.2). Use `header_values` for Set-Cookie, whose values cannot be joined.
         """
         values = _values(self.headers, name)
         if not values:
@@ -53,7 +53,7 @@ class HeaderLookup:
         """Each value of a header field, in wire order: `response.header_values("set-cookie")`. Empty if there is none.
 
         Arguments:
-            name: in any case.
+            name: the field name as str or bytes, in upper or lower case.
         """
         values = _values(self.headers, name)
         return values if isinstance(name, bytes) else [value.decode("latin-1") for value in values]
@@ -64,7 +64,7 @@ def _values(headers: Headers, name: object) -> list[bytes]:
         try:
             name = name.encode("ascii")
         except UnicodeEncodeError:
-            return []  # there is no such field
+            return []  # field names are ASCII
     if not isinstance(name, bytes):
         raise TypeError(f"name is of type {type(name).__name__}: expected str or bytes")
     wanted = name.lower()

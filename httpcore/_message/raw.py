@@ -1,4 +1,4 @@
-"""The two-way stream behind a response, whatever the protocol: after 101, CONNECT and with `duplex=True`."""
+"""The two-way stream of a response, over either protocol: after 101, after CONNECT and with `duplex=True`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,28 @@ __all__ = ["CLOSED", "HeldStream", "RawStream", "busy"]
 
 @public
 class RawStream(Protocol):
-    """A two-way stream of bytes: over HTTP/1.1 the whole connection, after 101 (Switching Protocols) or a 2xx to
-    CONNECT; over HTTP/2 one stream of it, after a 2xx to CONNECT. Of a request made with `duplex=True` it is the rest
-    of both messages: sent bytes continue the request's body, and received bytes are the response's.
+    """A two-way stream of bytes.
+
+    Over HTTP/1.1 it is the whole connection, after 101 (Switching Protocols) or a 2xx response to CONNECT. Over HTTP/2
+    it is one stream of the connection, after a 2xx response to CONNECT. For a request made with `duplex=True` it
+    carries the rest of both messages: sent bytes continue the request's body, and received bytes are the response's
+    body.
 
     One task or thread may send while another receives. A second one in the same direction gets `ResponseBusy`, and the
-    first is not disturbed. Timeouts are those of the request. It holds its place in the pool until it is closed, which
-    leaving its block does: `async with response.connection as raw`. Errors have the failed step, and the request.
+    first continues. The timeouts are those of the request. The stream occupies its connection in the pool until it is
+    closed; leaving the block of `async with response.connection as raw` closes it. Errors have the failed step
+    (`phase`) and the request.
     """
 
     __slots__ = ()
 
     async def recv(self, max_bytes: int = PIECE) -> bytes:
-        """Wait for bytes, at most `max_bytes`; `b""` when the peer has ended its side.
+        """Wait for bytes and return at most `max_bytes` of them (default 512 KiB); `b""` when the peer has ended its
+        direction.
 
         Raises:
             ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: as for a response's body.
-            ReadError: also when `close` is called meanwhile, or was before.
+            ReadError: also if the stream is closed already, or is closed while this call waits.
             ResponseBusy: another task or thread is receiving.
         """
         ...
@@ -42,27 +47,27 @@ class RawStream(Protocol):
 
         Raises:
             WriteTimeout, TotalTimeout, WriteError: as for a request's body.
-            StreamReset, GoAway: the peer wants no more of it (HTTP/2).
-            WriteError, ReadError: also when `close` is called meanwhile, or was before.
+            StreamReset, GoAway: the peer has ended the stream or the connection (HTTP/2).
+            WriteError, ReadError: also if the stream is closed already, or is closed while this call waits.
             ResponseBusy: another task or thread is sending or ending.
         """
         ...
 
     async def end(self, trailers: TrailerTypes = None) -> None:
-        """Tell the peer that no more bytes come, with `trailers` if there are any. Receiving goes on. Trailers are for
-        HTTP/2, and for the chunked body of a request with `duplex=True`.
+        """End the sending direction, with `trailers` if there are any. Bytes can still be received. Trailers can be
+        sent over HTTP/2, and after the chunked body of a request with `duplex=True`.
 
         Raises:
-            LocalProtocolError: the trailers cannot be sent as given, or here.
+            LocalProtocolError: the trailers are not valid, or this stream cannot carry trailers.
             ResponseBusy: another task or thread is sending or ending.
         """
         ...
 
     def close(self) -> Awaitable[None]:
-        """Close both ways, now. Calls that wait in other tasks or threads end with an error. With `duplex=True` the
-        connection stays if both messages have ended.
+        """Close both directions, now. Calls that wait in other tasks or threads end with an error. With `duplex=True`
+        the connection stays open if both messages have ended.
 
-        It is complete when the call returns, and cannot be interrupted: its result may be awaited or not.
+        Closing is complete when the call returns, and cannot be interrupted: awaiting the result is optional.
         """
         ...
 
@@ -83,13 +88,13 @@ class HeldStream(RawStream):
     """A raw stream whose close is reported to its owner.
 
     Attributes:
-        on_close: called by `close`, each time, when it is closed. Plain and quick.
+        on_close: called by each `close`, once the stream is closed. A plain function, which must be quick.
     """
 
     on_close: Callable[[], object] | None = None
 
     def closed(self) -> None:
-        """It is closed now."""
+        """Report to the owner that the stream is closed."""
         if self.on_close is not None:
             self.on_close()
 

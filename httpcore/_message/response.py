@@ -1,4 +1,4 @@
-"""A response: its head as values, its body once, whole or in pieces.
+"""A response: its head as values, and its body, which can be read once, whole or in pieces.
 
 Bodies are classes with `__anext__` and a plain `close()`, not async generators: the finaliser of a half-read generator
 runs in another task (PEP 789). Closing is plain calls throughout, so it cannot be interrupted.
@@ -56,26 +56,26 @@ class Informational(NamedTuple):
 @public
 @resolvable
 class ResponseInfo(NamedTuple):
-    """How the response came about. Times are seconds since `request()` was called.
+    """The facts about how a response was received. Times are seconds since `request()` was called.
 
     Attributes:
         peer, local: addresses of both ends of the connection, as text.
         tls: the facts of TLS, or None.
         engine: library and version that parsed the response.
-        reused: the connection was open before: it had served another request, or `connect` had made it.
-        attempts: 1, or more when the request was sent again: because its connection had died in the pool or the server
-            had refused it unprocessed, or by `retries`.
+        reused: whether the connection was open before: it had served another request, or `connect` had made it.
+        attempts: 1, or more if the request was sent again: because its connection had died in the pool, because the
+            server had refused it unprocessed, or by `retries`.
         connected_after: when the request had a connection. head_after: when the head of the final response was
             received. request_number: the number of the request in this process, as in its trace and on its errors.
         timing: when each step was, see `RequestTiming`. It is a snapshot: read it after the body.
-        bytes_sent, bytes_received: on the wire, of the attempt that was answered, so far: heads, interim ones too,
-            framing and body as sent, and the bytes of a raw stream; without TLS. Over HTTP/2: of the HEADERS,
-            CONTINUATION and DATA frames of its stream, with the 9 bytes in front of each.
-        body_received: of the response's body, so far: without framing, before decoding.
-        body_decoded: the same after decoding; `body_received` where nothing was decoded.
-        stream_id: over HTTP/2 the identifier of the stream, which names it in a server's log; None over HTTP/1.1.
-        lenient: the deviations of the response, by the names of `httpcore.Leniency`; `strict=True` refuses such.
-            The framing and the coding of a body are known when it has been read to its end, so ask then.
+        bytes_sent, bytes_received: bytes on the wire so far, of the attempt that was answered: heads (interim ones
+            too), framing, bodies as sent, and the bytes of a raw stream; without the overhead of TLS. Over HTTP/2 these
+            are the HEADERS, CONTINUATION and DATA frames of its stream, each with its 9 bytes of frame header.
+        body_received: bytes of the response's body so far, without framing and before decoding.
+        body_decoded: the same after decoding; equal to `body_received` if nothing was decoded.
+        stream_id: over HTTP/2 the identifier of the stream, as a server's log may have it; None over HTTP/1.1.
+        lenient: the deviations of the response, by the names of `httpcore.Leniency`; `strict=True` refuses them. Read
+            it after the body: deviations of its framing and coding are known only at its end.
     """
 
     peer: str = ""
@@ -97,12 +97,12 @@ class ResponseInfo(NamedTuple):
 
     @classmethod
     def of(cls, stream: StreamInfo, **rest: object) -> ResponseInfo:
-        """With what a stream says of its two ends; the rest are fields of this class."""
+        """Return the info with the addresses and TLS facts of a stream; `rest` are fields of this class."""
         return cls(stream.peer, stream.local, stream.tls, **rest)  # type: ignore[arg-type]
 
 
 class Source(ContentSource, Protocol):
-    """The source of a body: a connection, or a value given by hand."""
+    """The source of a body: a connection, or a value in a response made by hand."""
 
     @property
     def informational(self) -> list[Informational]: ...
@@ -123,7 +123,7 @@ class Source(ContentSource, Protocol):
         ...
 
     def close(self) -> None:
-        """The rest is not wanted. Plain; again and again if need be."""
+        """Discard the rest of the body. A plain function that may be called repeatedly."""
         ...
 
 
@@ -144,13 +144,13 @@ _READ: Final = _BodyState.READ
 
 @public
 class Response(HeaderLookup):
-    """The answer to a request.
+    """The response to a request.
 
-    Made by hand it serves tests and in-process servers: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`; `body`
-    is then bytes, str, or an (async) iterable of bytes, as a server would send it. `reason_phrase`, `protocol`,
-    `trailers`, `informational`, `info` and `connection` are the attributes of those names; left out they have the
-    values of a plain response. `max_body` is that of
-    `ConnectionPool.request`.
+    Tests and in-process servers make responses by hand: `Response(200, headers=[(b"x-a", b"b")], body=b"...")`. `body`
+    is then bytes, str, or an (async) iterable of bytes, as a server would send them. `reason_phrase`, `protocol`,
+    `trailers`, `informational`, `info` and `connection` set the attributes of those names. Their defaults are the
+    standard reason phrase, "HTTP/1.1", no trailers, no 1xx responses, an empty `ResponseInfo` and None. `max_body` is
+    that of `ConnectionPool.request`.
 
     Attributes:
         status_code: the status, e.g. 200.
@@ -208,7 +208,7 @@ class Response(HeaderLookup):
 
     @classmethod
     def received(cls, head: Head, source: Source, max_body: int | Unset | None = UNSET) -> Self:
-        """The response whose head has come and whose body `source` brings."""
+        """Return the response with the received `head`, whose body is read from `source`."""
         self = cls.__new__(cls)
         self.status_code = head.status
         self.reason_phrase = head.reason.decode("latin-1")
@@ -222,7 +222,7 @@ class Response(HeaderLookup):
         self._max_body = max_body
         return self
 
-    # The lists of a head that has come are made when they are asked for, and then they are the caller's.
+    # The lists of a received head are made when they are first read. They are copies, which the caller may change.
 
     @property
     def headers(self) -> Headers:
@@ -265,12 +265,12 @@ class Response(HeaderLookup):
 
     @property
     def body(self) -> bytes:
-        """The whole body, decoded. What it raises is an AttributeError too: `hasattr` tells whether it is there.
+        """The whole body, decoded. The errors below are also AttributeErrors, so `hasattr` tells whether it is there.
 
         Raises:
-            ResponseNotRead: it was not read; `await response.read()` does.
-            StreamConsumed, ResponseClosed: it was streamed, or closed, and so not kept.
-            DecodingError, LimitExceeded: as `read()`, of a response made by hand with bytes, which need no `read()`.
+            ResponseNotRead: the body was not read yet: call `await response.read()`.
+            StreamConsumed, ResponseClosed: the body was streamed, or the response closed, so the body was not kept.
+            DecodingError, LimitExceeded: as `read()`, for a response made by hand with bytes, which needs no `read()`.
         """
         if self._body is None:
             if self._state is _BodyState.UNREAD:
@@ -297,8 +297,8 @@ class Response(HeaderLookup):
 
     @property
     def connection(self) -> RawStream | None:
-        """The raw two-way stream (see `RawStream`) after 101 or a 2xx to CONNECT, or where `duplex=True` was asked for;
-        else None. It holds its place in the pool until it is closed. The body is then empty.
+        """The raw two-way stream (see `RawStream`) after 101, after a 2xx response to CONNECT, or with `duplex=True`;
+        else None. It occupies its connection in the pool until it is closed. The response's body is then empty.
         """
         return self._source.connection
 
@@ -311,27 +311,27 @@ class Response(HeaderLookup):
         """Read the whole body, decode it, keep it in `body` and return it.
 
         Raises:
-            ReadTimeout, TotalTimeout, ReadError: the network's part.
+            ReadTimeout, TotalTimeout, ReadError: the network failed or was too slow.
             RemoteProtocolError: the body was cut short or breaks the grammar.
-            DecodingError: a coding is damaged, cut short, unknown, or its library is not installed.
-            LimitExceeded: it is more than `max_body`, as sent or decoded; or, where that was left out, it decodes to
-                more than 64 MiB and 32 times the bytes received. `stream()` returns it in pieces.
-            StreamConsumed, ResponseClosed: it was streamed, or closed, before; or another task or thread is reading it,
-                or closes it meanwhile.
+            DecodingError: a coding is damaged, truncated or unknown, or its library is not installed.
+            LimitExceeded: the body has more bytes than `max_body`, as sent or decoded. If `max_body` was left out: it
+                decodes to more than 64 MiB and more than 32 times the bytes received. `stream()` returns it in pieces.
+            StreamConsumed: the body was streamed before, or another task or thread is reading it.
+            ResponseClosed: the response is closed, or another task or thread closes it meanwhile.
         """
         state = self._state
         if state is not _UNREAD:
             if state is _READ:
                 return self.body
             self._check_unread()
-        self._state = _READING  # before any call, so that of two threads one gets here
+        self._state = _READING  # before any call, so that only one of two threads gets here
         source, limit = self._source, self._max_body
         try:
             whole = source.buffered_body()
             if whole is None or (whole and is_coded(self._marked)):
                 whole = await collected(source, self._marked, limit, whole)
                 self._check_open()
-                # The body is here: the connection is free, whether or not the caller closes the response.
+                # The body is complete, so the connection is released even if the caller never closes the response.
                 source.close()
             elif limit is not UNSET:
                 check_size(len(whole), limit)
@@ -344,7 +344,8 @@ class Response(HeaderLookup):
         return whole
 
     def stream(self) -> BodyStream:
-        """The body in pieces of at most 512 KiB, decoded. Once only, unless `read()` has kept it.
+        """Return an iterator over the body in pieces of at most 512 KiB, decoded. It can be iterated once, unless
+        `read()` has kept the body.
 
         Raises (while iterating): as `read()`, but no LimitExceeded; and ResponseBusy while another task or thread waits
             for the next piece of the same iterator.
@@ -372,9 +373,9 @@ class Response(HeaderLookup):
     async def close(self) -> None:
         """Release the connection. It stays open if the rest of the body is small and was received, else it closes.
 
-        A task or thread that waits for the body gets ResponseClosed.
-        There is no await inside, so it cannot be interrupted; closing twice does nothing. (Of a response made by hand
-        an async generator is closed, too, and that waits if its own clean-up does.)
+        A task or thread that waits for the body gets ResponseClosed. This method awaits nothing, so it cannot be
+        interrupted; closing twice does nothing. (For a response made by hand from an async generator, it also closes
+        the generator, and this waits if the generator's own clean-up does.)
         """
         self._close()
         if isinstance(self._source, _Given):
@@ -389,8 +390,8 @@ class Response(HeaderLookup):
         await self.close()
 
     def _buffered_body(self) -> bytes | None:
-        """The whole body as `raw()` gives it, if it is available without waiting: it is then read. None otherwise, and
-        where `max_body` has to be looked at.
+        """Return the whole body as `raw()` does and mark it as streamed, if it is available without waiting. Return
+        None otherwise, and also if there is a `max_body` to check.
         """
         if self._state is not _UNREAD or self._max_body is not UNSET:
             return None
@@ -400,22 +401,24 @@ class Response(HeaderLookup):
             self._source.close()
         return whole
 
-    # Its state.
+    # The state of the response.
 
     def _given_again(self) -> _Given | None:
-        """A new run over the bytes that this response was made with, if it was: it can be read any number of times."""
+        """Return a new source of the bytes that this response was made with, if it was made by hand: such a body can be
+        read any number of times. Else None.
+        """
         source = self._source
         return source.again() if isinstance(source, _Given) and source.buffered_body() is not None else None
 
     def _close(self) -> None:
-        # The state first: a reader that the next line wakes finds out that it was closed.
+        # The state is set first: a reader that `close` wakes up must see that the response was closed.
         if not self.is_closed:
             self._state = _BodyState.CLOSED
         self._source.close()
 
     def _fail(self, error: BaseException) -> None:
-        """Reading the body ended with `error`: close. Raises ResponseClosed if another task closed it before."""
-        # Looked at before `_close` below changes it.
+        """Close the response, since reading its body raised `error`. Raises ResponseClosed if it was closed already."""
+        # Before `_close` below changes the state.
         is_closed = self._state is _BodyState.CLOSED
         self._with_request_context(error)
         if is_closed and isinstance(error, HTTPCoreError) and not isinstance(error, ResponseClosed):
@@ -423,12 +426,12 @@ class Response(HeaderLookup):
         self._close()
 
     def _check_open(self) -> None:
-        """The end has come. If the response was closed meanwhile it is no end: received bytes were discarded."""
+        """Check, at the end of the body, that the response was not closed: closing discards received bytes."""
         if self._state is _BodyState.CLOSED:
             raise self._with_request_context(_closed_meanwhile())
 
     def _streamed(self) -> None:
-        """The end of the body has come, through the stream."""
+        """Note that the stream has reached the end of the body."""
         if self._state is _BodyState.STREAMING:
             self._state = _BodyState.STREAMED
             self._source.close()
@@ -443,7 +446,7 @@ class Response(HeaderLookup):
             raise self._with_request_context(StreamConsumed(f"the body can be read once; it is {self._state.value}"))
 
     def _with_request_context(self, error: E) -> E:
-        """The error with the request's facts. Each one about the body passes here."""
+        """Add the request's facts to `error` and return it. Called for each error about the body."""
         if isinstance(error, HTTPCoreError):
             self._source.add_request_context(error)
             error.add(status_code=self.status_code)
@@ -452,8 +455,8 @@ class Response(HeaderLookup):
 
 @public
 class BodyStream:
-    """An iterator over a body. `close()` is plain and closes the response; leaving it half-read keeps the response open
-    until it is closed or dropped.
+    """An async iterator over a body. `close()` is a plain method, which closes the response. If the iteration stops
+    early, the response stays open until it is closed or garbage-collected.
     """
 
     __slots__ = ("_content", "_done", "_reading", "_response")
@@ -473,7 +476,7 @@ class BodyStream:
         if self._response._state is _BodyState.CLOSED:
             text = "the response was closed before its body was read to the end"
             raise self._response._with_request_context(ResponseClosed(text))
-        # Neither Ctrl-C nor another thread can come in between the question and the mark: no call lies between them.
+        # Neither Ctrl-C nor another thread can run between this test and setting `_reading`: there is no call between.
         if self._reading:
             raise self._response._with_request_context(ResponseBusy("another task or thread is reading this body"))
         try:
@@ -482,7 +485,7 @@ class BodyStream:
             if not piece:
                 self._response._check_open()
         except BaseException as error:
-            # Also for an error: the next call ends, and does not read on behind the damage.
+            # After an error the next call ends the iteration, and does not continue after the damaged bytes.
             self._done = True
             self._response._fail(error)
             raise
@@ -500,7 +503,7 @@ class BodyStream:
         self._response._close()
 
     async def aclose(self) -> None:
-        """The same, for `contextlib.aclosing`; as `Response.close` where the response was made by hand."""
+        """As `close`, for `contextlib.aclosing`. If the response was made by hand, it may wait, as `Response.close`."""
         self._done = True
         await self._response.close()
 
@@ -541,7 +544,7 @@ def _phrase(status_code: int) -> str:
 
 
 class _Given:
-    """A body that was given by hand."""
+    """The body of a response made by hand."""
 
     def __init__(self, body: Body) -> None:
         self.connection: RawStream | None = None
@@ -580,7 +583,7 @@ class _Given:
         return True
 
     def made(self, size: int) -> None:
-        """Nothing counts here."""
+        """Do nothing: no pool counts the bytes."""
 
     async def turn(self) -> None:
         """No runtime is known here."""

@@ -1,23 +1,24 @@
 """The parts of a URL: scheme, host, port and target. Nothing is guessed, and nothing is sent that was not written.
 
-RFC 3986, strictly; texts that two readers could interpret differently are refused, so that the host that is connected
-to, shown, named in `Host` and checked under TLS is one and the same text. Where the RFC leaves a choice:
+The grammar is RFC 3986, strictly. Texts that two readers could interpret differently are refused, so that one and the
+same host is connected to, shown, sent in `Host` and checked under TLS. Where the RFC leaves a choice:
 
-- A control character or a backslash is refused anywhere, the fragment included; a space before the path.
-- In path and query, spaces, non-ASCII characters (as UTF-8) and the printable ones that RFC 3986 does not know
-  (`"<>^{|}` and the backtick) are percent-encoded, as browsers do, and so is a `%` without two hex digits behind it.
-  `[` and `]` stay: `?a[]=1` is in wide use. Nothing is decoded and `..` stays. A URL in bytes must be ASCII.
-- A host is a name of letters, digits, `-` and `_`, an IPv4 address in its one canonical form, or an IPv6 address in
-  brackets. `%` and `!$&'()*+,;=~` are refused: no name has them. So are zone identifiers, which RFC 9844 took out of
-  URIs.
+- A control character or a backslash is refused anywhere, the fragment included; a space is refused before the path.
+- In path and query, these characters are percent-encoded, as browsers do: spaces, non-ASCII characters (as UTF-8),
+  printable characters that RFC 3986 does not allow (`"<>^{|}` and the backtick), and a `%` without two hex digits after
+  it. `[` and `]` stay: `?a[]=1` is in wide use. Nothing is decoded and `..` stays. A URL in bytes must be ASCII.
+- A host is a name of letters, digits, `-` and `_`, an IPv4 address in its canonical form, or an IPv6 address in
+  brackets. `%` and `!$&'()*+,;=~` are refused: no name has them. Zone identifiers are refused, too: RFC 9844 removed
+  them from URIs.
 - A trailing dot stays in `host`, since it stops the resolver's search list; TLS drops it (RFC 6066, section 3).
-- A non-ASCII label becomes an A-label (UTS 46). One that would become plain ASCII, or that holds another script's full
-  stop, is refused, since it shows one name and means another. An A-label is taken if it decodes to a label that UTS 46
-  leaves as it is and that encodes to the same A-label, as with browsers: so `xn--a` is refused, which would be U+0080,
-  and so is the encoding of a capital letter. What UTS 46 allows and IDNA 2008 forbids, emoji and other symbols, is
-  taken in either form, since there are names registered so, and browsers reach them.
-- A host `http:` or `https:` is a scheme written twice: refused.
-- Port 0 cannot be connected to and leading zeros have no use: refused. An empty port is the default one.
+- A non-ASCII label becomes an A-label (UTS 46). A label that would become plain ASCII, or that has another script's
+  full stop, is refused, since it looks like one name and means another.
+- An A-label is accepted, as by browsers, if it decodes to a label that UTS 46 does not change and that encodes to the
+  same A-label. So `xn--a`, which decodes to U+0080, is refused, and so is the encoding of a capital letter. Characters
+  that UTS 46 allows and IDNA 2008 forbids (emoji and other symbols) are accepted in either form: such names are
+  registered, and browsers reach them.
+- A host `http:` or `https:` is a scheme written twice, and is refused.
+- Port 0 cannot be connected to, and leading zeros have no use: both are refused. An empty port is the default port.
 - User name and password are kept in `userinfo` for the caller, and are never sent (RFC 9110, section 4.2.4).
 """
 
@@ -40,8 +41,8 @@ from .fields import Bounded
 __all__ = ["FORBIDDEN", "URL", "encoded", "parse_host", "parse_proxy", "refuse"]
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_CACHED_LENGTH: Final = 2048  # characters; a longer URL is seldom asked for twice
-_NAME_LENGTH: Final = 253  # RFC 1035, section 2.3.4, as text and without the trailing dot
+_CACHED_LENGTH: Final = 2048  # characters; a longer URL is seldom requested twice
+_NAME_LENGTH: Final = 253  # RFC 1035, section 2.3.4: characters, without the trailing dot
 
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^#]*)")
@@ -49,7 +50,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?![0-9])")
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(0|[1-9][0-9]{0,4})?)?")
 _USERINFO = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:]|%[0-9A-Fa-f]{2})*")
 _TARGET = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]]+|%[0-9A-Fa-f]{2})*+")
-# All but ASCII without space, "<>^`{|}: as a range up to U+10FFFF it took thirty times as long to compile.
+# Matches non-ASCII characters, space, "<>^`{|}, and % without two hex digits. Non-ASCII characters are matched by the
+# complement of a class: as a range up to U+10FFFF they took thirty times as long to compile.
 _ENCODED = re.compile(r"[^\x00-\x1f!#-;=?-\]_a-z~\x7f]+|%(?![0-9A-Fa-f]{2})")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 
@@ -60,9 +62,10 @@ _IPV4 = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
 _A_LABEL = re.compile(r"xn--[a-z0-9\-]{1,59}")
 
-# Up to the last thing that is, or looks like, the "@" behind a user name and password; the scheme stays.
+# Matches up to the last "@", or text that looks like it, after a user name and password; group 1 is the scheme.
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+:/++)?+.*(?:@|%(?:25)*40|\uff20|\ufe6b)", re.DOTALL)
-# Of a text without such a thing: up to the end of the host. Text after a colon that is no port may be a password.
+# In a text without such an "@": matches up to the end of the host. Text after a colon may be a password, unless it is a
+# port.
 _BEFORE_PORT = re.compile(
     r"[\s/\\]*+(?:[A-Za-z][A-Za-z0-9+.\-]*:[/\\]++|https?:(?![0-9]))?+[/\\]*+(?:\[[^\]]*+\]?|[^/?#\\:]*+)"
 )
@@ -81,8 +84,8 @@ class URL:
         port: 1 to 65535; the scheme's default, 80 or 443, when the URL has none.
         target: path and query as they are sent (origin-form, RFC 9112, section 3.2.1). Never the fragment.
         host_header: the value of `Host`: the port only if it is not the default, brackets around IPv6.
-        origin: for messages: scheme, host and port, always all three: "http://example.com:80".
-        userinfo: user name and password, percent-decoded, or None. Nothing sends them by itself.
+        origin: scheme, host and port as text for messages, always with the port: "http://example.com:80".
+        userinfo: user name and password, percent-decoded, or None. They are not sent unless the caller sends them.
     """
 
     scheme: str
@@ -97,11 +100,11 @@ class URL:
     def parse(url: str | bytes) -> URL:
         """Check and take apart an absolute URL (RFC 3986; the module says where it is stricter).
 
-        The same text gives the same object while it is among the 1,024 last used and no longer than 2,048 characters;
-        never one with an "@", which may stand behind a password.
+        The same text returns the same object while it is among the last 1,024 in use, unless it is longer than 2,048
+        characters or has an "@", which may follow a password.
 
         Raises:
-            InvalidURL: not an absolute URL with a host, or with something in it that is not allowed.
+            InvalidURL: `url` is not an absolute URL with a host, or has a part that is not allowed.
             UnsupportedProtocol: the scheme is neither http nor https.
         """
         if type(url) is str:
@@ -121,7 +124,8 @@ class URL:
     def redacted(self) -> str:
         """The URL as text for messages, with neither user name nor password nor fragment.
 
-        An "@" in the target, too, may mean that the password has a "/" in it, which ended the host: then no target.
+        If there is an "@" also in the target, the password may have contained a "/", which ended the host: then the
+        target is left out.
         """
         target = self.target.decode("ascii")
         if self.userinfo is not None and ("@" in target or "%40" in target):
@@ -137,20 +141,20 @@ def _text(url: str | bytes) -> str:
         return exact_str(url)
     octets = exact_bytes(url)
     if not octets.isascii():
-        text = octets.decode("utf-8", "backslashreplace")  # only to be shown: a full-width @ must be seen as one
+        text = octets.decode("utf-8", "backslashreplace")  # only for the message: `shown` must recognise a full-width @
         refuse(text, "bytes must be ASCII; non-ASCII characters are percent-encoded or given in a str")
     return octets.decode("ascii")
 
 
 def refuse(url: str, allowed: str) -> NoReturn:
-    """Raise the error about the text of a URL that may be wrong in any way."""
+    """Raise InvalidURL for `url`, which may be any text, with a message that says what is allowed."""
     raise InvalidURL(f"url is {shown(url)}: {allowed}")
 
 
 def shown(url: str) -> str:
-    """The text of a URL that may be wrong in any way, without possible credentials.
+    """Return `url`, which may be any text, for a message: without anything that may be credentials.
 
-    Where there are credentials, only scheme, host and port are shown: it is not certain where they end.
+    If there are credentials, only scheme, host and port are shown: it is not certain where the credentials end.
     """
     credentials = _CREDENTIALS.match(url)
     if credentials is not None:
@@ -160,9 +164,9 @@ def shown(url: str) -> str:
 
 
 def _place(url: str) -> str:
-    """The beginning of a URL, up to the host's end and the port; three stars for a port that is none."""
+    """Return the beginning of a URL up to the end of host and port; with `***` in place of an invalid port."""
     host = _BEFORE_PORT.match(url)
-    assert host is not None  # it matches the empty text
+    assert host is not None  # the pattern matches even the empty text
     port = _PORT.match(url, host.end())
     if port is None:
         return f"{host[0]}:***"
@@ -170,10 +174,12 @@ def _place(url: str) -> str:
 
 
 def parse_proxy(url: str | bytes, ports: dict[str, int]) -> URL:
-    """The URL of a proxy, by the same rules; it names a place and nothing there. `ports` has the schemes.
+    """Return the URL of a proxy, parsed by the same rules. It must have no path and no query. `ports` has the default
+    port of each scheme.
 
     Raises:
-        InvalidURL: as `URL.parse`, also for a scheme that no proxy has.
+        InvalidURL: as `URL.parse`, and also for a scheme that is not in `ports`.
+        TypeError: `url` is neither str nor bytes.
     """
     if not isinstance(url, (str, bytes)):
         raise TypeError(f"a proxy's url is of type {type(url).__name__}: expected str or bytes")
@@ -188,7 +194,7 @@ def parse_proxy(url: str | bytes, ports: dict[str, int]) -> URL:
         message = message.replace("begins with http:// or https://", f"begins with {starts}")
     else:
         return place
-    if "***" in message:  # something was taken for credentials
+    if "***" in message:  # some part may be credentials
         message = f"{message}; {_ADVICE}"
     raise InvalidURL(f"the proxy's {message}")
 
@@ -199,7 +205,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def parse_host(host: str) -> str:
-    """A host by the same rules, in the form that `URL.host` has: a name or an IP address, brackets as you like.
+    """Check a host by the same rules and return it as in `URL.host`: a name or an IP address. Brackets are optional.
 
     Raises:
         InvalidURL: as `URL.parse`.
@@ -240,21 +246,21 @@ def _parse(url: str, ports: dict[str, int] = _DEFAULT_PORTS) -> URL:
 
 
 _places: Final[Bounded[str, URL]] = Bounded()
-"""By scheme, host and port as they were written: a URL that began so."""
+"""Parsed URLs by the text of their scheme, host and port."""
 
 
 def _parse_at_place(url: str) -> URL:
-    """As `_parse`, of a text without an "@": where its scheme, host and port are known only its target is read."""
-    end = url.find("/", 8)  # behind "https://"
+    """As `_parse`, for a text without an "@": if its scheme, host and port are known, only its target is parsed."""
+    end = url.find("/", 8)  # after "https://"
     if end < 0:
         return _parse(url)
     start = url[:end]
     place = _places.get(start)
     target = url[end:]
-    if place is not None and _TARGET.fullmatch(target):  # which has no fragment and nothing that `FORBIDDEN` has
+    if place is not None and _TARGET.fullmatch(target):  # so it has no fragment and no character of `FORBIDDEN`
         return URL(place.scheme, place.host, place.port, target.encode(), place.host_header, place.origin)
     made = _parse(url)
-    # If this is the target then what stands before it is scheme, host and port, since none of these has a slash.
+    # If the target is as parsed, the text before it is scheme, host and port, since none of these contains a slash.
     if made.target == target.encode("utf-8", "replace") and end <= _NAME_LENGTH:
         _places.keep(start, made)
     return made
@@ -278,7 +284,7 @@ def _target(url: str, target: str) -> bytes:
 
 
 def encoded(url: str, text: str) -> str:
-    """`text`, a part of the path or the query of `url`, as it is sent: what no path has is percent-encoded.
+    """Return `text`, a part of the path or the query of `url`, as it is sent: with other characters percent-encoded.
 
     Raises:
         InvalidURL: half of a surrogate pair, or a control character.
@@ -332,7 +338,7 @@ def _ipv6(url: str, host: str) -> str:
 
 
 def _name(url: str, host: str) -> str:
-    """A DNS name or IPv4 address. The length comes first, so that what follows is cheap whatever the host is."""
+    """Check a DNS name or IPv4 address. The length is checked first, so that the other steps are cheap for any text."""
     if not host:
         refuse(url, "expected a host")
     name = host.lower() if host.isascii() else host
@@ -353,12 +359,12 @@ def _name(url: str, host: str) -> str:
 
 
 def _idna() -> ModuleType:
-    # Its tables are large, and most hosts are ASCII: so this is the one library that a request may import. A fork in
-    # another thread waits meanwhile, or the child would find the lock of the import held for good.
+    # The tables of idna are large, and most hosts are ASCII: so the first request that needs idna imports it. A fork in
+    # another thread waits for the import; else the child would inherit a held import lock.
     with OPENSSL:
-        import idna.uts46data  # with the part that it would import itself, at its first use
+        import idna.uts46data  # also the module that idna would import at its first use
 
-        lookup("punycode")  # likewise
+        lookup("punycode")  # also imported at its first use
 
     return idna
 
@@ -366,9 +372,9 @@ def _idna() -> ModuleType:
 def _a_label(url: str, label: str) -> str:
     idna = _idna()
     try:
-        # Not idna.encode, which forbids by IDNA 2008 what UTS 46 allows; what this gives is checked with all A-labels.
+        # Not `idna.encode`: it refuses, by IDNA 2008, characters that UTS 46 allows. `_name` checks the result.
         encoded: str = "xn--" + idna.uts46_remap(label).encode("punycode").decode("ascii")
-    except UnicodeError:  # idna's own error is one
+    except UnicodeError:  # the class of idna's own errors is a subclass
         encoded = ""
     if not _A_LABEL.fullmatch(encoded):
         refuse(
@@ -379,7 +385,7 @@ def _a_label(url: str, label: str) -> str:
 
 
 def _check_a_labels(url: str, name: str) -> None:
-    """Refuse "xn--example-" and the like, which other readers decode to plain ASCII, and what UTS 46 does not allow."""
+    """Refuse labels such as "xn--example-", which others decode to ASCII, and labels that UTS 46 does not allow."""
     for label in name.split("."):
         if label.startswith("xn--") and not _is_a_label(label):
             refuse(
@@ -400,5 +406,5 @@ def _is_a_label(label: str) -> bool:
             and idna.uts46_remap(decoded) == decoded
             and all(idna.valid_contextj(decoded, at) for at, joiner in enumerate(decoded) if joiner in "\u200c\u200d")
         )
-    except (UnicodeError, ValueError, OverflowError):  # idna's own error is the first of them
+    except (UnicodeError, ValueError, OverflowError):  # the class of idna's own errors is a subclass of the first
         return False
