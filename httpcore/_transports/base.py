@@ -254,8 +254,7 @@ class TransportResponse(HeaderLookup):
 
 @public
 class Transport:
-    """Sends a request and returns the response: over the network, to an app in this process, or through a layer
-    between.
+    """Answers a request: over the network, by an app in this process, or through another transport.
 
     A subclass overrides `handle`, which then serves both entries, `request` and `arequest`. A subclass that cannot
     share the code overrides `request` and `arequest` instead. `close` and `aclose` each close the connections of both
@@ -314,9 +313,7 @@ class Transport:
         stream: BodyTypes = None,
         extensions: RequestExtensions | None = None,
     ) -> AbstractAsyncContextManager[AsyncParts]:
-        """Like `request`, from a task of asyncio or trio: with `async with`, and `stream` is an async iterable of
-        bytes.
-        """
+        """Like `request`, for a task of asyncio or trio: it is used with `async with`, and `stream` is async."""
         return AsyncExchange(self, TransportRequest(method, url, headers, stream, extensions))
 
     def close(self) -> None:
