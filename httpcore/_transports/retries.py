@@ -22,8 +22,7 @@ def _drawn() -> float:
 
 @public
 class Retries(Middleware):
-    """Sends a request again if no connection could be made, or if the policy has the response's status; see
-    `RetryPolicy`.
+    """Sends a request again if no connection could be made, or for certain statuses; see `RetryPolicy`.
 
     `HTTPTransport(retries=)` does the same inside the pool; this one also covers the layers between, such as mounts,
     apps in this process and fault injection. A total timeout in the request's extensions bounds all attempts together.
