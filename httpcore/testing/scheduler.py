@@ -82,7 +82,7 @@ class Task(Generic[T_co]):
         self._ended = Condition(scheduler)
 
     def cancel(self) -> bool:
-        """Throw `Cancelled` at the current await of the task, at its next turn; Returns False when the task is done
+        """Throw `Cancelled` at the current await of the task, at its next turn. Returns False when the task is done
         already.
 
         The event that the task waits for may happen before that turn; the task is cancelled nevertheless. A task that
