@@ -354,8 +354,8 @@ class AsyncioStream:
     ) -> int:
         if self._burst >= _TURN and await self._is_woken_in_a_turn():
             raise self._descriptor.write_timeout(timeout)
-        # Input is checked only if the previous call was a write too. So a request that fits one call costs one system
-        # call, and an upload still sees an early answer within one piece.
+        # The first write after a read or a check of the input does not check the input; the next ones do. So a request
+        # that fits one call costs one system call, and an upload still sees an early answer within one piece.
         if self._spoke and not duplex:
             self._look()
         sent = self._try_to_write(data, duplex)

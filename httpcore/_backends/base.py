@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PIECE = 524288
-"""The most that one `read` returns or one `write_some` accepts, in bytes. With pieces of 64 KiB a download costs a bare
-socket half as much more; ours in threads cost 1.56 times the floor with 256 KiB, and 1.31 times with this size
-(`scripts/bench 7 "200 MB"`).
+"""The most that one `read` returns or one `write_some` accepts, in bytes. With pieces of 64 KiB a download over a bare
+socket costs 1.5 times as much. Our download in threads cost 1.56 times the floor with 256 KiB, and 1.31 times with this
+size (`scripts/bench 7 "200 MB"`).
 """
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
