@@ -1,7 +1,7 @@
 """The interface of a runtime: a clock, events, and streams of bytes. Public as `Backend`, `Stream` and `Event`.
 
 A runtime is asyncio, trio, threads, a simulation, or one of your own: `ConnectionPool(backend=)` takes any object with
-these methods. There is nothing to inherit from. The library relies on these rules, beside each docstring:
+these methods. There is nothing to inherit from. In addition to each docstring, the library relies on these rules:
 
 - **async means "may wait".** A function here is async exactly when it may wait. `take`, `give`, `close`, `abandon`,
   `set` and the like never wait, and never raise, except `take`: it raises where `read` would, since the peer's end and
@@ -307,8 +307,8 @@ class Backend(Protocol):
         ...
 
     def call_soon(self, function: Callable[[], None]) -> bool:
-        """Have a plain function called in the next turn of the loop. Returns False, and does not call it, in a runtime
-        that runs nothing between the user's calls: there `Stream.watch` returns False too.
+        """Have a plain function called in the next turn of the loop. Returns False, without calling it, where
+        `Stream.watch` returns False: there nothing runs between the user's calls.
         """
         ...
 

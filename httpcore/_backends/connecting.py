@@ -19,7 +19,7 @@ _UNIX_RETRY = 0.01
 
 
 class Connecting:
-    """The connecting sockets to the addresses of one host. The first that is connected is kept.
+    """The sockets that are connecting to the addresses of one host. The first that is connected is kept.
 
     This is all of a connect except the waiting, which each runtime implements and passes to `run`.
     """

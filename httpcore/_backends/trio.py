@@ -198,7 +198,7 @@ class TrioStream:
         return sent
 
     def _wait_for_room(self, duplex: bool) -> Wait:
-        # After the peer's end there is no input to wait for, and its descriptor would be readable for ever.
+        # After the peer's end there is no input to wait for, and the descriptor would be readable for ever.
         if duplex or self._descriptor.has_ended:
             return trio.lowlevel.wait_writable
         return _wait_for_either

@@ -72,7 +72,7 @@ class Threads:
         try:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
         except RuntimeError as error:
-            # A running thread will take the call. Only if no thread runs, the call would be lost.
+            # A running thread will take the call. The call would be lost only if no thread ran.
             if not self._running:
                 raise ConnectError(f"cannot start a thread ({self._name}): {error}", errno=errno.EAGAIN) from error
         else:

@@ -64,7 +64,7 @@ class WebSocketCycle(Cycle):
     """The state of one WebSocket. Its frames to the caller are the pieces of a `Cycle`.
 
     Attributes:
-        accepted: the app has accepted the WebSocket. While this is False, a `head` is a refusal.
+        accepted: the app has accepted the WebSocket. If it is False and there is a `head`, the app has refused.
     """
 
     def __init__(self, backend: Backend, handshake: Handshake, *, raises: bool) -> None:

@@ -5,9 +5,9 @@ awaits `handle`, and `request` runs it to its end with one `send(None)`. So unde
 handler must block the thread and never suspend. There `request.backend` is the backend of threads, whose calls block in
 this way.
 
-An exchange owns every response that was opened for it. When the exchange is closed it closes them all, including those
-that a handler received and did not return because it failed or was cancelled. Closing is done by plain calls, so no
-cancellation can interrupt it. If the clean-up of a transport may wait (`aclose=`), that part is done afterwards.
+An exchange owns every response that was opened for it. When the exchange is closed, all of them are closed, including
+those that a handler received and did not return because it failed or was cancelled. Closing is done by plain calls, so
+no cancellation can interrupt it. If the clean-up of a transport may wait (`aclose=`), that part is done afterwards.
 """
 
 from __future__ import annotations
@@ -313,7 +313,9 @@ class Transport:
         stream: BodyTypes = None,
         extensions: RequestExtensions | None = None,
     ) -> AbstractAsyncContextManager[AsyncParts]:
-        """Like `request`, for a task of asyncio or trio: it is used with `async with`, and `stream` is async."""
+        """Send a request from a task of asyncio or trio, with `async with`. The rest is as in `request`, but the
+        returned `stream` is an async iterable of bytes.
+        """
         return AsyncExchange(self, TransportRequest(method, url, headers, stream, extensions))
 
     def close(self) -> None:

@@ -29,8 +29,8 @@ class Middleware(Transport):
                 request.fields().append((b"X-Name", b"value"))
                 return await self.send(request)
 
-    It then works under both entries. Each response that `send` returned is closed with the exchange. A response that
-    `handle` does not return may be closed earlier, with `await response.aclose()`.
+    The subclass then works under both entries. Each response that `send` returned is closed with the exchange. A
+    response that `handle` does not return may be closed earlier, with `await response.aclose()`.
 
     Arguments:
         transport: the transport below, which is closed with this one. Default None: an `HTTPTransport()`.

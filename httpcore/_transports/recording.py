@@ -35,7 +35,7 @@ Exchange = dict[str, Any]
 
 @public
 class RecordReplay(Middleware):
-    """Records exchanges into a file, and answers later ones from it.
+    """Records exchanges in a file, and answers later requests from the file.
 
     An exchange is recorded when its response body has been read to the end. A later request gets the recorded response
     with the same method, URL and request body. If there are several, they are used in the order in which they were

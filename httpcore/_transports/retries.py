@@ -29,7 +29,7 @@ class Retries(Middleware):
 
     Arguments:
         policy: a `RetryPolicy`, or how many times a failed connect is retried. Default: `RetryPolicy()`.
-        transport: the one below. Default None: an `HTTPTransport()`.
+        transport: the transport below. Default None: an `HTTPTransport()`.
         draw: returns a random number from 0 up to 1, for the jitter. Default: from the system.
 
     Raises:

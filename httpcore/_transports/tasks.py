@@ -32,7 +32,7 @@ class Owned(Protocol):
 
 
 def spawn(run: Run) -> Owned:
-    """Start `run()` in a task of the loop that runs here. It must not raise, except for its own cancellation.
+    """Start `run()` in a task of the loop that runs here. `run()` must not raise, except for its own cancellation.
 
     Raises:
         LocalProtocolError: neither asyncio nor trio runs here, and the backend has no `spawn` of its own.

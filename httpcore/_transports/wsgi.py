@@ -47,7 +47,7 @@ class WSGITransport(Transport):
     request's extensions; entries that the app adds before its first byte become extensions of the response.
 
     Arguments:
-        app: the callable of PEP 3333.
+        app: a WSGI app, as in PEP 3333.
         raise_app_errors: whether the app's exceptions are raised to the caller. False: an exception becomes a response
             with status 500, or `RemoteProtocolError` if the response has begun, and the traceback is written to
             `errors`. Default True.

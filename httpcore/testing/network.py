@@ -404,7 +404,7 @@ class Connection:
         """Break the connection for both ends, as a router or firewall between them does.
 
         Arguments:
-            discard: True: bytes that have arrived and are unread are lost. Default False.
+            discard: whether bytes that have arrived and are unread are lost. Default False.
         """
         self._there.reset(discard)
         self._back.reset(discard)
