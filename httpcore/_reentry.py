@@ -32,8 +32,8 @@ class StepLock(Protocol):
 
 
 def step_lock() -> StepLock:
-    """Return a new lock. It is an RLock because an RLock records its owner. If our
-    own code recorded the owner, Ctrl-C could leave that record wrong.
+    """Return a new lock. It is an RLock because an RLock records its owner. If our own code recorded the owner, Ctrl-C
+    could leave that record wrong.
     """
     return cast(StepLock, RLock())
 

@@ -48,7 +48,7 @@ def _asyncio() -> type[AsyncioBackend]:
 
 
 def register(detect: Callable[[], Backend | None]) -> None:
-    """Have `current_backend` ask `detect` first: for an additional runtime, such as a simulation.
+    """Have `current_backend` call `detect` first: for an additional runtime, such as a simulation.
 
     Arguments:
         detect: returns the backend when its runtime runs the calling code, else None. Never waits.

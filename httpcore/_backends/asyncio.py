@@ -1,14 +1,14 @@
 """The runtime of asyncio, on its own loops and on uvloop: streams over sockets that the loop only watches.
 
-The loop provides `add_reader`, `add_writer` and timers; the bytes go through our own socket, with no transport
-between. Measured bare against a bare `asyncio.Protocol`, CPU for a small request and its answer: 43 against 46
-microseconds on asyncio, 26 against 31 with 20 at once, 26 against 25 on uvloop; a download of 400 MB takes half as long
-or less. (asyncio's transport makes a buffer of 256 KiB for each read. Where the allocator returns that to the system
-each time, the 46 were 78.)
+The loop provides `add_reader`, `add_writer` and timers; the bytes go through our own socket, with no transport between.
+CPU time for a small request and its answer, a bare stream against a bare `asyncio.Protocol`: 43 against 46 microseconds
+on asyncio, 26 against 31 with 20 requests at once, 26 against 25 on uvloop. A download of 400 MB takes half as long or
+less. (asyncio's transport makes a buffer of 256 KiB for each read. Where the allocator returns that to the system each
+time, 78 microseconds were measured in place of 46.)
 
 Four things that are hard with a transport are simple: to check for input at any moment, to lose no bytes received
-before a reset, to free the descriptor at once (also when the loop is closed), and to be sure that an accepted byte is
-with the system. The disadvantage is that a loop without `add_reader`, Windows' proactor, cannot be used.
+before a reset, to free the descriptor at once (also when the loop is closed), and to be sure that an accepted byte has
+been passed to the system. The disadvantage is that a loop without `add_reader`, Windows' proactor, cannot be used.
 
 There is no task, and one timer per stream: a wait notes its deadline and sets the timer only if none fires before it. A
 timer that fires too early is set again, so that a wait that ends early, as nearly all do, costs the loop nothing.
@@ -44,15 +44,16 @@ T = TypeVar("T")
 Future = asyncio.Future[bool]
 Clock = Callable[[], float]
 
-# Bytes, and pieces, that are kept for a caller that does not read; pieces too, since one of a single byte takes fifty.
-# At this limit the socket is not read until half of the input was read, and TCP makes the peer wait.
+# The most bytes, and the most pieces, that are kept for a caller that does not read. Pieces are limited too, since a
+# piece of one byte takes fifty bytes of memory. At this limit the socket is not read until half of the input was read,
+# and TCP makes the peer wait.
 _MOST_KEPT = 2 * PIECE
 _MOST_PIECES = 256
 
 # How many timers of ended waits may stay with the loop, so that later waits can reuse them.
 _SPARE_ROWS = 8
 
-# The least that is received at once, if it is available, however little a reader requests.
+# Up to this many bytes are received at once, even if a reader requests fewer.
 _AT_ONCE = 65536
 
 # The number of bytes without a wait after which the other tasks get a turn: about a third of a millisecond over
@@ -66,7 +67,7 @@ _LONGEST = 86400.0
 
 _HAS_POLL = hasattr(select, "poll")
 
-# As many as asyncio's own executor has at most.
+# As many threads as asyncio's own executor has at most.
 _blocking = Threads(32, "httpcore: blocking call")
 
 _USUAL_TIME = asyncio.BaseEventLoop.time
@@ -186,7 +187,7 @@ class AsyncioStream:
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         self._wrote_last = False
-        self._at_once = max(max_bytes, _AT_ONCE)  # the descriptor gives no more than a piece
+        self._at_once = max(max_bytes, _AT_ONCE)  # the descriptor returns no more than PIECE
         while not self._pieces and not self._is_over:
             await self._wait_for_input(timeout)
         if self._pieces:
@@ -232,7 +233,8 @@ class AsyncioStream:
             piece = piece[start : start + max_bytes]
             self._offset = start + max_bytes
         self._size -= len(piece)
-        # At half, not at the limit: or each piece that is read would cost two changes of the loop's registration.
+        # The socket is watched again at half of the limit: at the limit, each piece that is read would change the
+        # loop's registration twice.
         if not self._is_listening and not self._is_over and self._size <= _MOST_KEPT // 2:
             self._listen()
         return piece
@@ -352,8 +354,8 @@ class AsyncioStream:
     ) -> int:
         if self._burst >= _TURN and await self._is_woken_in_a_turn():
             raise self._descriptor.write_timeout(timeout)
-        # Input is checked from the second of two calls on that have no check of the input between them: a
-        # request that fits one call costs one system call, and an upload still sees an early answer within one piece.
+        # The first write after a read or a check of the input does not check the input; the next ones do. So a request
+        # that fits one call costs one system call, and an upload still sees an early answer within one piece.
         if self._wrote_last and not duplex:
             self._look()
         sent = self._try_to_write(data, duplex)
@@ -436,7 +438,7 @@ class AsyncioStream:
             return await writer
         finally:
             self._writer = None
-            # Once it is closed `_unregister` does this; after that another socket may have the number.
+            # After `close`, `_unregister` does this, and then another socket may have the number.
             if not self._descriptor.is_closed:
                 self._loop.remove_writer(self._number)
 
@@ -484,7 +486,7 @@ class AsyncioStream:
             return
         if _get_running_loop() is not self._loop and self._loop.is_running():
             # The loop runs in another thread, and `remove_reader` is allowed in that thread alone. Until it is called
-            # the descriptor must stay open: a new socket with its number would meet the old registration.
+            # the descriptor must stay open: otherwise a new socket with its number would have the old registration.
             self._descriptor.shut_down()
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._unregister)
@@ -506,8 +508,8 @@ class AsyncioStream:
         loop = self._loop
         if not loop.is_closed():
             self._stop_listening()
-            # Also if no call waits for room any more: one that was woken by `close` from another thread has ended
-            # before this runs, and has not unregistered.
+            # This is needed even if no call waits for room any more: a call that `close` from another thread has woken
+            # ends before this runs, and does not unregister.
             loop.remove_writer(self._number)
             if self._timer is not None:
                 self._timer.cancel()
@@ -566,8 +568,8 @@ class AsyncioEvent:
 class _Alarms:
     """Settles futures with False when their timeout has passed.
 
-    Those with the same timeout fire in the order in which they were set, so they share a timer of the loop. It is set
-    again only when it fires: a wait that ends early, as nearly all do, costs the loop nothing.
+    Futures with the same timeout fire in the order in which they were set, so they share a timer of the loop. The timer
+    is set again only when it fires: a wait that ends early, as nearly all do, costs the loop nothing.
     """
 
     __slots__ = ("_clock", "_loop", "_rows")
@@ -587,7 +589,7 @@ class _Alarms:
     def cancel(self, future: Future, timeout: float) -> None:
         row = self._rows.get(timeout)
         if row is None:
-            return  # it has fired
+            return  # the timer has fired
         row[0].pop(future, None)
         if not row[0] and len(self._rows) > _SPARE_ROWS:
             row[1].cancel()
@@ -655,8 +657,8 @@ class AsyncioBackend:
         await asyncio.sleep(seconds)
 
     async def interruptible(self, interrupt: Interrupt, run: Callable[[], Awaitable[T]]) -> T:
-        """See `Backend`. The task is cancelled by asyncio's own timeout, which distinguishes this from any other
-        cancellation, and cancels nothing before the interrupt.
+        """See `Backend`. The task is cancelled by `asyncio.timeout`, which distinguishes this cancellation from any
+        other. Without an interrupt it cancels nothing.
         """
         if asyncio.current_task() is None:  # a driver without tasks
             return await run()

@@ -1,17 +1,16 @@
 """The interface of a runtime: a clock, events, and streams of bytes. Public as `Backend`, `Stream` and `Event`.
 
 A runtime is asyncio, trio, threads, a simulation, or one of your own: `ConnectionPool(backend=)` takes any object with
-these methods. There is nothing to inherit from. The library relies on these rules, beside each docstring:
+these methods. There is nothing to inherit from. In addition to each docstring, the library relies on these rules:
 
 - **async means "may wait".** A function here is async exactly when it may wait. `take`, `give`, `close`, `abandon`,
-  `set` and the like never wait, and never raise, except `take`: it raises where `read` would, since an end and a
-  fault must not look alike, or a forged record could end a body.
-- **A cancelled call has either done nothing or returned.** In `read`, `write_some` and `flush` the effective act
-  is the last: nothing is awaited after bytes have been received from or passed to the connection.
+  `set` and the like never wait, and never raise, except `take`: it raises where `read` would, since the peer's end and
+  an error must not look alike. Otherwise a forged TLS record could end a body.
+- **A cancelled call has either done nothing or returned.** In `read`, `write_some` and `flush` the system call that
+  moves bytes comes last: nothing is awaited after bytes have been received from or passed to the connection.
 - **Cancellation belongs to the runtime.** The library catches no cancellation and starts no task.
 - **Errors are those of httpcore.** A stream raises `ReadError`, `ReadTimeout`, `WriteError`, `WriteTimeout`; a connect
-raises
-  `ConnectError`, `ConnectTimeout`. They accept `peer=`, for timeouts `limit=` in seconds, and for network errors
+  raises `ConnectError`, `ConnectTimeout`. They accept `peer=`, for timeouts `limit=` in seconds, and for network errors
   `errno=`. Any other exception passes through to the caller, and the connection is closed.
 - **Timeouts are in seconds**, by the clock of `Backend.now`; `None` waits for ever.
 - **TLS is not part of the runtime.** TLS uses the stream's methods, in the same way for every runtime.
@@ -32,8 +31,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PIECE = 524288
-"""The most that one `read` returns or one `write_some` accepts, in bytes. A download by 64 KiB costs a bare socket half
-as much again; ours in threads cost 1.56 times the floor by 256 KiB, and 1.31 by these (`scripts/bench 7 "200 MB"`)."""
+"""The most that one `read` returns or one `write_some` accepts, in bytes. With pieces of 64 KiB a download over a bare
+socket costs 1.5 times as much. Our download in threads cost 1.56 times the floor with 256 KiB, and 1.31 times with this
+size (`scripts/bench 7 "200 MB"`).
+"""
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
 """Level, name and value, as `socket.setsockopt` accepts them."""
@@ -42,7 +43,9 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes]
 @public
 @dataclass(frozen=True, slots=True)
 class TLSInfo:
-    """The results of the handshake. `certificate` is the peer's, DER encoded; `peer_certificate` has its contents."""
+    """The results of the TLS handshake. `certificate` is the peer's certificate, DER encoded; `peer_certificate` has
+    its contents.
+    """
 
     version: str
     cipher: str
@@ -87,22 +90,22 @@ class StreamInfo:
 
 @public
 class Stream(Protocol):
-    """A two-way stream of bytes. One reader and one writer may use it at the same time. While one reads (or
-    writes) and waits, a second one gets `ResponseBusy`; a second one that finds no other waiting is not noticed, so the
-    layer above must keep them apart.
+    """A two-way stream of bytes. One reader and one writer may use it at the same time. While a reader (or writer)
+    waits, a second one gets `ResponseBusy`. If the first does not wait at that moment, the second is not noticed, so
+    the layer above must prevent this.
 
-    `close` may be called while others read and write; under a backend for threads, from any thread.
+    `close` may be called while other tasks read and write; under a backend for threads, from any thread.
 
-    A stream may also have `is_quiet() -> bool`: whether it is open and neither unread bytes nor the end
-    have been received. It checks the connection itself, as `take` does, and reads nothing, so that a second call
-    returns the same. For a stream without it the pool calls `take`, and remembers the result.
+    A stream may also have `is_quiet() -> bool`: whether the stream is open and neither unread bytes nor the end have
+    been received. The method checks the connection itself, as `take` does, and reads nothing, so that a second call
+    returns the same. For a stream without `is_quiet` the pool calls `take`, and remembers the result.
     """
 
     @property
     def owes(self) -> bool:
-        """True while bytes that `write_some` accepted were not sent and `flush` has work to do.
+        """True while bytes that `write_some` accepted have not been sent and `flush` has work to do.
 
-        False for a stream that holds no bytes back: all except TLS.
+        Always False for a stream that buffers no output: every stream except TLS.
         """
         ...
 
@@ -131,8 +134,8 @@ class Stream(Protocol):
         """Wait for room *or input*, then accept up to 512 KiB of `data` and return how many bytes.
 
         Returns 0, having accepted nothing, when input waits to be read: the caller reads it and resumes, since a writer
-        that never reads deadlocks against a peer that answers early. With `duplex` another task reads: it waits for
-        room only and never returns 0 for data that is not empty. A stream that cannot tell whether input waits may
+        that never reads deadlocks against a peer that answers early. With `duplex` another task reads: this call waits
+        for room only and never returns 0 for data that is not empty. A stream that cannot tell whether input waits may
         always act as with `duplex`, although an early answer is then noticed late.
 
         Raises:
@@ -146,7 +149,7 @@ class Stream(Protocol):
         """Send the bytes that `write_some` accepted and still holds. False when input waits first (never with
         `duplex`).
 
-        Raises as `write_some` does. Bytes that a cancelled flush leaves are sent by the next one. Where `owes` is
+        Raises as `write_some` does. Bytes that a cancelled flush has not sent are sent by the next one. Where `owes` is
         always False it returns True.
         """
         ...
@@ -183,7 +186,7 @@ class Stream(Protocol):
     def close(self) -> None:
         """Release the connection, now. A call that waits in another task or thread ends with an error at once.
 
-        Harmless when it is closed already. Called also on a loop that has ended, and by finalisers.
+        It may be called again, on a loop that has ended, and by finalisers.
         """
         ...
 
@@ -193,15 +196,15 @@ class Stream(Protocol):
         ...
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
-        """Ask for a plain call when input or the end arrives while no call reads; None ends this.
+        """Have `callback` called when input or the end arrives while no call reads. None removes the callback.
 
-        Returns False, and never calls, in a runtime that does not watch its sockets by itself: then a dead idle
+        Returns False, and never calls `callback`, in a runtime that watches no sockets between calls. There a dead idle
         connection is noticed at its next use.
         """
         ...
 
     def info(self) -> StreamInfo:
-        """Both ends. This is returned from memory, and works after `close` too."""
+        """Both ends of the stream. They are stored, so this works after `close` too."""
         ...
 
 
@@ -219,12 +222,12 @@ class Event(Protocol):
 
 
 class Interrupt:
-    """Ends a dial from outside: the waits in it that no close of a stream can end, since there is no stream yet.
+    """Ends a dial from outside: it ends waits that closing a stream cannot end, since there is no stream yet.
 
     It is set once, by any task or thread. Each wait registers a plain function that ends it.
 
     Attributes:
-        is_set: whether it is set: no wait of the dial begins any more.
+        is_set: True once it was set. Then no further wait of the dial begins.
     """
 
     __slots__ = ("_calls", "is_set")
@@ -234,7 +237,9 @@ class Interrupt:
         self.is_set: bool = False
 
     def on_set(self, call: Callable[[], object]) -> None:
-        """Have `call` called when it is set; now, if it is. Possibly twice; it must not raise."""
+        """Have `call` called when the interrupt is set; at once, if it is set already. `call` may be called twice and
+        must not raise.
+        """
         # Added before `is_set` is tested, in the reverse order of `set`, so that no call is missed.
         self._calls.append(call)
         if self.is_set:
@@ -267,12 +272,13 @@ class Backend(Protocol):
     `run` concurrently with the caller and returns at once an object with `cancel()`: `ASGITransport` runs its apps in
     this way.
 
-    Any backend may also have `async def interruptible(interrupt, run)`: it awaits `run()`, which connects by the other
-    methods, but ends that with `PoolClosed` as soon as a plain function is called, from any task or thread, that it has
-    passed to `interrupt.on_set`. Without this method, a dial is not interrupted when its pool is closed.
+    Any backend may also have `async def interruptible(interrupt, run)`. It passes a plain function to
+    `interrupt.on_set`, and awaits `run()`, which connects by the other methods. As soon as that function is called,
+    from any task or thread, it ends `run()` with `PoolClosed`. Without this method, a dial is not interrupted when its
+    pool is closed.
 
-    `ConnectionPool(backend=)` keeps its backend. For `SyncConnectionPool(backend=)` no coroutine of it, of
-    its streams and of its events may ever suspend: each blocks the calling thread until it is done.
+    `ConnectionPool(backend=)` always uses that backend. With `SyncConnectionPool(backend=)` no coroutine of the
+    backend, of its streams or of its events may ever suspend: each blocks the calling thread until it is done.
     """
 
     @property
@@ -283,7 +289,8 @@ class Backend(Protocol):
     def is_current(self) -> bool:
         """True when the calling code runs in this very runtime: the same running loop.
 
-        This must be cheap: it is read for every request of a pool without `backend=`, and never for one with it.
+        This must be cheap: it is called for every request of a pool without `backend=`, and never for a pool with
+        `backend=`.
         """
         ...
 
@@ -300,13 +307,13 @@ class Backend(Protocol):
         ...
 
     def call_soon(self, function: Callable[[], None]) -> bool:
-        """Have a plain function called in the next turn of the loop. False where nothing is called between the calls of
-        the user: where `Stream.watch` returns False.
+        """Have a plain function called in the next turn of the loop. Returns False, without calling it, where
+        `Stream.watch` returns False: there nothing runs between the user's calls.
         """
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds; 0 lets the other tasks run."""
+        """Wait for `seconds` seconds; 0 lets the other tasks run."""
         ...
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
@@ -314,7 +321,8 @@ class Backend(Protocol):
         ...
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
-        """Ask the operating system for the IP addresses of a name in ASCII: as text, each once, in its order.
+        """Return the IP addresses of an ASCII name from the operating system: as text, each once, in the system's
+        order.
 
         The zone of a link-local address follows a "%".
 
@@ -334,20 +342,20 @@ class Backend(Protocol):
         local_address: str | None = None,
         socket_options: Sequence[SocketOption] = (),
     ) -> Stream:
-        """Connect to one of the IP addresses, with TCP_NODELAY and SO_KEEPALIVE set: to the first that answers.
+        """Connect to the first of the IP addresses that answers, with TCP_NODELAY and SO_KEEPALIVE set.
 
         A quarter of a second after an address was tried, or as soon as one has failed, the next is tried in parallel
-        (RFC 8305, "Happy Eyeballs"). The losers are closed.
+        (RFC 8305, "Happy Eyeballs"). The sockets of the other attempts are closed.
 
         Arguments:
             target: the peer's name for messages. Default: the first address with its port.
             local_address: an IP address of this machine, of the same family as the others.
-            socket_options: set after those two.
+            socket_options: set after TCP_NODELAY and SO_KEEPALIVE.
 
         Raises:
             ConnectTimeout: none answered within `timeout`.
-            ConnectError: every address failed. In both cases the message names each that was tried with its error, and
-                `errno` is the last one's.
+            ConnectError: every address failed. In both cases the message names each address that was tried and its
+                error, and `errno` is that of the last one.
         """
         ...
 

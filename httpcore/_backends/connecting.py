@@ -13,12 +13,13 @@ from .happy_eyeballs import Race, connect_error
 from .lookup import numeric, show_address
 from .sockets import _GOES_ON, Descriptor, _open, open_socket
 
-# Seconds between two tries. A unix socket whose queue is full answers EAGAIN, and no system call waits for its place.
+# Seconds between two tries. A unix socket whose queue is full answers EAGAIN, and no system call waits for a place in
+# the queue.
 _UNIX_RETRY = 0.01
 
 
 class Connecting:
-    """Sockets under way to the addresses of one host, of which the first that is connected is kept.
+    """The sockets that are connecting to the addresses of one host. The first that is connected is kept.
 
     This is all of a connect except the waiting, which each runtime implements and passes to `run`.
     """
@@ -39,7 +40,7 @@ class Connecting:
         self._port = port
         self._local_address = local_address
         self._options = options
-        # Each with the address that it leads to, as text.
+        # Each socket with its peer's address as text.
         self.sockets: dict[socket.socket, str] = {}
 
     async def run(
@@ -48,8 +49,8 @@ class Connecting:
         """Connect. The caller owns the returned socket; all others are closed, also when this is cancelled.
 
         Arguments:
-            wait: waits until one of the sockets is writable, or for so many seconds (None: without a limit), and
-                returns those that are known to be writable, if any are.
+            wait: waits until one of the sockets is writable, or for a number of seconds (None: without a limit), and
+                returns the sockets that are known to be writable, if any are.
 
         Raises:
             ConnectError: every address has failed.

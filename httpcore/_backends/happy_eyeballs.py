@@ -22,12 +22,12 @@ A = TypeVar("A")
 # RFC 8305, section 8: 250 milliseconds are recommended, and less than 10 forbidden.
 _DELAY = 0.25
 _SHORTEST_DELAY = 0.01
-# The most that adding up seconds loses: a timer that fires this early counts as being on time.
+# The largest rounding error of added seconds: a timer that fires this early counts as being on time.
 _EARLY = 1e-6
 
 
 class Race(Generic[A]):
-    """One connect to one of several addresses; its caller reports the outcome of each.
+    """One connect to one of several addresses. The caller reports the outcome of each attempt.
 
     Arguments:
         target: the peer's name for messages: "example.com:80".
@@ -46,7 +46,7 @@ class Race(Generic[A]):
         self._due = -inf
         self._ends = inf if timeout is None else now() + timeout
         self._delay = _DELAY
-        # Else a short timeout would end before a good address behind some silent ones was ever tried.
+        # Otherwise a short timeout would pass before a good address that follows silent ones is tried.
         if timeout is not None and timeout < _DELAY * len(addresses):
             self._delay = max(timeout / len(addresses), _SHORTEST_DELAY)
         self._failures: list[tuple[str, OSError]] = []
@@ -98,8 +98,8 @@ class Race(Generic[A]):
 
 
 def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> ConnectError:
-    """One error for all addresses that were tried: each address as text with its reason. `errno` and cause are the last
-    one's.
+    """One error for all addresses that were tried: each address as text with its reason. `errno` and `__cause__` are
+    those of the last address.
 
     `target` is the caller's host and port, e.g. "example.com:80". An address equal to it is not repeated.
     """

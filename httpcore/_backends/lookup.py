@@ -1,9 +1,9 @@
-"""From a host name to the addresses to try, in a few threads of our own, and how an address is written in a message.
+"""Lookup of host names in a few threads of our own, and addresses as text in messages.
 
 A blocking `getaddrinfo` has no timeout and cannot be cancelled, so it runs in a thread that the caller need not wait
-for: the waiter may leave, and the answer then goes nowhere. The threads are daemons and end when there is nothing to
-do. `loop.getaddrinfo` of asyncio is not used, because its default executor is joined at exit: a dead name server would
-hold up the whole program.
+for: when the caller stops waiting, the answer is dropped. The threads are daemons and end when there is nothing to do.
+`loop.getaddrinfo` of asyncio is not used, because its default executor is joined at exit: a dead name server would hold
+up the whole program.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .workers import Answer, Call, Threads
 
 __all__ = ["Address", "accept", "literal", "look_up", "no_answer", "numeric", "resolve", "show_address"]
 
-# As many lookups as run at the same time. A dead name server can hold this many threads, and then no more.
+# The most lookups that run at the same time. A dead name server can occupy this many threads, and no more.
 _MOST_LOOKUPS = 8
 
 SockAddr = tuple[str | int | bytes, ...]
@@ -51,7 +51,7 @@ _lookups = Threads(_MOST_LOOKUPS, "httpcore: host names")
 
 
 def literal(host: str, port: int) -> Address | None:
-    """The address that an IP literal is: "127.0.0.1", "::1", "fe80::1%eth0". None for a name.
+    """The address of an IP literal: "127.0.0.1", "::1", "fe80::1%eth0". None for a name.
 
     Raises:
         ConnectError: the zone after "%" is no network interface of this machine.
@@ -81,10 +81,10 @@ def _zone_index(host: str, zone: str) -> int:
 
 
 def numeric(address: str, port: int) -> Address:
-    """As `literal`, of what must be one.
+    """As `literal`, but a name is an error.
 
     Raises:
-        OSError: it is no IP address, or its zone no network interface.
+        OSError: `address` is not an IP address, or its zone is not a network interface.
     """
     found = literal(address, port)
     if found is None:
@@ -93,7 +93,8 @@ def numeric(address: str, port: int) -> Address:
 
 
 def look_up(host: str, done: Callable[[Answer], None]) -> Call:
-    """Resolve a name in a thread, and call `done` there with the addresses or the error. `leave` the call to give up.
+    """Resolve a name in a thread, and call `done` there with the addresses or the error. Call `leave` on the result to
+    stop waiting.
 
     Raises:
         ConnectError: no thread can be started.
@@ -114,7 +115,7 @@ def resolve(host: str, timeout: float | None, interrupt: Interrupt | None = None
     is_done.acquire()
 
     def wake() -> None:
-        with suppress(RuntimeError):  # it is open: the answer and the interrupt have both come
+        with suppress(RuntimeError):  # the lock is released already: the answer and the interrupt have both arrived
             is_done.release()
 
     def done(answer: Answer) -> None:
@@ -139,7 +140,7 @@ def resolve(host: str, timeout: float | None, interrupt: Interrupt | None = None
 
 
 def accept(answer: Answer) -> list[str]:
-    """The addresses, or the error raised."""
+    """Return the addresses, or raise the error."""
     if isinstance(answer, ConnectError):
         raise answer
     return answer
@@ -152,7 +153,7 @@ def no_answer(host: str, timeout: float | None) -> ConnectTimeout:
 
 def _answer(host: str) -> Answer:
     try:
-        # As bytes, or Python loads its IDNA codec; the name is in ASCII already.
+        # The name is passed as bytes, since for a str Python loads its IDNA codec. It is ASCII already.
         found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
     except Exception as error:  # also UnicodeError, ValueError (a NUL), MemoryError: in a thread no caller would see it
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -161,7 +162,7 @@ def _answer(host: str) -> Answer:
         )
         failure.__cause__ = error
         return failure
-    # A dict keeps the order, and an address that the system gives once per protocol counts once.
+    # A dict keeps the order, and an address that the system returns once per protocol counts once.
     addresses = {_text(sockaddr): None for family, _, _, _, sockaddr in found if _is_internet(family)}
     if not addresses:
         return ConnectError(f"the name {show(host)} has no address", phase="resolve")

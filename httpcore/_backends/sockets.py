@@ -1,7 +1,7 @@
 """One connected socket and the calls on it that never wait, with httpcore's errors.
 
-The streams of threads, trio and asyncio are this and a way to wait. The socket is always non-blocking: a
-timeout kept by the socket object is shared by the reader and the writer, costs 0.6 microseconds each time it changes,
+The streams of threads, trio and asyncio consist of a `Descriptor` and a way to wait. The socket is always non-blocking:
+a timeout kept by the socket object is shared by the reader and the writer, costs 0.6 microseconds each time it changes,
 and makes `send` wait before it tries.
 """
 
@@ -19,26 +19,26 @@ from .lookup import show_address
 
 _MOST_KEPT = 8 * PIECE
 
-# `recv` makes a buffer of the whole size before it asks. For one of 128 KiB or more malloc goes to the system, and
-# gives it back: three calls and cleared pages each time, a third of the CPU of a small request and four fifths of a
-# download's. So no more than this is asked for until a call brought as much; and as glibc keeps buffers up to the
-# largest that was freed, one larger than all of ours is freed now.
+# `recv` makes a buffer of the whole size before its system call. For 128 KiB or more, malloc gets the memory from the
+# system and returns it afterwards: three calls and cleared pages each time, a third of the CPU time of a small request
+# and four fifths of a download's. So no more than this is requested until a call has returned as much. And as glibc
+# keeps buffers up to the size of the largest that was freed, one larger than all of ours is freed now.
 _USUAL = 65536
 bytes(PIECE + 4096)
 
 _NEVER_WAITS = getattr(socket, "SOCK_NONBLOCK", 0)  # Linux and the BSDs
-# The codes of a connect that goes on. One that a signal interrupted does, too.
+# The codes of a connect that continues. A connect that a signal interrupted continues too.
 _GOES_ON = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
 if errno.EWOULDBLOCK != errno.EAGAIN:
     _GOES_ON.add(errno.EWOULDBLOCK)  # Windows
-# A broken pipe is an error to return, not a signal to die of, also where a script has restored SIGPIPE.
+# A broken pipe must be returned as an error and not end the process, even if a script has restored SIGPIPE.
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 Failure = TypeVar("Failure", bound=NetworkError)
 
 
 def _open(family: int) -> socket.socket:
-    """A stream socket that never waits, from the first: one system call less."""
+    """A stream socket that is non-blocking from the start, which saves a system call."""
     sock = socket.socket(family, socket.SOCK_STREAM | _NEVER_WAITS)
     if not _NEVER_WAITS:
         sock.setblocking(False)
@@ -54,7 +54,7 @@ def open_socket(family: int, local_address: str | None, options: Sequence[Socket
         # A head and a streamed body leave in two writes: Nagle's algorithm would hold the second one back until the
         # first is acknowledged, which a peer may delay (RFC 9293, section 3.7.4).
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Without it the system never finds out that the peer of an idle connection has gone.
+        # Without SO_KEEPALIVE the system never notices that the peer of an idle connection is gone.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option in options:
             sock.setsockopt(*option)
@@ -67,7 +67,9 @@ def open_socket(family: int, local_address: str | None, options: Sequence[Socket
 
 
 class Descriptor:
-    """Calls on a connected socket that return at once. `close` is `sock.close`: the caller knows when it is safe."""
+    """A connected socket, and calls on it that return at once. The caller closes it by `sock.close`, when that is
+    safe.
+    """
 
     __slots__ = ("_failure", "_room", "has_ended", "info", "is_closed", "kept", "sock")
 
@@ -78,14 +80,15 @@ class Descriptor:
         self.info = StreamInfo(peer, show_address(sock.getsockname()))
         self.is_closed = False
         self.has_ended = False
-        # Bytes that the peer had sent before a write failed. It is read before the socket is asked.
+        # Bytes that the peer had sent before a write failed. They are returned before the socket is read.
         self.kept = bytearray()
-        # How the connection broke. The system reports that once, and then claims a clean end: this is raised instead.
+        # The error that broke the connection. The system reports it once, and a clean end after that: this is raised
+        # instead.
         self._failure: OSError | None = None
-        self._room = _USUAL  # for received bytes
+        self._room = _USUAL  # the size of the next buffer for received bytes
 
     def receive(self, max_bytes: int) -> bytes | None:
-        """The bytes that are here now, `b""` at the end, None when there are none. Raises ReadError."""
+        """The bytes that can be read now, `b""` at the end, None when there are none. Raises ReadError."""
         if self.kept:
             return self._receive_kept(max_bytes)
         room = self._room
@@ -97,7 +100,7 @@ class Descriptor:
             self._remember(error)
             raise self.error(ReadError, "reading", error) from error
         size = len(data)
-        # A full buffer says that more is waiting: a download grows its buffer, and a small answer lets it shrink again.
+        # A full buffer shows that more is waiting: a download enlarges the buffer, and a small answer reduces it again.
         if size == room:
             self._room = PIECE
         elif not size:
@@ -107,7 +110,7 @@ class Descriptor:
         return data
 
     def take(self) -> bytes | None:
-        """As `receive`, of a whole piece; also for a connection that was closed here. Raises ReadError."""
+        """As `receive`, for up to PIECE bytes. Raises ReadError, also when the connection was closed on this side."""
         if self.is_closed:
             raise self.error(ReadError, "reading")
         return self.receive(PIECE)
@@ -123,7 +126,7 @@ class Descriptor:
             raise self.error(WriteError, "writing", self._failure or error) from error
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
-        """As `send`; a broken or closed connection has no room."""
+        """As `send`, but returns 0 where there is no room, or the connection is broken or closed."""
         if self.is_closed:
             return 0
         try:
@@ -132,8 +135,10 @@ class Descriptor:
             return 0
 
     def has_input(self) -> bool:
-        """Whether `receive` has news. One that broke has none: `send` raises that, and keeps the bytes from before."""
-        # After the end the socket is readable for ever, which is no news.
+        """Whether `receive` would return bytes or the end. False for a broken connection: `send` raises its error, and
+        keeps the bytes from before.
+        """
+        # After the peer's end the socket stays readable for ever, without new input.
         if self.kept or self.has_ended:
             return bool(self.kept)
         try:
@@ -146,13 +151,13 @@ class Descriptor:
         return True
 
     def is_quiet(self) -> bool:
-        """Whether it is open and `receive` would have nothing: neither bytes nor the end."""
+        """Whether the connection is open and `receive` would return neither bytes nor the end."""
         if self.is_closed or self.has_ended or self._failure is not None:
             return False
         return not self.has_input() and self._failure is None
 
     def end(self) -> None:
-        """Tell the peer that no more bytes come. Raises WriteError."""
+        """Tell the peer that no more bytes follow. Raises WriteError."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError as error:
@@ -161,15 +166,17 @@ class Descriptor:
 
     def shut_down(self) -> None:
         """End both directions now: calls that wait for the socket end. The descriptor stays open. Never raises."""
-        # First: a call that `shutdown` wakes must find out why, or it would report the end as the peer's.
+        # Set first: a call that `shutdown` wakes checks this flag. Otherwise it would report that the peer has ended.
         self.is_closed = True
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # the peer was faster
+            pass  # the peer has closed the connection already
 
     def error(self, kind: type[Failure], doing: str, cause: OSError | None = None) -> Failure:
-        """The error to raise. Closing wins: errors of the system afterwards are only its consequence."""
+        """The error to raise. A close on this side takes precedence: later errors of the system are only its
+        consequences.
+        """
         if self.is_closed:
             return kind(f"{doing} on a connection that was closed on this side", peer=self.info.peer)
         if cause is None:
@@ -188,7 +195,7 @@ class Descriptor:
         return WriteTimeout(message, peer=self.info.peer, limit=timeout)
 
     def busy(self, doing: str) -> ResponseBusy:
-        """The error of a second reader, or writer. Raised before it has touched anything."""
+        """The error of a second reader, or writer. It is raised before the second call has any effect."""
         return ResponseBusy(f"another task or thread is {doing} this connection", peer=self.info.peer)
 
     def _receive_kept(self, max_bytes: int) -> bytes:
@@ -203,26 +210,28 @@ class Descriptor:
         self.has_ended = True
 
     def _keep_input(self, failure: OSError) -> None:
-        """Take in the bytes from before a write failed: some systems drop them with the first call after a reset.
+        """Read and keep the bytes that arrived before a write failed: some systems drop them with the first call after
+        a reset.
 
-        Without this a 413 followed by a reset is lost to the client that is still sending.
+        Without this a client that is still sending loses a 413 response that a reset follows.
         """
-        # A reset that comes after the peer's FIN is reported as EPIPE: then the input is whole and its end is clean.
+        # A reset that arrives after the peer's FIN is reported as EPIPE: then the input is complete and its end is
+        # clean.
         if failure.errno != errno.EPIPE:
             self._remember(failure)
         try:
-            # Bounded: a peer that goes on sending while our writes fail must not fill the memory.
+            # Bounded: a peer that continues to send while our writes fail must not fill the memory.
             while len(self.kept) < _MOST_KEPT:
                 piece = self.sock.recv(PIECE)
                 if not piece:
                     return
                 self.kept += piece
         except BlockingIOError:
-            pass  # only our direction is shut
+            pass  # only our direction is closed
         except OSError as error:
             self._remember(error)
 
     def _remember(self, error: OSError) -> None:
-        # A copy: the error itself holds, by its traceback, everything that was on the stack.
+        # A copy is kept: the error itself would keep everything on the stack alive, by its traceback.
         if self._failure is None:
             self._failure = OSError(error.errno, error.strerror)

@@ -1,6 +1,6 @@
 """The runtime of plain threads: every wait blocks the calling thread, and no coroutine here ever suspends.
 
-So `coroutine.send(None)` runs any of them to its end. No event loop is looked at, which is why this runtime also works
+So `coroutine.send(None)` runs any of these coroutines to its end. No event loop is used, so this runtime also works
 inside a running one. Ctrl-C ends each wait at once: all of them are system calls or locks that Python interrupts.
 """
 
@@ -25,8 +25,8 @@ _IN = getattr(select, "POLLIN", 1)
 _OUT = getattr(select, "POLLOUT", 4)
 _ERROR = getattr(select, "POLLERR", 8)
 
-# Seconds after which a thread that connects looks whether it was interrupted: no other system call ends the wait for a
-# socket that is not connected yet, on every system.
+# Seconds after which a connecting thread checks whether it was interrupted: no call from another thread ends, on every
+# system, the wait for a socket that is not connected yet.
 _LOOK = 0.05
 
 # The longest wait that poll(2) can express, a little under 25 days, in milliseconds.
@@ -38,7 +38,7 @@ Wait = Callable[[float | None], list[tuple[int, int]]]
 def _waiter(descriptor: int, events: int) -> Wait:
     """A function that waits so many milliseconds for `events`, and returns `[]` or one pair of descriptor and events.
 
-    Making a poll object costs a third of what waiting with it does, so those that are used often are kept.
+    Making a poll object costs a third of a wait with it, so poll objects that are used often are kept.
     """
     if hasattr(select, "poll"):
         poll = select.poll()
@@ -64,16 +64,18 @@ def _milliseconds(seconds: float | None) -> float | None:
 
 
 def _left(timeout: float | None, begun: float) -> float | None:
-    """Milliseconds left of a wait that was woken for nothing: that never adds any."""
+    """The remaining milliseconds of a wait that was woken without a result. A wake never extends the wait."""
     return None if timeout is None else _milliseconds(timeout - (time.monotonic() - begun))
 
 
 class BlockingStream:
-    """A `Stream` over a connected socket, for threads: one may read while another writes, and any may close it."""
+    """A `Stream` over a connected socket, for threads: one thread may read while another writes, and any thread may
+    close it.
+    """
 
     __slots__ = ("_descriptor", "_either", "_input", "_inside", "_wrote_last")
 
-    # Nothing is buffered here: bytes that `write_some` took are with the system. And TCP has no truncated end: see TLS.
+    # No bytes are held back: the system has the bytes that `write_some` accepted. And TCP alone has no truncated end.
     owes = False
     truncated = False
     can_wake = False
@@ -84,9 +86,10 @@ class BlockingStream:
         self._input = _waiter(number, _IN)
         self._either = _waiter(number, _IN | _OUT)
         self._wrote_last = False
-        # One entry for each thread inside a call. `append` and `pop` are atomic, so there is no lock, which Ctrl-C or a
-        # finaliser could meet held. A thread that enters after `is_closed` was set does not use the socket, and the
-        # last one inside closes it: closed earlier, its number could be another socket's while a thread still uses it.
+        # One entry for each thread inside a call. `append` and `pop` are atomic, so there is no lock that could be held
+        # when Ctrl-C or a finaliser interrupts. A thread that enters after `is_closed` was set does not use the socket,
+        # and the last thread inside closes it. If it were closed earlier, another socket could get its number while a
+        # thread still uses it.
         self._inside: list[None] = []
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -120,9 +123,9 @@ class BlockingStream:
             self._inside.append(None)
             if descriptor.is_closed:
                 raise descriptor.error(WriteError, "writing")
-            # Input is looked for from the second call on that follows another with no look at the input between them:
-            # a request that fits one call, right after its connection was read or asked, costs one system call,
-            # and an upload still sees an early answer within one piece. When there is no room both are waited for.
+            # The first write after a read or a check of the input does not check the input; the next ones do. So a
+            # request that fits one call costs one system call, and an upload still sees an early answer within one
+            # piece. When there is no room, this call waits for room or input.
             if duplex or not self._wrote_last:
                 sent = descriptor.send(data)
                 if sent is not None:
@@ -138,14 +141,14 @@ class BlockingStream:
 
     def _write_when_ready(self, data: bytes | bytearray | memoryview, timeout: float | None, duplex: bool) -> int:
         descriptor = self._descriptor
-        # After the peer's end there is no input to wait for, and its descriptor would be readable for ever.
+        # After the peer's end there is no input to wait for, and the descriptor would be readable for ever.
         listens = not (duplex or descriptor.has_ended)
         wait = self._either if listens else _waiter(descriptor.sock.fileno(), _OUT)
         begun = time.monotonic()
         left = _milliseconds(timeout)
         while ready := wait(left):
             events = ready[0][1]
-            if descriptor.is_closed:  # which woke us, and looks like input
+            if descriptor.is_closed:  # `close` has woken this wait, and looks like input
                 raise descriptor.error(WriteError, "writing")
             # A reset makes the descriptor readable too. `send` raises it as a write error, and keeps the input.
             if listens and events & _IN and not events & _ERROR:
@@ -177,7 +180,7 @@ class BlockingStream:
         try:
             self._inside.append(None)
             descriptor = self._descriptor
-            # To ask poll(2) costs a third of a `recv` that finds nothing.
+            # A call of poll(2) costs a third of a `recv` that finds nothing.
             return descriptor.take() if descriptor.kept or self._input(0) else None
         except RuntimeError:  # another thread waits with this poll object: the input is for that thread
             return None
@@ -214,7 +217,7 @@ class BlockingStream:
     def close(self) -> None:
         if self._descriptor.sock.fileno() == -1:
             return
-        # Before the look at `_inside`: a thread that enters after it sees `is_closed`, one that was inside is woken.
+        # Called before `_inside` is checked: a thread that enters later sees `is_closed`, and a thread inside is woken.
         self._descriptor.shut_down()
         if not self._inside:
             self._descriptor.sock.close()
@@ -246,7 +249,7 @@ class BlockingEvent:
         self._lock.acquire()
 
     def set(self) -> None:
-        # The flag first: the thread that the lock lets through looks at it.
+        # The flag is set first: the thread that acquires the lock checks it.
         self._is_set = True
         self._open()
 
@@ -256,7 +259,7 @@ class BlockingEvent:
         try:
             self._lock.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
         finally:
-            # Each thread that came through lets the next one through.
+            # Each thread that has acquired the lock releases it for the next one.
             if self._is_set:
                 self._open()
         return self._is_set
@@ -265,11 +268,13 @@ class BlockingEvent:
         try:
             self._lock.release()
         except RuntimeError:
-            pass  # it is open: set twice, or two came through
+            pass  # the lock is released already: by a second `set`, or by two threads that have waited
 
 
 class _OfThread(threading.local):
-    """The interrupt of the dial that this thread is in. A thread is in one at a time, since no wait here suspends."""
+    """The interrupt of the dial that this thread is in. A thread runs one dial at a time, since no wait here
+    suspends.
+    """
 
     interrupt: Interrupt | None = None
 
@@ -309,7 +314,7 @@ class BlockingBackend:
         time.sleep(max(seconds, 0.0))  # noqa: ASYNC251 - blocking is what this runtime does
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
-        # The caller's thread is its own to block, and has no other task.
+        # The caller's thread may be blocked: it has no other task.
         return function()
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
@@ -335,9 +340,7 @@ class BlockingBackend:
 
 
 async def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
-    """Wait until one of the sockets is writable, or for so many seconds. Returns the sockets that are known to be
-    connected.
-    """
+    """Wait until one of the sockets is writable, or for `seconds`. Returns the sockets known to be writable."""
     interrupt = _of_thread.interrupt
     if interrupt is not None:
         interrupt.check()

@@ -1,9 +1,9 @@
 """The runtime of trio: plain non-blocking sockets, and trio only where something really has to wait.
 
-Trying comes first and costs no turn of the scheduler; a call that would block then waits. So that a fast peer cannot
-keep the other tasks out, or a cancellation out, a stream gives up its turn before the next piece once it has moved
-PIECE bytes without waiting, each call counting for some more. In both cases the act comes after the wait: a cancelled
-call has taken or given nothing.
+A call first tries the socket, which costs no turn of the scheduler, and waits only if it would block. So that a fast
+peer cannot keep out the other tasks, or a cancellation, a stream gives up its turn before the next piece once it has
+moved PIECE bytes without waiting; each call counts as some more bytes. In both cases bytes are moved only after the
+wait, so a cancelled call has read or written nothing.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from .workers import Answer
 T = TypeVar("T")
 Wait = Callable[[socket.socket], Awaitable[None]]
 
-# What a call counts for beside its bytes: 32 small requests whose answers are here already end with a turn for others,
-# too. It costs each 0.3 microseconds.
+# The number of bytes that a call counts in addition to its own. So after 32 small requests whose answers are already
+# there, other tasks get a turn too. This costs each request 0.3 microseconds.
 _CALL = PIECE // 64
 
 
@@ -42,21 +42,24 @@ async def _wait_for_either(sock: socket.socket) -> None:
 
 
 async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
-    """trio has no call for several, so a task waits for each, which is little beside a full buffer, or a slow peer."""
+    """Wait until one of several sockets is ready. trio has no call for this, so a task waits for each socket. That
+    costs little compared with a full buffer or a slow peer.
+    """
 
     busy = False
 
     async def wait_for(one: Wait, sock: socket.socket) -> None:
         nonlocal busy
         try:
-            # Another task may have closed it since the nursery began: trio has no error of its own for that.
+            # Another task may have closed the socket since the nursery began, and trio has no error of its own for
+            # that.
             if sock.fileno() >= 0:
                 await one(sock)
         except trio.ClosedResourceError:
-            pass  # closing ends the waits, and the caller looks for it
+            pass  # closing ends the waits, and the caller checks for it
         except trio.BusyResourceError:
-            busy = True  # raised outside the nursery, which would make a group of it
-        # The first to end ends the others, too.
+            busy = True  # raised outside the nursery, which would put the error into a group
+        # The first wait that ends cancels the others.
         nursery.cancel_scope.cancel()
 
     try:
@@ -76,21 +79,20 @@ class TrioStream:
 
     __slots__ = ("_descriptor", "_moved", "_token", "_waits", "_wakes", "_wrote_last")
 
-    # Nothing is held back: the bytes that `write_some` accepted are with the system. And TCP alone knows no end cut
-    # short.
+    # No bytes are held back: the system has the bytes that `write_some` accepted. And TCP alone has no truncated end.
     owes = False
     truncated = False
     can_wake = True
 
     def __init__(self, descriptor: Descriptor, token: trio.lowlevel.TrioToken) -> None:
-        # All of these but the descriptor and the token belong to trio's thread: another thread comes by
+        # All of these attributes except the descriptor and the token belong to trio's thread: other threads use
         # `run_sync_soon`.
         self._descriptor = descriptor
         self._token = token
         self._wrote_last = False
-        # Bytes that have gone either way since this stream last let others run, and `_CALL` for each call.
+        # Bytes in both directions since this stream last let other tasks run, and `_CALL` for each call.
         self._moved = 0
-        self._waits: list[trio.CancelScope] = []  # the waiting tasks at this moment, for `wake`
+        self._waits: list[trio.CancelScope] = []  # the scopes of the calls that wait now, for `wake`
         self._wakes = 0  # how often `wake` was called
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -109,9 +111,9 @@ class TrioStream:
     ) -> int:
         if self._moved >= PIECE and await self._is_woken_in_a_turn():
             raise self._descriptor.write_timeout(timeout)
-        # Input is looked for from the second call on that follows another with no look at the input between them:
-        # a request that fits one call, right after its connection was read or asked, costs one system call,
-        # and an upload still sees an early answer within one piece. When there is no room both are waited for.
+        # The first write after a read or a check of the input does not check the input; the next ones do. So a request
+        # that fits one call costs one system call, and an upload still sees an early answer within one piece. When
+        # there is no room, this call waits for room or input.
         sent = self._send(data, listens=self._wrote_last and not duplex)
         if sent is None:
             wait = self._wait_for_room(duplex)
@@ -146,7 +148,7 @@ class TrioStream:
         try:
             self._token.run_sync_soon(self._wake)
         except trio.RunFinishedError:
-            pass  # nothing waits any more
+            pass  # no task waits any more
 
     def close(self) -> None:
         descriptor = self._descriptor
@@ -156,8 +158,8 @@ class TrioStream:
             descriptor.is_closed = True
             self._close_in_loop()
             return
-        # From another thread: waiting tasks are woken now, but only its own loop knows which tasks still wait for the
-        # descriptor.
+        # In another thread: waiting tasks are woken now, but the socket is closed in trio's thread, which alone knows
+        # which tasks still wait for it.
         descriptor.shut_down()
         try:
             self._token.run_sync_soon(self._close_in_loop)
@@ -196,33 +198,34 @@ class TrioStream:
         return sent
 
     def _wait_for_room(self, duplex: bool) -> Wait:
-        # After the peer's end there is no input to wait for, and its descriptor would be readable for ever.
+        # After the peer's end there is no input to wait for, and the descriptor would be readable for ever.
         if duplex or self._descriptor.has_ended:
             return trio.lowlevel.wait_writable
         return _wait_for_either
 
     async def _when_ready(self, act: Callable[[], T | None], wait: Wait, timeout: float | None, doing: str) -> T | None:
-        """The first result of `act` that is not None. None when time ran out first; a last try is made then."""
+        """The first result of `act` that is not None. None when the time ran out first, after a last try."""
         scope = trio.move_on_after(_seconds(timeout))
         try:
-            # Inside the `try`: Ctrl-C may come as soon as it returns, and would leave the scope in the list.
+            # Appended inside the `try`: Ctrl-C may arrive as soon as `append` returns, and would leave the scope in the
+            # list.
             self._waits.append(scope)
             with scope:
                 while True:
-                    # Readiness may be stale by now (another task took the input), so `act` decides, and gives None to
-                    # wait on.
+                    # Readiness may be stale by now (another task took the input), so `act` decides, and returns None to
+                    # wait again.
                     await wait(self._descriptor.sock)
                     self._moved = 0
                     result = act()
                     if result is not None:
                         return result
         except trio.ClosedResourceError:
-            pass  # `act` decides its meaning
+            pass  # `act` raises the error of the closed stream
         except trio.BusyResourceError:
             raise self._descriptor.busy(doing) from None
         finally:
             self._waits.remove(scope)
-        # Input or room that is there as the time runs out wins over the timeout.
+        # Input or room that is available as the time runs out wins over the timeout.
         return act()
 
     def _wake(self) -> None:
@@ -231,7 +234,7 @@ class TrioStream:
             scope.cancel()
 
     async def _is_woken_in_a_turn(self) -> bool:
-        """Let others run. Returns whether one of them called `wake`, which found no waiting call to end."""
+        """Let other tasks run. Returns whether one of them called `wake`, which found no waiting call to end."""
         wakes = self._wakes
         await trio.lowlevel.checkpoint()
         self._moved = 0
@@ -239,8 +242,8 @@ class TrioStream:
 
     def _close_in_loop(self) -> None:
         sock = self._descriptor.sock
-        # Twice, if a thread and a task have closed it. `notify_closing` comes first: it needs the number, and ends the
-        # waits, which would otherwise wait on whatever socket gets that number next.
+        # This runs twice if a thread and a task have closed the stream. `notify_closing` comes first: it needs the
+        # number, and it ends the waits, which would otherwise wait for the next socket that gets this number.
         if sock.fileno() != -1:
             trio.lowlevel.notify_closing(sock)
             sock.close()
@@ -276,7 +279,8 @@ class TrioBackend:
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._clock = trio.lowlevel.current_clock()
-        # A clock of trio begins anywhere. Added to its times, this gives those of the other runtimes, for a trace.
+        # A clock of trio begins at an arbitrary time. Added to its times, this offset gives those of the other
+        # runtimes, for a trace.
         self.clock_offset = time.monotonic() - self._clock.current_time()
 
     @classmethod
@@ -288,7 +292,7 @@ class TrioBackend:
 
     def is_gone(self) -> bool:
         try:
-            # The one public question that any thread may ask: does the run still take calls?
+            # The only public call by which any thread can find out whether the run still accepts calls.
             self._token.run_sync_soon(_nothing, idempotent=True)
         except trio.RunFinishedError:
             return True
@@ -319,7 +323,8 @@ class TrioBackend:
         await trio.sleep(max(seconds, 0.0))
 
     async def run_blocking(self, function: Callable[[], T]) -> T:
-        # Cancellable at once: the function reads files or makes a TLS context, and a late result is dropped.
+        # The wait can be cancelled at once: the function reads files or makes a TLS context, and a late result is
+        # dropped.
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
     async def look_up(self, host: str, timeout: float | None) -> list[str]:
@@ -365,7 +370,7 @@ class TrioBackend:
 
 
 async def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> Sequence[socket.socket]:
-    """Wait until one of the sockets is writable, or for so many seconds. Returns those that are known to be."""
+    """Wait until one of the sockets is writable, or for `seconds`. Returns the sockets known to be writable."""
     wait = trio.lowlevel.wait_writable
     with trio.move_on_after(_seconds(seconds)):
         if len(sockets) == 1:

@@ -23,7 +23,9 @@ class Call:
         self.is_wanted = True
 
     def leave(self) -> None:
-        """It is not begun any more; one that has begun runs on, and its outcome is dropped."""
+        """Give up the call. If it has not begun it will not begin; otherwise it continues, and its outcome is
+        dropped.
+        """
         self.is_wanted = False
 
     def run(self) -> None:
@@ -32,9 +34,9 @@ class Call:
 
 
 class Threads:
-    """At most so many daemon threads, started when there is something to do and gone when there is not.
+    """At most `most` daemon threads, which are started when there is a call to run and end when there is none.
 
-    Starting one takes some 50 microseconds, little beside the work in it, and an idle program keeps none.
+    Starting a thread takes some 50 microseconds, little compared with its work, and an idle program keeps no thread.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -45,8 +47,8 @@ class Threads:
             os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        # The child of a fork has none of its parent's threads, and the lock may have been held by one of them.
-        # It can be entered twice by one thread: by a finaliser or a signal handler that has interrupted a step here.
+        # The child of a fork has none of its parent's threads, and the lock may have been held by one of them. The lock
+        # is reentrant, since a finaliser or a signal handler may interrupt a thread that holds it and enter here again.
         self._lock = threading.RLock()
         self._calls: deque[Call] = deque()
         self._running = 0
@@ -55,7 +57,7 @@ class Threads:
         """Have `function` called in a thread, as soon as one is free. It must not raise.
 
         Raises:
-            ConnectError: there is no thread for it and the system does not give one.
+            ConnectError: no thread is running, and the system cannot start one.
         """
         call = Call(function)
         with self._lock:
@@ -65,11 +67,12 @@ class Threads:
         return call
 
     def _add_thread(self) -> None:
-        # Under the lock: so `_running` never counts a thread that is not there, and its first step waits for the call.
+        # Called under the lock: so `_running` counts only threads that exist, and the new thread waits until the call
+        # is queued.
         try:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
         except RuntimeError as error:
-            # Those that run will come to it. Only without a running thread the work would be lost.
+            # A running thread will take the call. The call would be lost only if no thread ran.
             if not self._running:
                 raise ConnectError(f"cannot start a thread ({self._name}): {error}", errno=errno.EAGAIN) from error
         else:
@@ -81,8 +84,8 @@ class Threads:
 
     def _next(self) -> Call | None:
         with self._lock:
-            # Under the same lock as `start`: a call is either found here, or `start` has seen this thread gone and
-            # starts another. Between the two steps it could be left without a thread.
+            # Under the same lock as `start`: either the call is found here, or `start` sees that this thread has ended
+            # and starts another. Without the lock a call could remain without a thread.
             if self._calls:
                 return self._calls.popleft()
             self._running -= 1

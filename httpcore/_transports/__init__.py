@@ -1,1 +1,1 @@
-"""Transports: a small interface over the network, apps in this process, and what stands between."""
+"""Transports: a small interface to the network and to apps in this process, and the middleware between."""

@@ -35,26 +35,29 @@ T = TypeVar("T")
 class ASGITransport(Transport):
     """An ASGI app in this process: Starlette, FastAPI, Django, Quart.
 
-    Under `arequest` the app runs in the caller's loop (asyncio or trio), in a task that this transport owns; under
-    `request` in a thread with an asyncio loop, which is started when it is needed and ended by `close`. Request and
-    response are streamed at the same time. When an exchange is left before its response has ended the app receives
-    `http.disconnect`; an app that goes on is cancelled when the transport is closed.
+    Under `arequest` the app runs in the caller's loop (asyncio or trio), in a task that this transport owns. Under
+    `request` it runs in a thread with an asyncio loop; the thread is started when it is first needed, and `close` ends
+    it. Request and response bodies are streamed at the same time. If the caller closes an exchange before the response
+    has ended, the app receives `http.disconnect`. Closing the transport cancels apps that still run.
 
     A request for a WebSocket, by Upgrade or by extended CONNECT, reaches the app as a `websocket` scope. Once the app
-    has accepted it, `connection` of the response's extensions carries the frames. It needs the package wsproto.
+    has accepted it, `connection` of the response's extensions carries the frames. WebSockets need the package wsproto.
 
-    As a context manager it runs the app's lifespan too.
+    Used as a context manager, the transport also runs the app's lifespan.
 
     Arguments:
         app: an ASGI 3 app.
-        raise_app_errors: whether the app's exceptions reach the caller; False makes of it a response with status 500,
-            or `RemoteProtocolError` when the response has begun. An exception after its response is raised by
-            `aclose` or `close`. Default True.
-        mount_path: the app's root, for `root_path`; the extension of that name goes before. Default "".
-        client_addr: host and port of the client; the extension of that name goes before. Default 127.0.0.1, port 123.
-        lifespan: "auto" runs the lifespan and lets an app be without one; "on" has it raise the app's error; "off" runs
-            none. Default "auto".
-        shutdown_timeout: seconds that `aclose` leaves apps to end before it cancels them. Default 5.0.
+        raise_app_errors: whether the app's exceptions are raised to the caller. False: an exception becomes a response
+            with status 500, or `RemoteProtocolError` if the response has begun. True: an exception after the end of the
+            response is raised by `aclose` or `close`, if the caller did not get it before. Default True.
+        mount_path: the path of the app's root, for `root_path`. The request extension `mount_path` takes precedence.
+            Default "".
+        client_addr: host and port of the client. The request extension `client_addr` takes precedence. Default:
+            127.0.0.1, port 123.
+        lifespan: "auto" runs the lifespan and accepts an app without one; "on" raises an error for an app without one;
+            "off" runs no lifespan. Default "auto".
+        shutdown_timeout: seconds that `aclose` waits for apps to end before it cancels them; `close` waits as long for
+            the apps of `request`. Default 5.0.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class ASGITransport(Transport):
             response.extensions["connection"] = _ThroughConnection(thread, response.extensions["connection"])
         if not isinstance(response.stream, bytes):
             response.stream = _Through(thread, response.stream)  # type: ignore[arg-type]
-        # Leaving the exchange touches events of the loop's thread, so it is done there.
+        # Closing the exchange sets events of the loop's thread, so it must be done in that thread.
         response._close = partial(thread.call_soon, response._close or _nothing)
         return response
 
@@ -123,8 +126,7 @@ class ASGITransport(Transport):
         try:
             head = await cycle.response(timeouts)
         except BaseException as error:
-            # The app is notified that its client has left, as a server would: only the transport's own close cancels
-            # it.
+            # The app is notified of the disconnect, as by a server. Only closing the transport cancels the app.
             cycle.leave()
             if self._raises or not isinstance(error, RemoteProtocolError):
                 raise
@@ -140,13 +142,15 @@ class ASGITransport(Transport):
             return thread, apps
 
     def close(self) -> None:
-        """Cancel the apps of `arequest` and end the loop thread of `request`, after its apps and their lifespan."""
+        """Cancel the apps of `arequest`. End the apps of `request` and their lifespan as `aclose` does, then the loop
+        thread.
+        """
         self._closed = True
         self._own_apps.cancel()
         self._end_thread()
 
     async def aclose(self) -> None:
-        """Wait for the apps, at most `shutdown_timeout`, cancel the others, and end the lifespan."""
+        """Wait for the apps, at most `shutdown_timeout` seconds, cancel those that still run, and end the lifespan."""
         self._closed = True
         try:
             await self._own_apps.stop()
@@ -157,8 +161,8 @@ class ASGITransport(Transport):
 
     def _end_thread(self) -> None:
         with self._lock:
-            # Taken out under the lock, ended outside of it: a request that comes meanwhile starts another thread, and
-            # does not wait for this one's apps.
+            # The thread is removed under the lock and ended outside of it: a request that arrives meanwhile starts
+            # another thread, and does not wait for the apps of this one.
             thread, apps = self._thread, self._there
             self._thread = self._there = None
         if thread is not None and apps is not None:
@@ -187,7 +191,7 @@ class ASGITransport(Transport):
 
 
 class _Apps:
-    """The tasks of one loop: the requests that the app serves, and its lifespan."""
+    """The app's tasks in one loop: one for each request, and one for the lifespan."""
 
     def __init__(self, app: ASGIApp, lifespan: str, shutdown_timeout: float) -> None:
         self._app = app
@@ -209,7 +213,7 @@ class _Apps:
 
     def start(self, cycle: Cycle, scope: Scope) -> None:
         if self._lifespan is not None:
-            # A shallow copy for each request, as the specification of ASGI's lifespan state has it.
+            # Each request gets a shallow copy, as the ASGI specification of the lifespan state requires.
             scope["state"] = dict(self._lifespan.state)
         self._cycles.add(cycle)
         cycle.task = spawn(partial(self._run, cycle, scope))
@@ -219,12 +223,12 @@ class _Apps:
             await cycle.run(self._app, scope)
         finally:
             self._cycles.discard(cycle)
-            # It failed after its response, when no caller waits any more: `stop` raises the error.
+            # The app failed after its response, when no caller waits any more: `stop` raises the error.
             if cycle.error is not None and cycle.ended and cycle.raises:
                 self._late.append(cycle)
 
     def cancel(self) -> None:
-        """Plain: all apps that run, and the lifespan."""
+        """Cancel all running apps and the lifespan. Never waits."""
         for cycle in list(self._cycles):
             cycle.leave()
             if cycle.task is not None:
@@ -234,10 +238,12 @@ class _Apps:
             lifespan.cancel()
 
     async def stop(self) -> None:
-        """Wait for the apps, cancel the others, end the lifespan; raise an app's exception after its response."""
+        """Wait for the apps, cancel those that still run, and end the lifespan. Then raise the first exception that an
+        app raised after its response.
+        """
         backend = current_backend()
         ends = backend.now() + self._shutdown_timeout
-        # First the news that the client has left, then time, then the cancellation.
+        # Each app is first notified of the disconnect, then gets time to end, and is then cancelled.
         for cycle in list(self._cycles):
             cycle.leave()
         await self._ended(lambda: ends - backend.now())
@@ -261,7 +267,7 @@ class _Apps:
 
 def _websocket_module() -> ModuleType:
     try:
-        from . import asgi_websocket  # wsproto, which it stands on, is an extra
+        from . import asgi_websocket  # it needs wsproto, an optional package
     except ImportError as error:
         raise LocalProtocolError(
             "a WebSocket through ASGITransport: expected the package wsproto, which is not installed; "
@@ -317,14 +323,14 @@ def _in_a_thread(reader: BodyReader, backend: Backend) -> BodyReader:
 
 
 class _ThreadedReader:
-    """A plain iterator of the caller's, whose waits must not stop the loop that the app runs in."""
+    """Reads the caller's plain iterator in worker threads."""
 
     def __init__(self, reader: BodyReader, backend: Backend) -> None:
         self._reader = reader
         self._backend = backend
 
     async def next(self) -> bytes | None:
-        # In a thread: the caller's iterator may block, and must not stop the app's loop.
+        # The caller's iterator may block, and must not stop the app's loop.
         return await self._backend.run_blocking(self._next)
 
     def _next(self) -> bytes | None:
@@ -377,5 +383,5 @@ class _ThroughConnection(HeldStream):
 
 
 async def _next_of(pieces: AsyncIterator[bytes]) -> bytes | None:
-    """A future cannot carry a StopAsyncIteration on every version."""
+    """Return the next piece, or None at the end: a future cannot raise `StopAsyncIteration` on every Python version."""
     return await anext(pieces, None)

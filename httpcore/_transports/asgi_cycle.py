@@ -1,8 +1,9 @@
 """One request to an ASGI app: the app's messages, and the caller's reading of them.
 
-The app runs in a task that the transport owns; the caller runs in any other. Both look at this object, and wait for its
-signal. The app's bytes are held until the caller reads them, up to `HELD` bytes; then `send` waits. When the caller
-leaves, `receive` gives `http.disconnect` and `send` raises an `OSError`, as ASGI has it.
+The app runs in a task that the transport owns, the caller in any other task. Both use the same `Cycle`, and wait for
+its signal. The app's bytes are buffered until the caller reads them; while more than `HELD` bytes are buffered, the
+app's `send` waits. When the caller has closed the exchange, `receive` returns `http.disconnect` and `send` raises an
+`OSError`, as the ASGI specification requires.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ Message = MutableMapping[str, Any]
 ASGIApp = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
 HELD: Final = 65536
-"""Bytes that the app may be ahead of the caller."""
+"""A sender waits while more than this many bytes are buffered and unread."""
 
 _DISCONNECT: Final = {"type": "http.disconnect"}
 
 
 class ClientLeft(WriteError):
-    """The caller has left: messages of the app are thrown away."""
+    """The caller has closed the exchange: the app's messages are discarded."""
 
 
 class Timeouts:
-    """How long the caller waits for the app: each wait, and all of them."""
+    """The caller's timeouts while it waits for the app: for each wait, and for all waits together."""
 
     def __init__(self, backend: Backend, timeout: TimeoutConfig | float | None) -> None:
         config = TimeoutConfig.of(timeout)
@@ -48,12 +49,12 @@ class Timeouts:
         self._ends = None if self._total is None else backend.now() + self._total
 
     async def wait(self, signal: Signal, phase: str) -> None:
-        """The app's `send`."""
+        """Wait for a message from the app. Raises `ReadTimeout` or `TotalTimeout`."""
         if not await self._changed(signal, phase, self._read):
             raise ReadTimeout(f"the app sent nothing for {self._read:g} seconds", phase=phase, limit=self._read)
 
     async def wait_to_send(self, signal: Signal, phase: str) -> None:
-        """For the app to receive."""
+        """Wait for the app to receive a message. Raises `WriteTimeout` or `TotalTimeout`."""
         if not await self._changed(signal, phase, self._write):
             raise WriteTimeout(f"the app received nothing for {self._write:g} seconds", phase=phase, limit=self._write)
 
@@ -76,11 +77,11 @@ class Cycle:
         signal: notified at each change.
         head: status and headers, once the app has sent them.
         ended: the app has sent all of its response.
-        left: the caller has left.
+        left: the caller has closed the exchange.
         done: the app's task has ended.
-        raises: whether its errors are raised to the caller.
-        error: its exception, until it was raised to the caller.
-        task: that task.
+        raises: whether the app's errors are raised to the caller.
+        error: the app's exception, until it is raised to the caller.
+        task: the app's task.
     """
 
     def __init__(
@@ -116,13 +117,14 @@ class Cycle:
             self.done = True
             self._app_ended()
             self.signal.notify()
-            # Last: the clean-up of the caller's own generator may wait, and all others know the end by now.
+            # This comes last: the clean-up of the caller's generator may wait, and the other tasks have been notified
+            # before.
             await self._reader.aclose()
 
     async def _receive(self) -> Message:
         while not (self.left or self.ended):
-            # One reader of the body at a time: a second `receive` waits until the first has its piece. Behind the
-            # body's end it waits for the caller to leave, as ASGI has it.
+            # Only one `receive` reads the body at a time: a second one waits until the first has its piece. After the
+            # end of the body `receive` waits for the disconnect, as the ASGI specification requires.
             if self._all_received or self._reading:
                 await self.signal.wait()
                 continue
@@ -145,7 +147,7 @@ class Cycle:
             raise LocalProtocolError(f"the app sent a message of type {show(str(message.get('type')))}")
         act(self, message)
         self.signal.notify()
-        # After the act: the piece is the caller's already, and only the app waits.
+        # The message was processed before this wait: the caller can read the piece already, and only the app waits.
         while self._held > HELD and not self.left:
             await self.signal.wait()
 
@@ -193,12 +195,12 @@ class Cycle:
         "http.response.debug": _debug,
         "http.response.early_hint": _early_hint,
     }
-    """The effect of each message of the app."""
+    """The method that processes each type of message from the app."""
 
     # The caller's side.
 
     async def response(self, timeouts: Timeouts) -> Response:
-        """The head."""
+        """Wait for the response head."""
         while self.head is None:
             self._raise_end("without a response", "wait for the app's response")
             await timeouts.wait(self.signal, "wait for the app's response")
@@ -206,7 +208,7 @@ class Cycle:
         return self.head
 
     async def next(self, timeouts: Timeouts) -> bytes:
-        """The next piece, `b""` at the end."""
+        """Wait for the next piece of the body; `b""` at its end."""
         while not self._pieces:
             if self.left or self.ended:
                 self._raise_late()
@@ -219,13 +221,13 @@ class Cycle:
         return piece
 
     def _raise_late(self) -> None:
-        """Frameworks answer with 500 and then raise: by now they have, and the caller gets the error at once."""
+        """Raise the app's error if its response has ended: frameworks send a 500 response and then raise."""
         if self.error is not None and self.ended and self.raises:
             error, self.error = self.error, None
             raise error
 
     def _raise_end(self, where: str, phase: str) -> None:
-        # Pieces that the app has sent before come first: this is asked only when none is left.
+        # Pieces that the app sent before are read first: `next` calls this only when no piece is left.
         if self.error is not None:
             error, self.error = self.error, None
             if self.raises:
@@ -235,7 +237,7 @@ class Cycle:
             raise RemoteProtocolError(f"the app ended {where}", phase=phase)
 
     def connection(self, timeouts: Timeouts) -> RawStream | None:
-        """The raw stream, where the app has accepted one: see `WebSocketCycle`."""
+        """The raw stream of an accepted WebSocket (see `WebSocketCycle`); otherwise None."""
         return None
 
     def extensions(self) -> ResponseExtensions:
@@ -255,7 +257,7 @@ class Cycle:
         return facts
 
     def leave(self) -> None:
-        """The caller wants no more. Plain; again and again if need be."""
+        """Record that the caller has closed the exchange; drop the unread pieces. Never waits. May be called again."""
         self.left = True
         self._pieces.clear()
         self._held = 0

@@ -1,12 +1,12 @@
 """A WebSocket to an ASGI app in this process: its frames, and the raw stream that the caller gets.
 
-The caller's side is bytes, as over a network: it sends and receives frames by a WebSocket library of its own. The app's
-side is ASGI's messages. What lies between, frames to messages and back, is wsproto's, so this module is imported only
-for a WebSocket.
+The caller sends and receives bytes, as over a network, and makes the frames with a WebSocket library of its own. The
+app sends and receives ASGI messages. The package wsproto converts frames to messages and back, so this module is
+imported only for a WebSocket.
 
-An app that reads slowly holds up the caller's `send`, and a caller that reads slowly the app's, each after `HELD`
-bytes. Bounds that other layers do not have are here: the size of one message, and the pongs that nothing reads, of
-which the last stands for all (RFC 6455, section 5.5.3).
+After `HELD` unread bytes, a slow app delays the caller's `send`, and a slow caller delays the app's `send`. Two more
+limits are set here: the size of one message, and the unread pongs, of which only the last is kept (RFC 6455, section
+5.5.3).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .websocket_handshake import Handshake
 __all__ = ["AppStream", "WebSocketCycle", "websocket_scope"]
 
 MESSAGE_LIMIT: Final = 16 * 1024 * 1024
-"""The most bytes (of text: characters) of one message to the app, as servers have it."""
+"""The longest message to the app, in bytes (text: in characters). Servers have such a limit too."""
 
 _OWN_FIELDS: Final = frozenset((b"sec-websocket-accept", b"sec-websocket-protocol", b"sec-websocket-extensions"))
 
@@ -44,7 +44,7 @@ _NEVER_SENT: Final = (1005, 1006, 1015)
 
 
 def websocket_scope(scope: Scope, handshake: Handshake) -> Scope:
-    """The scope of a request as that of a WebSocket."""
+    """Convert the scope of an HTTP request to that of a WebSocket."""
     kept = {name: value for name, value in scope.items() if name != "method"}
     return {
         **kept,
@@ -64,7 +64,7 @@ class WebSocketCycle(Cycle):
     """The state of one WebSocket. Its frames to the caller are the pieces of a `Cycle`.
 
     Attributes:
-        accepted: the app has accepted it; otherwise `head` is a refusal.
+        accepted: the app has accepted the WebSocket. If it is False and there is a `head`, the app has refused.
     """
 
     def __init__(self, backend: Backend, handshake: Handshake, *, raises: bool) -> None:
@@ -74,7 +74,7 @@ class WebSocketCycle(Cycle):
         self._handshake = handshake
         self._frames = Connection(ConnectionType.SERVER)
         self._is_connected = False  # the app has received websocket.connect
-        self._has_closed = False  # the app has closed
+        self._has_closed = False  # the app has sent websocket.close
         self._gone: tuple[int, str] | None = None  # code and reason of websocket.disconnect
         self._messages: deque[tuple[Message, int]] = deque()
         self._unread = 0
@@ -167,9 +167,7 @@ class WebSocketCycle(Cycle):
             self._gone = (_ABNORMAL, "")
 
     def _app_ended(self) -> None:
-        """Close the WebSocket if the app has left it open. Its error, where that is to be raised, is set for the caller
-        first.
-        """
+        """Close the WebSocket if the app has left it open, unless the app's error will be raised to the caller."""
         if self.accepted and not self.ended and (self.error is None or not self.raises):
             self._end(_NORMAL if self.error is None else _INTERNAL_ERROR)
 
@@ -191,8 +189,8 @@ class WebSocketCycle(Cycle):
         return data
 
     def _end(self, code: int, reason: str = "") -> None:
-        """Send Close, after which the caller's `recv` finds the end."""
-        # Before `_over`: what `ended` lets the caller find must have Close in it.
+        """Send a Close frame. After it the caller's `recv` returns the end."""
+        # Close is queued before `_over` sets `ended`, so that the caller reads it before the end.
         self._put(events.CloseConnection(code=code, reason=reason))
         self._over(code, reason)
 
@@ -211,15 +209,15 @@ class WebSocketCycle(Cycle):
             self._on_part(event.data, is_last=event.message_finished)
 
     def _on_close(self, event: events.CloseConnection) -> None:
-        if self._frames.state is ConnectionState.OPEN:  # a fault of the caller's frames
+        if self._frames.state is ConnectionState.OPEN:  # the caller's frames violate the protocol
             self._end(int(event.code), event.reason or "")
         elif self._frames.state is ConnectionState.REMOTE_CLOSING:
             self._put(event.response())
             self._over(int(event.code), event.reason or "")
 
     def _on_ping(self, pong: events.Event) -> None:
-        # Of several pings the last one's pong stands for all (RFC 6455, section 5.5.3): a flood of them does not grow
-        # the queue.
+        # Of several unread pongs only the last is kept (RFC 6455, section 5.5.3), so a flood of pings does not grow the
+        # queue.
         if self._pieces and self._pieces[-1] is self._pong:
             self._held -= len(self._pieces.pop())
         self._pong = self._put(pong)
@@ -239,14 +237,14 @@ class WebSocketCycle(Cycle):
     # The caller's side.
 
     async def send(self, data: bytes, timeouts: Timeouts) -> None:
-        """Take bytes of frames; waits while the app has much to receive."""
+        """Process bytes of frames from the caller. Waits while the app has more than `HELD` bytes to receive."""
         phase = "send to the app"
         while self._unread > HELD and not (self.left or self.ended):
-            # Looked at in each turn: an app that has ended receives nothing any more.
+            # Checked before each wait: an app that has ended receives nothing any more.
             self._raise_end("without closing the WebSocket", phase)
             await timeouts.wait_to_send(self.signal, phase)
         if self.ended or self.left:
-            return  # as on a connection whose peer has closed: what is on its way when Close crosses it is lost
+            return  # as on a connection whose peer has closed: frames that cross its Close are lost
         self._raise_end("without closing the WebSocket", phase)
         self._frames.receive_data(data)
         for event in self._frames.events():
@@ -256,7 +254,7 @@ class WebSocketCycle(Cycle):
         self.signal.notify()
 
     def end(self) -> None:
-        """The caller sends no more, without Close."""
+        """The caller ends its side without a Close frame."""
         self._over(_ABNORMAL)
         self.signal.notify()
 
@@ -278,7 +276,7 @@ def _always(status_code: int) -> bool:
 
 
 class AppStream(HeldStream):
-    """See `RawStream`: the caller's side of a WebSocket to an app in this process."""
+    """The caller's side of a WebSocket to an app in this process. See `RawStream`."""
 
     def __init__(self, cycle: WebSocketCycle, timeouts: Timeouts) -> None:
         self._cycle = cycle

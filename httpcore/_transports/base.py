@@ -1,12 +1,13 @@
-"""The interface of a transport, and the one place where a handler that is written as `async def` gets a sync entry.
+"""The interface of a transport. It also gives a handler that is written as `async def` a sync entry.
 
-A transport overrides `handle`, once, for both entries. The base class makes of it two context managers: `arequest`
-awaits it, `request` drives it to its end with one `send(None)`. So under the sync entry whatever a handler awaits must
-block the thread and not suspend: `request.backend` is then the backend of threads, whose calls do just that.
+A transport overrides `handle` once, for both entries. The base class makes two context managers from it: `arequest`
+awaits `handle`, and `request` runs it to its end with one `send(None)`. So under the sync entry every await of a
+handler must block the thread and never suspend. There `request.backend` is the backend of threads, whose calls block in
+this way.
 
-An exchange owns each response that was opened on its behalf. Leaving it closes them all, also those that a handler
-received and did not return because it failed or was cancelled. Closing is plain calls, so nothing can interrupt it; the
-few transports whose clean-up may wait (`aclose=`) are asked for it afterwards.
+An exchange owns every response that was opened for it. When the exchange is closed, all of them are closed, including
+those that a handler received and did not return because it failed or was cancelled. Closing is done by plain calls, so
+no cancellation can interrupt it. If the clean-up of a transport may wait (`aclose=`), that part is done afterwards.
 """
 
 from __future__ import annotations
@@ -42,20 +43,20 @@ __all__ = [
 T = TypeVar("T")
 
 Parts = tuple[int, Headers, Iterable[bytes], SyncResponseExtensions]
-"""Status code, headers, stream and extensions, as `Transport.request` gives them."""
+"""Status code, headers, stream and extensions: the value of the context manager of `Transport.request`."""
 
 AsyncParts = tuple[int, Headers, AsyncIterable[bytes], ResponseExtensions]
-"""The same, as `Transport.arequest` gives them."""
+"""Status code, headers, stream and extensions: the value of the context manager of `Transport.arequest`."""
 
 Plain = Callable[[], object]
 Waiting = Callable[[], Awaitable[object]]
 
 
 def drive(coroutine: Coroutine[object, None, T], of: object) -> T:
-    """Run a coroutine of `of` to its end, in this thread.
+    """Run a coroutine to its end in this thread. `of` is its owner, for the error message.
 
     Raises:
-        RuntimeError: it suspended, so only an event loop could go on with it.
+        RuntimeError: the coroutine suspended, so only an event loop could continue it.
     """
     try:
         awaited = coroutine.send(None)
@@ -71,12 +72,12 @@ def drive(coroutine: Coroutine[object, None, T], of: object) -> T:
 
 @public
 class TransportRequest:
-    """One request on its way through transports. A handler may change it before it passes it on.
+    """One request on its way through transports. A handler may change the request before passing it on.
 
     Attributes:
-        method, url, headers, stream: as given, until they are asked for in one of the forms below.
+        method, url, headers, stream: as given. The method `fields` replaces `headers` by a list.
         extensions: a `RequestExtensions`; each exchange has a copy of its own.
-        is_sync: it came through the sync entry.
+        is_sync: the request came through the sync entry, `request`.
     """
 
     __slots__ = (
@@ -115,7 +116,7 @@ class TransportRequest:
 
     @property
     def backend(self) -> Backend:
-        """The runtime that the request runs in: to sleep, to wait for an event, to read the clock."""
+        """The backend of the runtime that the request runs in: to sleep, to wait for an event, to read the clock."""
         return threads_backend() if self.is_sync else current_backend()
 
     @property
@@ -127,12 +128,12 @@ class TransportRequest:
         """Scheme, host, port and target of the URL, checked.
 
         Raises:
-            InvalidURL, UnsupportedProtocol: it is none that can be requested.
+            InvalidURL, UnsupportedProtocol: the URL cannot be requested.
         """
         return URL.parse(self.url)
 
     def fields(self) -> Headers:
-        """The headers as a list of pairs of bytes, checked; the same list each time, to be changed at will.
+        """The headers as a checked list of pairs of bytes. Each call returns the same list, which a handler may change.
 
         Raises:
             LocalProtocolError: a header cannot be sent.
@@ -146,16 +147,16 @@ class TransportRequest:
         """The request as a server would receive it: checked, with `Host` and the framing of the body added if absent.
 
         Raises:
-            InvalidURL, UnsupportedProtocol, LocalProtocolError: it cannot be sent as given.
+            InvalidURL, UnsupportedProtocol, LocalProtocolError: the request cannot be sent as given.
         """
         target, trailers = self.extensions.get("target"), self.extensions.get("trailers")
         return Request.of(self.method, self.url, self.headers, self.body(), target, trailers)
 
     def body(self) -> Body:
-        """The body, which is taken apart once, so that each transport on the way sees the same one.
+        """The body as a `Body`, made from `stream` once, so that every transport on the way gets the same object.
 
         Raises:
-            LocalProtocolError: it has another type, or is asynchronous and came through the sync entry.
+            LocalProtocolError: `stream` has an unsupported type, or is asynchronous under the sync entry.
         """
         body = self._body
         if body is None or self._body_of is not self.stream:
@@ -168,14 +169,14 @@ class TransportRequest:
         return body
 
     def opened(self, response: TransportResponse) -> None:
-        """Have `response` closed with the exchange, whatever becomes of it."""
+        """Have `response` closed with the exchange, whether or not the handler returns it."""
         self._opened.append(response)
 
     def release(self) -> list[TransportResponse]:
-        """Close the opened resources, by plain calls; those that also need a wait are returned."""
+        """Close the opened responses by plain calls. Returns the responses whose clean-up must also wait."""
         opened, self._opened = self._opened, []
         waiting = []
-        # In reverse: a response that a middleware opened over another one may still use that one.
+        # In reverse order: a response that a middleware opened over another response may still use it.
         for response in reversed(opened):
             if response._close is not None:
                 response._close()
@@ -189,15 +190,17 @@ class TransportRequest:
 
 @public
 class TransportResponse(HeaderLookup):
-    """The result of a handler: the four values, and how the response is released.
+    """The result of a handler: status, headers, body stream and extensions, and how the response is released.
 
     Arguments:
         status_code: e.g. 200.
         headers: pairs of bytes, names in lower case.
         stream: the body: bytes, or an (async) iterable of bytes, as sent, not decoded.
         extensions: a `ResponseExtensions`.
-        close: releases the response. Plain, and harmless when called again. Default None: there is nothing to release.
-        aclose: the part of it that has to wait, called after `close`. Default None: there is none.
+        close: a plain function that releases the response; further calls of it must have no effect. Default None: there
+            is nothing to release.
+        aclose: an async function with the part of the clean-up that must wait, called after `close`. Default None:
+            there is no such part.
     """
 
     __slots__ = ("_aclose", "_close", "extensions", "headers", "status_code", "stream")
@@ -220,7 +223,7 @@ class TransportResponse(HeaderLookup):
         self._aclose = aclose
 
     def on_close(self, function: Plain) -> None:
-        """Have a plain function called after the response was released; harmless when called again."""
+        """Have a plain function called after the response is released. The function may be called several times."""
         before = self._close
 
         def both() -> None:
@@ -233,14 +236,14 @@ class TransportResponse(HeaderLookup):
         self._close = both
 
     def close(self) -> None:
-        """Release the resources of the response at once. Again and again if need be."""
+        """Release the resources of the response at once. May be called again."""
         if self._close is not None:
             self._close()
 
     async def aclose(self) -> None:
-        """`close`, and wait for the rest of the clean-up, once."""
+        """Call `close`, and wait for the rest of the clean-up, once."""
         self.close()
-        # Taken out before it is awaited: a cancelled one is not awaited twice.
+        # `_aclose` is cleared before it is awaited, so that it is not awaited again after a cancellation.
         aclose, self._aclose = self._aclose, None
         if aclose is not None:
             await aclose()
@@ -251,21 +254,22 @@ class TransportResponse(HeaderLookup):
 
 @public
 class Transport:
-    """Takes a request and gives a response: the network, an app in this process, or something between.
+    """Answers a request: over the network, by an app in this process, or through another transport.
 
-    A subclass overrides `handle`, which then serves both entries. (One that cannot share the code overrides `request`
-    and `arequest` in its place.) `close` and `aclose` each close the connections of both entries.
+    A subclass overrides `handle`, which then serves both entries, `request` and `arequest`. A subclass that cannot
+    share the code overrides `request` and `arequest` instead. `close` and `aclose` each close the connections of both
+    entries.
     """
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
-        """Answer one request. It is awaited by `arequest`, and driven in one step by `request`.
+        """Answer one request. `arequest` awaits this method, and `request` runs it to its end without suspending.
 
         Arguments:
-            request: may be changed, and passed on.
+            request: the handler may change it and pass it on.
 
         Returns:
-            A response that is released by its `close` alone. It is called for each response that the exchange has
-            opened, when the exchange is left.
+            A response. When the exchange is closed, `close` is called on each response that was opened for it; this
+            call alone must release the response.
         """
         if type(self).request is Transport.request and type(self).arequest is Transport.arequest:
             raise NotImplementedError(f"{type(self).__name__} overrides neither handle() nor request() and arequest()")
@@ -295,9 +299,9 @@ class Transport:
             extensions: see `RequestExtensions`.
 
         Returns:
-            A context manager that sends the request when it is entered, gives `(status_code, headers, stream,
-            extensions)` when the head is there, and releases all when it is left. `stream` is an iterable of bytes, as
-            the peer sent them.
+            A context manager that sends the request when it is entered, returns `(status_code, headers, stream,
+            extensions)` when the response head has been received, and releases all resources on exit. `stream` is an
+            iterable of bytes, as the peer sent them.
         """
         return Exchange(self, TransportRequest(method, url, headers, stream, extensions, is_sync=True))
 
@@ -309,18 +313,20 @@ class Transport:
         stream: BodyTypes = None,
         extensions: RequestExtensions | None = None,
     ) -> AbstractAsyncContextManager[AsyncParts]:
-        """As `request`, from a task of asyncio or trio: `async with`, and `stream` is an async iterable of bytes."""
+        """Send a request from a task of asyncio or trio, with `async with`. The rest is as in `request`, but the
+        returned `stream` is an async iterable of bytes.
+        """
         return AsyncExchange(self, TransportRequest(method, url, headers, stream, extensions))
 
     def close(self) -> None:
         """Close the resources of both entries, as far as that needs no waiting."""
 
     async def aclose(self) -> None:
-        """`close`, and wait for the rest of the clean-up."""
+        """Call `close`, and wait for the rest of the clean-up."""
         self.close()
 
     def abort(self) -> None:
-        """`close`, and end the exchanges under way where that is possible: those of the network. Plain and quick."""
+        """Call `close`, and end the exchanges that are under way on the network. Never waits."""
         self.close()
 
     def requests(self) -> list[RequestInFlight]:
@@ -351,14 +357,14 @@ def _arguments(
 
 
 def _entered(manager: AbstractContextManager[Parts]) -> TransportResponse:
-    """The response of a transport with entries of its own, behind its sync entry."""
+    """Enter the sync entry of a transport that overrides the entries, and return its response."""
     status_code, headers, stream, extensions = manager.__enter__()
     left = _Left(manager)
     return TransportResponse(status_code, headers, stream, cast("ResponseExtensions", extensions), close=left.close)
 
 
 class _Left:
-    """Leaves a context manager, once."""
+    """Exits a context manager, once."""
 
     __slots__ = ("_manager",)
 
@@ -398,10 +404,10 @@ class AsyncExchange(AbstractAsyncContextManager[AsyncParts]):
         try:
             response = await transport.handle(request)
         except BaseException:
-            # The plain part first, in `release`: were the wait cancelled, no connection would be held by it.
+            # `release` does the plain part first, so that no connection stays occupied if the wait is cancelled.
             await _wait_for(request.release())
             raise
-        # Last, and so closed first: it is the outermost.
+        # Appended last and so closed first: this response is the outermost.
         request._opened.append(response)
         return response.status_code, response.headers, async_pieces(response.stream), response.extensions
 
@@ -429,7 +435,7 @@ class Exchange(AbstractContextManager[Parts]):
             raise LocalProtocolError(_USED)
         request = self._request
         try:
-            # Before the handler runs: an async body is refused here, and not in the middle of a request.
+            # Checked before the handler runs: an async body is refused here, and not in the middle of a request.
             if request.stream is not None:
                 request.body()
             response = drive(transport.handle(request), transport)
@@ -452,9 +458,9 @@ class Exchange(AbstractContextManager[Parts]):
 
 
 def blocking(extensions: ResponseExtensions) -> ResponseExtensions:
-    """The same with a raw stream whose calls block, for the caller of a sync entry."""
+    """The extensions with a raw stream whose calls block, for the caller of a sync entry."""
     connection: object = extensions["connection"]
-    if isinstance(connection, SyncRawStream):  # of a transport with entries of its own
+    if isinstance(connection, SyncRawStream):  # from a transport that overrides the entries
         return extensions
     return cast("ResponseExtensions", {**extensions, "connection": SyncRawStream(extensions["connection"])})
 

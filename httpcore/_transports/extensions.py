@@ -22,21 +22,24 @@ __all__ = ["LazyExtensions", "RequestExtensions", "ResponseExtensions", "SyncRes
 @public
 @resolvable
 class RequestExtensions(TypedDict, total=False):
-    """Settings of a request beside method, URL, headers and body. A transport ignores unknown ones.
+    """Settings of a request besides its method, URL, headers and body. A transport ignores unknown keys.
 
     Keys:
-        timeout: as `ConnectionPool.request`. An app in this process is held to the read and the total timeout,
-            and to no `min_rate`.
-        ssl: as `ConnectionPool.request`: an `SSLConfig` or an `ssl.SSLContext`.
-        max_body: the most bytes of the response's body; more is `LimitExceeded`.
-        duplex: leave the request open: `connection` in the response sends the rest.
-        trailers: pairs, or a callable that gives them when the body has been sent.
-        trace: called with a `TraceEvent` for each step. tag: any value, which appears in the records of the request.
+        timeout: as for `ConnectionPool.request`. An ASGI app in this process is bound by the read and the total
+            timeout, a WebSocket also by the write timeout; `min_rate` does not apply.
+        ssl: as for `ConnectionPool.request`: an `SSLConfig` or an `ssl.SSLContext`.
+        max_body: the largest response body in bytes; a longer one raises `LimitExceeded`. None: no limit.
+        duplex: True leaves the request open: `connection` of the response's extensions sends the rest of the request
+            body.
+        trailers: pairs, or a callable that returns them when the body has been sent.
+        trace: called with a `TraceEvent` for each step.
+        tag: any value, which appears in the records of the request.
         sni_hostname: the name for SNI and the certificate, in place of the URL's host. Not beside an `SSLContext`.
         target: the request target, in place of the URL's path and query.
-        http_version: the version that a server which drives a transport received: "1.0", "1.1" or "2". For apps in this
-            process. client_addr: host and port of the client that such a server talks to. For apps in this process.
-        mount_path: the part of the path that is the app's root, e.g. "/api". For apps in this process.
+        http_version: for apps in this process: the version of the request, "1.0", "1.1" or "2". A server that passes
+            its requests to an app sets this.
+        client_addr: for apps in this process: host and port of the client. Such a server sets this too.
+        mount_path: for apps in this process: the part of the path that is the app's root, e.g. "/api".
     """
 
     timeout: TimeoutConfig | float | None
@@ -69,7 +72,7 @@ class _ResponseFacts(TypedDict, total=False):
 @public
 @resolvable
 class ResponseExtensions(_ResponseFacts, total=False):
-    """Facts of a response beside its status, headers and body. This is that of `arequest`.
+    """Facts of a response besides its status, headers and body, as `arequest` returns them.
 
     Keys:
         http_version: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
@@ -77,12 +80,14 @@ class ResponseExtensions(_ResponseFacts, total=False):
         connection: the raw two-way stream after CONNECT and Upgrade, and with `duplex` or extended CONNECT:
             `send(bytes)`, `recv() -> bytes`, `close()`. It is closed with the exchange.
         trailing_headers: the trailer fields; complete when the body has been read to its end.
-        informational: the 1xx responses that came before.
+        informational: the 1xx responses that were received before the final one.
         info: how the response came about, see `ResponseInfo`.
         stream_id: the identifier of the HTTP/2 stream; absent over HTTP/1.1.
-        strict: True where the transport reads strictly: unusual content is an error for its decoder. Else absent.
+        strict: True if the transport has `strict=True`: then unusual content is an error for the decoder. Otherwise
+            absent.
         template, context: the template that an app in this process rendered, and its values; a list of them if there
-            was more than one template. debug: the whole content of such an app's `http.response.debug`.
+            was more than one template.
+        debug: the whole content of such an app's message `http.response.debug`.
     """
 
     connection: RawStream
@@ -91,19 +96,19 @@ class ResponseExtensions(_ResponseFacts, total=False):
 @public
 @resolvable
 class SyncResponseExtensions(_ResponseFacts, total=False):
-    """As `ResponseExtensions`, of `request`: `connection` blocks the thread where the other one is awaited."""
+    """The `ResponseExtensions` of `request`: the calls of `connection` block the thread instead of being awaited."""
 
     connection: SyncRawStream
 
 
 class LazyExtensions(dict[str, Any]):
-    """`ResponseExtensions` that are made when something first looks into them, which most callers never do.
+    """`ResponseExtensions` that are made at their first use. Most callers never use them.
 
-    To make them costs a tenth of a small GET. Every method of a dictionary fills it first; `{**extensions}` and
-    `dict(extensions)` go through these methods too, since `__iter__` is not the dictionary's own.
+    Making them costs a tenth of a small GET. Every dictionary method fills the dictionary first. `{**extensions}` and
+    `dict(extensions)` call these methods too, since `__iter__` is overridden.
 
     Attributes:
-        make: makes them; None when it was called.
+        make: makes the extensions; None after it was called.
     """
 
     __slots__ = ("make",)
@@ -136,6 +141,6 @@ for _name in (
 
 
 def has_connection(extensions: ResponseExtensions) -> bool:
-    """Whether they have one. Those that nothing has looked into have none."""
+    """Whether the extensions have a `connection`. Lazy extensions that are not filled yet have none."""
     untouched = type(extensions) is LazyExtensions and extensions.make is not None
     return not untouched and "connection" in extensions

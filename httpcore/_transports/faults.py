@@ -1,4 +1,4 @@
-"""Faults on purpose: latency, errors, cut bodies and statuses, by rule and seed, to test the code above."""
+"""Fault injection, to test the code above: latency, errors, truncated bodies and statuses, by rules and a seed."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class Fault:
     """One rule of `FaultInjection`: which requests, how often, and their effect.
 
     Attributes:
-        pattern: which URLs, as the patterns of `Mounts`. Default "all".
-        method: which method. Default None: all.
-        probability: the share of those requests, from 0 to 1. Default 1.0.
-        times: how many requests at most. Default None: no limit.
+        pattern: a URL pattern, as in `Mounts`. Default "all".
+        method: the method. Default None: every method.
+        probability: the probability that the fault occurs in such a request, from 0 to 1. Default 1.0.
+        times: the most requests with this fault. Default None: no limit.
         latency: seconds that the request waits before anything else. Default 0.
-        error: "refused" or "connect timeout": nothing is sent; "reset" or "read timeout": it is sent, and the response
-            does not come. Default None.
+        error: "refused" or "connect timeout": the request is not sent; "reset" or "read timeout": the request is sent,
+            and its response is dropped. Default None: no error.
         status: answer with this status; nothing is sent. Default None.
         truncate: cut the response's body after so many bytes. Default None.
 
     Raises:
-        TypeError, ValueError: a value is not allowed, or there is nothing that would happen.
+        TypeError, ValueError: a value is invalid, or none of `latency`, `error`, `status` and `truncate` is given.
     """
 
     pattern: str = "all"
@@ -75,7 +75,7 @@ class Fault:
             raise ValueError("a Fault needs a latency, an error, a status or truncate: expected one of them, got none")
 
     def applies(self, request: TransportRequest) -> bool:
-        """Whether it is for this request, before chance and count."""
+        """Whether the rule matches the method and the URL of a request, regardless of `probability` and `times`."""
         if self.method is not None and self.method != request.verb:
             return False
         return Pattern.of(self.pattern).matches(request.parsed_url())
@@ -83,14 +83,15 @@ class Fault:
 
 @public
 class FaultInjection(Middleware):
-    """Does to requests what the first rule says that is for them, and passes the others on.
+    """Injects into each request the fault of the first rule that applies, and passes other requests on.
 
-    The draws come from `seed` in the order of the requests, so that a run with the same requests is the same run.
+    Random numbers are drawn from `seed` in the order of the requests, so a run with the same requests has the same
+    faults.
 
     Arguments:
         faults: the rules, in order.
-        transport: the one below. Default None: an `HTTPTransport()`.
-        seed: where the draws begin. Default 0.
+        transport: the transport below. Default None: an `HTTPTransport()`.
+        seed: the seed of the random numbers. Default 0.
     """
 
     def __init__(self, faults: Iterable[Fault], transport: Transport | None = None, *, seed: int = 0) -> None:
@@ -135,7 +136,7 @@ class FaultInjection(Middleware):
 def _error(kind: str, request: TransportRequest) -> HTTPCoreError:
     made, phase = _KINDS[kind]
     facts: dict[str, Any] = {"phase": phase, "method": request.verb, "url": request.parsed_url().redacted}
-    facts["safe_to_retry"] = phase == "connect"  # else the server may have acted
+    facts["safe_to_retry"] = phase == "connect"  # otherwise the server may have acted
     return made(f"injected fault: {kind}", **facts)
 
 

@@ -1,4 +1,4 @@
-"""HTTP Strict Transport Security (RFC 6797): hosts that require https get it, also for http URLs."""
+"""HTTP Strict Transport Security (RFC 6797): hosts that require https are requested over https, also for http URLs."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ _WORD: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _DIRECTIVE: Final = re.compile(
     rf'[ \t]*(?:(?P<name>{_WORD})(?:[ \t]*=[ \t]*(?P<value>{_WORD}|"(?:[^"\\]|\\.)*"))?)?[ \t]*(?:;|\Z)'
 )
-_LONGEST: Final = 10 * 366 * 86400  # a larger max-age is this one
-_MOST: Final = 100_000  # hosts that are remembered
+_LONGEST: Final = 10 * 366 * 86400  # in seconds; a larger max-age is reduced to this
+_MOST: Final = 100_000  # the most hosts that are remembered
 
 
 class Demand(NamedTuple):
-    """The content of a valid header: seconds, 0 to forget; and whether for the names below, too."""
+    """The content of a valid header: the lifetime in seconds (0: forget the host), and whether subdomains are
+    included.
+    """
 
     max_age: int
     include_subdomains: bool
 
 
 def parse_demand(value: bytes) -> Demand | None:
-    """A Strict-Transport-Security value (section 6.1); None if it is not valid, so that nothing changes."""
+    """Parse a Strict-Transport-Security value (section 6.1). Returns None for an invalid value, which is ignored."""
     text = value.decode("latin-1")
     directives: dict[str, str | None] = {}
     at = 0
@@ -45,7 +47,7 @@ def parse_demand(value: bytes) -> Demand | None:
             return None
         at = found.end()
         name = (found["name"] or "").lower()
-        if name in directives:  # each at most once
+        if name in directives:  # each directive at most once
             return None
         if name:
             directives[name] = found["value"]
@@ -54,13 +56,13 @@ def parse_demand(value: bytes) -> Demand | None:
     if not (digits.isascii() and digits.isdigit()):
         return None
     if directives.get("includesubdomains") is not None:
-        return None  # it has no value (section 6.1.2)
+        return None  # the directive has no value (section 6.1.2)
     seconds = min(int(digits), _LONGEST) if len(digits) < 12 else _LONGEST
     return Demand(seconds, "includesubdomains" in directives)
 
 
 def _name(url: URL) -> str:
-    """The host without the dot at its end, which names the same one (section 8.2)."""
+    """The host without the trailing dot: both forms name the same host (section 8.2)."""
     return url.host.removesuffix(".")
 
 
@@ -68,13 +70,13 @@ def _name(url: URL) -> str:
 class HSTS(Middleware):
     """Sends requests for http URLs as https to hosts that asked for it with `Strict-Transport-Security` (RFC 6797).
 
-    A host is remembered when an https response has the header, and for as long as that says; IP addresses never are.
-    Port 80 becomes 443, another port stays. The memory is this object's alone.
+    A host is remembered when an https response has the header, for the `max-age` in it; IP addresses are never
+    remembered. Port 80 becomes 443, any other port stays. Each `HSTS` object remembers its own hosts.
 
     Arguments:
-        transport: the one below. Default None: an `HTTPTransport()`.
-        preload: hosts that are known from the start, with the names below them, and never forgotten.
-        clock: gives seconds, and does not jump. Default: `time.monotonic`.
+        transport: the transport below. Default None: an `HTTPTransport()`.
+        preload: hosts that always require https, with their subdomains. Default: none.
+        clock: returns the seconds of a monotonic clock. Default: `time.monotonic`.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class HSTS(Middleware):
             request.url = secure_url(url)
             url = request.parsed_url()
         response = await self.send(request)
-        # RFC 6797, section 8.1: over plain http anyone on the path could set it, or take it away.
+        # RFC 6797, section 8.1: over plain http anyone on the path could add or remove the header.
         if url.scheme == "https":
             self._notice(url, response.headers)
         return response
@@ -104,7 +106,7 @@ class HSTS(Middleware):
     def is_known(self, host: str) -> bool:
         """Whether requests for http URLs of that host are sent as https (section 8.2)."""
         whole = name = host.lower().removesuffix(".")
-        # RFC 6797, section 8.1.1: an address is no known host.
+        # RFC 6797, section 8.1.1: an IP address is never a known host.
         if is_address(name):
             return False
         now = self._clock()
@@ -131,7 +133,8 @@ class HSTS(Middleware):
         if demand is None:
             return
         with self._lock:
-            # Taken out first, so that their order is that of the last notice; and `max-age=0` forgets.
+            # The host is removed first: so the dict keeps the order of the last header, and `max-age=0` forgets the
+            # host.
             self._known.pop(name, None)
             if demand.max_age:
                 if len(self._known) >= _MOST:

@@ -16,7 +16,7 @@ class Lifespan:
     """One run of the lifespan protocol, in a task of its own.
 
     Attributes:
-        state: the app's content of `scope["state"]`, for each request.
+        state: the app's `scope["state"]`. Each request gets a copy.
     """
 
     def __init__(self, app: ASGIApp, backend: Backend, *, required: bool) -> None:
@@ -31,11 +31,12 @@ class Lifespan:
         self._error: BaseException | None = None
 
     async def start(self) -> None:
-        """Until the app has started.
+        """Wait until the app has started.
 
         Raises:
-            LocalProtocolError: the app reported that it could not start.
-            Exception: the app's own, where a lifespan is required.
+            LocalProtocolError: the app reported that it could not start, or a lifespan is required and the app has
+                none.
+            Exception: the app's own error, if a lifespan is required.
         """
         self._task = spawn(self._run)
         while not (self._done or self._last):
@@ -46,7 +47,10 @@ class Lifespan:
             raise self._error or LocalProtocolError("the app has no lifespan")
 
     async def stop(self) -> None:
-        """Until the app has stopped. Raises as `start`."""
+        """Wait until the app has stopped.
+
+        Raises the app's own error, or `LocalProtocolError` if the app reported that it could not stop.
+        """
         self._stopping = True
         self._signal.notify()
         while not (self._done or self._last.startswith("lifespan.shutdown")):

@@ -1,4 +1,4 @@
-"""How many requests in a time, and how many at once."""
+"""Limits on the rate of requests and on the number of concurrent requests."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from .middleware import Middleware
 
 __all__ = ["ConcurrencyLimit", "RateLimit"]
 
-_FORGET: Final = 1000  # origins after which those that are at rest are looked for
+_FORGET: Final = 1000  # with more origins than this, those whose next turn has passed are removed
 _REAL: Final = ("asyncio", "trio", "threads")
 
 
 @public
 class RateLimit(Middleware):
-    """Lets so many requests per time go to each origin, and has the others wait for their turn, in order.
+    """Limits the rate of requests to each origin. Requests above the rate wait for their turn, in order.
 
-    The timeout for the wait is the `pool_timeout` of the extension `timeout`, if there is one: a turn that lies beyond
-    it is `PoolTimeout` at once. A request whose wait is cancelled returns its turn when no request came after it.
+    The timeout for the wait is the `pool_timeout` of the extension `timeout`, if there is one: if the turn of a request
+    would come later, `PoolTimeout` is raised at once. A request whose wait is cancelled returns its turn, unless a
+    later request has taken the next one.
 
     Arguments:
-        requests: how many requests, above 0.
-        seconds: in how many seconds. Default 1.0.
-        burst: how many may go at once after a rest. Default 1.
-        transport: the one below. Default None: an `HTTPTransport()`.
+        requests: the number of requests per period, above 0.
+        seconds: the length of the period. Default 1.0.
+        burst: how many requests may go at once after an idle time. Default 1.
+        transport: the transport below. Default None: an `HTTPTransport()`.
 
     Raises:
-        TypeError, ValueError: a number is none, or too small.
+        TypeError, ValueError: an argument is not a number, or too small.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class RateLimit(Middleware):
         self._allowance = self._interval * (burst - 1)
         self._lock = step_lock()
         self._next: dict[str, float] = {}
-        """By origin: when the next request may go that finds no burst left (its theoretical arrival time)."""
+        """By origin: when the next request may go if no burst is left (GCRA's theoretical arrival time)."""
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         backend, origin = request.backend, request.parsed_url().origin
@@ -67,10 +68,11 @@ class RateLimit(Middleware):
         return await self.send(request)
 
     def _reserve(self, origin: str, now: float, longest: float | None) -> tuple[float, float]:
-        """The pause before a request's turn, and the origin's time after it."""
+        """The pause before a request's turn, and the origin's value in `_next` after it."""
         check_not_inside(self._lock, "RateLimit")
         with self._lock:
-            # GCRA: one number for an origin is enough, and waiting in order needs no queue.
+            # GCRA, the generic cell rate algorithm: one number per origin is enough, and waiting in order needs no
+            # queue.
             begins = max(self._next.get(origin, now), now)
             pause = max(0.0, begins - self._allowance - now)
             if longest is not None and pause > longest:
@@ -87,24 +89,25 @@ class RateLimit(Middleware):
 
     def _return(self, origin: str, mine: float) -> None:
         with self._lock:
-            # Only the last turn can be given up: later ones have been promised times that count on it.
+            # Only the last turn can be returned: the times of later turns were calculated from it.
             if self._next.get(origin) == mine:
                 self._next[origin] = mine - self._interval
 
 
 @public
 class ConcurrencyLimit(Middleware):
-    """Lets so many requests be under way at once, and has the others wait, first come, first served.
+    """Limits the number of requests under way at once. Further requests wait, first come, first served.
 
-    A request is under way until its exchange is left. Each entry counts its own requests: tasks and threads do not wait
-    for each other. The timeout for the wait is the `pool_timeout` of the extension `timeout`, if there is one.
+    A request is under way until its exchange is closed. `request` and `arequest` each count their own requests: threads
+    and tasks do not wait for each other. The timeout for the wait is the `pool_timeout` of the extension `timeout`, if
+    there is one.
 
     Arguments:
-        limit: how many, from 1 up.
-        transport: the one below. Default None: an `HTTPTransport()`.
+        limit: the most requests under way in each entry, from 1 up.
+        transport: the transport below. Default None: an `HTTPTransport()`.
 
     Raises:
-        TypeError, ValueError: `limit` is no such number.
+        TypeError, ValueError: `limit` is not a whole number from 1 up.
     """
 
     def __init__(self, limit: int, transport: Transport | None = None) -> None:
@@ -126,7 +129,7 @@ class ConcurrencyLimit(Middleware):
 
 
 class _Gate:
-    """Counts the running requests, and keeps the waiting ones."""
+    """The number of free places, and the waiting requests in order."""
 
     def __init__(self, limit: int) -> None:
         self.free = limit
@@ -183,14 +186,14 @@ class _Place:
             event = gate.waiting[self] = backend.event()
             gate.grant()
         gate.wake()
-        # If a place became free as the time ran out, this request has it already.
+        # A place that is granted as the time runs out wins: this request has it already.
         if not await event.wait(longest) and not self.is_in:
             raise PoolTimeout(
                 "no request ended in time to make room for this one", phase="wait for a place", limit=longest
             )
 
     def release(self) -> None:
-        """Leave the gate, from inside or from the queue: the next one gets the place."""
+        """Release the place, or leave the queue. A released place goes to the next waiting request."""
         gate = self._gate
         with gate.lock:
             gate.waiting.pop(self, None)
@@ -202,7 +205,7 @@ class _Place:
 
 
 def _clock_of(backend: Backend) -> Callable[[], float]:
-    """One clock for both entries; a simulation has its own."""
+    """The same clock for both entries; a simulation has its own clock."""
     return time.monotonic if backend.name in _REAL else backend.now
 
 

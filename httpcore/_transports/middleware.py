@@ -1,4 +1,4 @@
-"""Middleware is a transport over a transport; and the two that keep requests on https."""
+"""The base class of middleware (a transport over a transport), and two middlewares that keep requests on https."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Middleware(Transport):
                 request.fields().append((b"X-Name", b"value"))
                 return await self.send(request)
 
-    It then works under both entries. Each response that `send` gave is closed with the exchange; one that is not to be
-    returned may be closed before, with `await response.aclose()`.
+    The subclass then works under both entries. Each response that `send` returned is closed with the exchange. A
+    response that `handle` does not return may be closed earlier, with `await response.aclose()`.
 
     Arguments:
-        transport: the one below. Closed with this one. Default None: an `HTTPTransport()`.
+        transport: the transport below, which is closed with this one. Default None: an `HTTPTransport()`.
     """
 
     def __init__(self, transport: Transport | None = None) -> None:
@@ -71,19 +71,19 @@ def checked_transport(transport: object, name: str = "transport") -> Transport:
 
 
 def secure_url(url: URL) -> str:
-    """The https URL in place of an http one: port 80 becomes 443, another stays (RFC 6797, section 8.3)."""
+    """The https URL in place of an http one: port 80 becomes 443, any other port stays (RFC 6797, section 8.3)."""
     host = url.host_header.decode("ascii")
     return f"https://{host}{url.target.decode('ascii')}"
 
 
 @public
 class HTTPSRedirect(Middleware):
-    """Answers requests for http URLs with a redirect to the https URL; nothing of them reaches the network.
+    """Answers requests for http URLs with a redirect to the https URL; no such request reaches the network.
 
     The status is 307, so that method and body stay. Requests for https URLs are passed on.
 
     Arguments:
-        transport: takes the requests for https. Default None: an `HTTPTransport()`.
+        transport: the transport for https requests. Default None: an `HTTPTransport()`.
     """
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
@@ -95,7 +95,7 @@ class HTTPSRedirect(Middleware):
 
 
 def redirect(location: str) -> TransportResponse:
-    """A 307 response to there."""
+    """A response with status 307 and this location."""
     fields = [(b"location", location.encode("ascii")), (b"content-length", b"0")]
     return TransportResponse(307, fields, extensions={"reason_phrase": "Temporary Redirect"})
 

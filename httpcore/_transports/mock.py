@@ -1,4 +1,4 @@
-"""A transport that is answered by a function of the caller's, or by a table of them, for tests."""
+"""A transport for tests: a function of the caller, or a table of functions and responses, answers the requests."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ class MockTransport(Transport):
     """Answers by calling `handler(method, url, headers, stream, extensions)`; nothing reaches the network.
 
     Arguments:
-        handler: plain, or `async def`. It gets method and URL as text, the headers as a server would receive them, the
-            body (`for piece in stream` in a plain handler, `async for` in an async one), and the extensions. It returns
-            a `Response`, a `TransportResponse`, or `(status_code, headers, stream, extensions)`. Or a table of routes:
-            `{"GET /users": handler, "/ping": httpcore.Response(204)}`, where a path without a method stands for all
-            methods and a response for a handler that returns it; any other request gets 404.
+        handler: a function, plain or `async def`, or a table of routes. A function gets method and URL as text, the
+            headers as a server would receive them, the body (`for piece in stream` in a plain handler, `async for` in
+            an async one), and the extensions. It returns a `Response`, a `TransportResponse`, or `(status_code,
+            headers, stream, extensions)`. A table is e.g. `{"GET /users": handler, "/ping": httpcore.Response(204)}`: a
+            path without a method matches every method, and a response stands for a handler that returns it. Any other
+            request gets 404.
 
-    Under `request` an async handler must not suspend: it ends with `RuntimeError`.
+    Under `request` an async handler must not suspend; if it does, the request ends with `RuntimeError`.
 
     Raises:
-        TypeError: `handler` is neither.
+        TypeError: `handler` is neither a callable nor a table of routes.
     """
 
     def __init__(self, handler: Handler | Routes) -> None:
@@ -115,7 +116,7 @@ def _checked_row(key: object, row: object) -> Handler | Given:
 
 
 def _chosen(handler: Handler, wire: Request) -> Handler:
-    """The handler itself, or that of the row of a table."""
+    """The handler itself, or the handler of the matching row of a table."""
     if not isinstance(handler, partial) or handler.func is not _routed:
         return handler
     rows: Mapping[str, Handler | Given] = handler.args[0]
@@ -130,7 +131,7 @@ def _routed(row: Any, *_: object) -> Given:
 
 def _as_response(given: object, reader: BodyReader) -> TransportResponse:
     close = reader.close
-    if isinstance(given, TransportResponse):  # a copy: the handler may return the same one again
+    if isinstance(given, TransportResponse):  # a copy, since the handler may return the same object again
         made = copy(given)
         made.on_close(close)
         return made

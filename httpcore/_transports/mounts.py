@@ -1,4 +1,4 @@
-"""Mounts: which transport takes a request, by a table of URL patterns, the most specific one first."""
+"""Mounts: a table of URL patterns selects the transport of each request. The most specific pattern wins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Pattern(NamedTuple):
     Attributes:
         scheme: "http", "https", or "" for both.
         host: in lower case; "" for all.
-        under: "" the host itself; "." names below it; "*" both.
+        under: "" for the host itself, "." for its subdomains, "*" for both.
         port: None for all.
     """
 
@@ -40,10 +40,10 @@ class Pattern(NamedTuple):
 
     @classmethod
     def of(cls, text: object) -> Pattern:
-        """The pattern of a key.
+        """Parse the key of a mount.
 
         Raises:
-            ValueError: it has another form.
+            ValueError: the key is not a pattern.
         """
         found = _PATTERN.fullmatch(text) if isinstance(text, str) else None
         if found is None:
@@ -71,8 +71,8 @@ class Pattern(NamedTuple):
 
     @property
     def order(self) -> tuple[bool, int, bool, bool]:
-        """The order of patterns; the more specific ones are smaller: a port, then a longer host, then no wildcard in
-        it, then a scheme.
+        """The sort key: the more specific pattern comes first. That is one with a port, then one with a longer host,
+        then one without a wildcard, then one with a scheme.
         """
         return self.port is None, -len(self.host), bool(self.under), not self.scheme
 
@@ -93,17 +93,18 @@ class Mounts(Transport):
 
         Mounts({"all://www.example.com": transport, "http": HTTPSRedirect(), "all": HTTPTransport()})
 
-    A pattern is a scheme ("http", "https" or "all" for both), then perhaps "://" and a host: "example.com" itself,
-    "*.example.com" the names below it, "*example.com" both, "*" all; then perhaps ":" and a port. A pattern with a port
-    goes first, then the longer host, then one without a wildcard, then one with a scheme.
+    A pattern is a scheme ("http", "https", or "all" for both), optionally followed by "://", a host, and ":" with a
+    port. The host "example.com" matches this name, "*.example.com" its subdomains, "*example.com" both, and "*" every
+    host. A pattern with a port goes first, then one with a longer host, then one without a wildcard, then one with a
+    scheme.
 
     Arguments:
         mounts: transports by pattern. They are closed with this one.
         transport: for requests that no pattern matches. Default None: such a request is refused.
 
     Raises:
-        TypeError, ValueError: a key is no pattern, two keys are the same one, or a value is no transport.
-        UnsupportedProtocol (from a request): no pattern matches, and there is no other transport.
+        TypeError, ValueError: a key is not a pattern, two keys are the same pattern, or a value is not a transport.
+        UnsupportedProtocol (from a request): no pattern matches, and `transport` is None.
     """
 
     def __init__(self, mounts: Mapping[str, Transport], transport: Transport | None = None) -> None:

@@ -35,17 +35,18 @@ __all__ = ["HTTPTransport"]
 
 @public
 class HTTPTransport(Transport):
-    """The network. `request` and `arequest` have a pool of connections each, with the same settings.
+    """Sends requests over the network. `request` and `arequest` each have a connection pool, with the same settings.
 
     Arguments:
-        verify, cert: those of `SSLConfig`, where nothing else of it is needed; not beside `ssl`. Default: its defaults.
-        pool: an existing `ConnectionPool` (for `arequest`) or `SyncConnectionPool` (for `request`) to send through. It
-            stays its owner's: closing the transport does not close it. No other argument may be given with it.
-        backend: as for the pools; one that blocks serves `request`, any other `arequest`.
-        All others: as for `ConnectionPool`.
+        verify, cert: short for `ssl=SSLConfig(verify=, cert=)`; not together with `ssl`. Default: those of `SSLConfig`.
+        pool: an existing `ConnectionPool` (for `arequest`) or `SyncConnectionPool` (for `request`) to send through.
+            Closing the transport does not close this pool. No other argument may be given with it.
+        backend: as for `ConnectionPool`. One that blocks serves `request`, any other serves `arequest`.
+        All other arguments: as for `ConnectionPool`.
 
     Raises:
-        TypeError, ValueError: as `ConnectionPool`; also `ssl` with `verify` or `cert`, and `pool` with anything.
+        TypeError, ValueError: as for `ConnectionPool`; also if `ssl` is given with `verify` or `cert`, or `pool` with
+            any other argument.
     """
 
     def __init__(
@@ -88,7 +89,8 @@ class HTTPTransport(Transport):
         given["ssl"] = _tls(ssl, verify, cert)
         if timeout is not UNSET:
             given["timeout"] = timeout
-        # The one for threads checks the arguments; the other waits for its first request: it would import asyncio.
+        # The pool for threads checks the arguments. The async pool is made at its first request, since it would import
+        # asyncio.
         self._sync = SyncConnectionPool(**given)._pool
         self._make = partial(ConnectionPool, **given)
         self._limit = max_body
@@ -114,7 +116,7 @@ class HTTPTransport(Transport):
         limit = self._limit
         body: Any = request.stream if request._body is None else request.body()
         if body is None:
-            body = b""  # of which the pool remembers the whole request
+            body = b""  # so that the pool can reuse a remembered request
         if extensions:
             limit = checked_size("max_body", extensions.get("max_body", limit))
             options = _options(extensions, pool)
@@ -130,15 +132,17 @@ class HTTPTransport(Transport):
             raise LocalProtocolError(
                 f"{entry}() expected a transport with a {kind}, got one whose pool serves {other}()"
             )
-        pool = self.__dict__.setdefault("_made", self._make())  # of two threads one wins
+        pool = self.__dict__.setdefault("_made", self._make())  # if two threads do this at once, both use the same pool
         self._async = cast("ConnectionPool", pool)
-        # Closed before it was made: requests then end with PoolClosed, as for a pool that was there.
+        # If the transport was closed before, requests end with PoolClosed, as with a pool that existed then.
         if self._closed:
             self._async._close()
         return self._async
 
     def stats(self) -> tuple[PoolStats | None, PoolStats | None]:
-        """Of the pool behind `request` and of that behind `arequest`; None where there is none (yet)."""
+        """The statistics of the pool behind `request` and of the pool behind `arequest`; None for a pool that does not
+        exist (yet).
+        """
         return (
             None if self._sync is None else self._sync.stats(),
             None if self._async is None else self._async.stats(),
@@ -149,7 +153,7 @@ class HTTPTransport(Transport):
         self._close()
 
     def abort(self) -> None:
-        """As `ConnectionPool.close(abort=True)`, on both pools: exchanges under way end with PoolClosed too."""
+        """Close both pools, as `ConnectionPool.close(abort=True)`: exchanges under way end with PoolClosed too."""
         self._close(abort=True)
 
     def _close(self, *, abort: bool = False) -> None:
@@ -160,7 +164,7 @@ class HTTPTransport(Transport):
                     pool._close(abort=abort)
 
     def requests(self) -> list[RequestInFlight]:
-        """As `ConnectionPool.requests`, of both pools."""
+        """The requests in flight of both pools, as `ConnectionPool.requests`."""
         return [one for pool in (self._sync, self._async) if pool is not None for one in pool.requests()]
 
 
@@ -213,7 +217,8 @@ def _delivered(response: Response, limit: int | None) -> TransportResponse:
         extensions["connection"] = _Connection(connection, source, trailers)
         close = partial(_close_both, source, connection)
         return TransportResponse(response.status_code, response.headers, b"", extensions, close=close)
-    # A small body has mostly come with the head: then its connection is free from here on, and nothing is left to do.
+    # A small body was usually received with the head. Then the connection is already released, and nothing is left to
+    # do.
     whole = source.buffered_body() if limit is None else None
     lazy: Any
     if whole is not None:
@@ -243,7 +248,7 @@ def _facts(response: Response, trailers: Headers | None = None) -> ResponseExten
 
 
 class _Pieces:
-    """The body as sent, held to a limit; at its end the extensions get the trailers, and `info` as it is then."""
+    """The body as sent, with a limit. At its end the extensions get the trailers and the final `info`."""
 
     __slots__ = ("_extensions", "_left", "_limit", "_response", "_stream", "_trailers")
 
@@ -271,7 +276,7 @@ class _Pieces:
                 self._trailers.extend(self._response.trailers)
             self._refresh()
             raise
-        # As sent, before any decoding: what is made of it is bounded by what reads it.
+        # The limit counts the body as sent. The size of the decoded body is bounded by the layer that decodes it.
         if self._left is not None:
             self._left -= len(piece)
             if self._left < 0:
@@ -279,7 +284,7 @@ class _Pieces:
         return piece
 
     def _refresh(self) -> None:
-        """The end is known now: when it came, and how much."""
+        """Update `info` at the end of the body, when its times and sizes are known."""
         extensions = self._extensions
         if extensions.make is None and "info" in extensions:
             info = self._response.info
@@ -294,7 +299,7 @@ class _Pieces:
 
 
 class _Connection(HeldStream):
-    """The raw stream; at its end the trailers are put where the extensions have them."""
+    """The raw stream. At its end the trailers are added to the list in the extensions."""
 
     __slots__ = ("_raw", "_source", "_trailers")
 

@@ -25,7 +25,7 @@ __all__ = ["RecordReplay"]
 
 HIDDEN: Final = "***"
 SECRET_NAMES: Final = re.compile(r"authorization|cookie|token|secret|password|session|api-?key|signature|credential")
-"""A field with one of these in its name is never written: Set-Cookie, X-Amz-Security-Token."""
+"""The value of a field with one of these words in its name is never written: Set-Cookie, X-Amz-Security-Token."""
 
 _HAS_URL: Final = frozenset(("location", "content-location", "referer"))
 _USERINFO: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*:)?//[^/?#]*@")
@@ -35,25 +35,27 @@ Exchange = dict[str, Any]
 
 @public
 class RecordReplay(Middleware):
-    """Records exchanges into a file, and answers later ones from it.
+    """Records exchanges in a file, and answers later requests from the file.
 
-    An exchange is recorded when its body was read to the end. It is found again by method, URL and body; several that
-    are alike are given in the order in which they were recorded, and the last of them again and again. A body is
-    collected before it is sent. The file has a line of JSON for each exchange.
+    An exchange is recorded when its response body has been read to the end. A later request gets the recorded response
+    with the same method, URL and request body. If there are several, they are used in the order in which they were
+    recorded, and the last one is repeated. A request body is collected before it is sent. The file has one line of JSON
+    per exchange.
 
     Arguments:
-        file: where they are; it need not be there yet.
-        transport: the real one, for recording. Default None: an `HTTPTransport()`.
-        mode: "auto" replays recorded requests and records the rest; "replay" refuses the rest, so that nothing
-            reaches the network; "record" records all anew, into an empty file. Default "auto".
-        secrets: names of header fields and of query parameters whose values are not written: `***` replaces them in the
-            file, in the request's URL and in Location, Content-Location and Referer. Never written are fields that have
-            authorization, cookie, token, secret, password, session, api-key, signature or credential in their names,
-            nor the user name and password of a URL. Bodies are written as they are.
+        file: the path of the file, which need not exist yet.
+        transport: sends the requests that are recorded. Default None: an `HTTPTransport()`.
+        mode: "auto" replays recorded requests and records all others; "replay" refuses all others, so that nothing
+            reaches the network; "record" empties the file and records every request. Default "auto".
+        secrets: names of header fields and of query parameters whose values are replaced by `***` in the file. Query
+            parameters are replaced in the request's URL and in Location, Content-Location and Referer. The values of
+            fields that have authorization, cookie, token, secret, password, session, api-key, signature or credential
+            in their names are always replaced, and the user name and password of a URL are never written. Bodies are
+            written unchanged. Default: no further names.
 
     Raises:
-        ValueError: `mode` is another word, or the file is no such file.
-        LocalProtocolError (from a request): it is not in the file, and `mode` is "replay".
+        ValueError: `mode` has another value, or the file has a line that `RecordReplay` did not write.
+        LocalProtocolError (from a request): the request is not in the file, and `mode` is "replay".
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class RecordReplay(Middleware):
         return self._without_secrets(_USERINFO.sub(r"\1//", value)) if name in _HAS_URL else value
 
     def _without_secrets(self, url: str) -> str:
-        """A URL or a part of one, with the secret parameters of its query hidden; as it was if there are none."""
+        """A URL or a part of one, with the secret parameters of its query hidden; unchanged if there are none."""
         before, mark, query = url.partition("?")
         query, hash_mark, fragment = query.partition("#")
         pairs = parse_qsl(query, keep_blank_values=True)
@@ -159,7 +161,7 @@ def _key(asked: Mapping[str, Any]) -> str:
 
 
 def _text(data: bytes) -> str | dict[str, str]:
-    """As text where that is the same bytes again, else in base64."""
+    """The bytes as text if they are UTF-8, otherwise in base64."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -199,7 +201,7 @@ def _replayed(found: Exchange) -> TransportResponse:
 
 
 class _Recorded:
-    """A body that is written down when it has ended."""
+    """A response body that is recorded when it has ended."""
 
     def __init__(self, recorder: RecordReplay, response: TransportResponse, asked: Exchange) -> None:
         self._recorder = recorder

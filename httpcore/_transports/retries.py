@@ -1,4 +1,4 @@
-"""Retries above any transport, by the same policy that a pool takes."""
+"""Retries over any transport, with the same policy as in a pool."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def _drawn() -> float:
 
 @public
 class Retries(Middleware):
-    """Sends a request again where no connection could be made, or the status means "later"; see `RetryPolicy`.
+    """Sends a request again if no connection could be made, or for certain statuses; see `RetryPolicy`.
 
     `HTTPTransport(retries=)` does the same inside the pool; this one also covers the layers between, such as mounts,
     apps in this process and fault injection. A total timeout in the request's extensions bounds all attempts together.
 
     Arguments:
-        policy: a `RetryPolicy`, or how often a connection that could not be made is tried again.
-        transport: the one below. Default None: an `HTTPTransport()`.
-        draw: gives random numbers from 0 up to 1, for the jitter. Default: from the system.
+        policy: a `RetryPolicy`, or how many times a failed connect is retried. Default: `RetryPolicy()`.
+        transport: the transport below. Default None: an `HTTPTransport()`.
+        draw: returns a random number from 0 up to 1, for the jitter. Default: from the system.
 
     Raises:
-        TypeError, ValueError: `policy` is neither.
+        TypeError, ValueError: `policy` is neither a `RetryPolicy` nor a number of retries.
     """
 
     def __init__(
@@ -53,7 +53,8 @@ class Retries(Middleware):
         policy = self._policy
         if policy is None:
             return await self.send(request)
-        # Completed once, for the decisions alone: idempotent or not, replayable or not; the given request is sent.
+        # The completed request only serves to decide whether the request is idempotent and replayable. The given
+        # request is sent.
         wire, backend = request.complete(), request.backend
         total = _Total(request, backend.now())
         retries = 0
@@ -70,7 +71,7 @@ class Retries(Middleware):
                 pause = self._pause(policy, request, wire, outcome, retries, total.left(backend.now()))
                 if pause is None:
                     return response
-                # Before the pause: a response that is not wanted must not hold a connection for seconds.
+                # Closed before the pause: an unwanted response must not hold a connection for seconds.
                 await response.aclose()
             retries += 1
             await backend.sleep(pause)
@@ -85,7 +86,7 @@ class Retries(Middleware):
         left: float | None,
     ) -> float | None:
         if not isinstance(outcome, Exception) and outcome[0] not in policy.statuses:
-            # A budget for all requests of this transport, in whatever thread.
+            # All requests of this transport share the budget, in all threads.
             with self._lock:
                 self._budget.earn()
             return None
@@ -108,7 +109,7 @@ class _Total:
         return None if self._config is None else self._ends - now
 
     def bound(self, now: float) -> None:
-        """The next attempt has the rest."""
+        """Limit the next attempt to the rest of the total timeout."""
         config = self._config
         if config is not None:
             self._request.extensions["timeout"] = config.replace(total=max(self._ends - now, 1e-9))

@@ -1,4 +1,4 @@
-"""Facts of a request for both kinds of apps in this process: path, query, root; whether a body is expected."""
+"""Facts of a request for apps in this process: its path, query and root, and whether its response has a body."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["body_is_expected", "served_path"]
 
 
 def served_path(wire: Request, root: str) -> tuple[bytes, bytes, str]:
-    """The path below the root, percent-decoded; the query; and the root, without a slash at its end."""
+    """The path below the root, percent-decoded; the query; and the root without a trailing slash."""
     target = wire.target
     if not target.startswith(b"/"):
         target = wire.url.target if target != b"*" else b"*"
@@ -23,5 +23,5 @@ def served_path(wire: Request, root: str) -> tuple[bytes, bytes, str]:
 
 
 def body_is_expected(method: bytes, status_code: int) -> bool:
-    """Whether a response has a body (RFC 9110, section 6.4.1): any other body of an app does not reach a client."""
+    """Whether a response has a body (RFC 9110, section 6.4.1). If not, a body that the app sends is dropped."""
     return method != b"HEAD" and status_code >= 200 and status_code not in (204, 304)

@@ -1,7 +1,7 @@
-"""Tasks that an in-process app runs in, and the loop thread for callers without a loop.
+"""The tasks that run an app in this process, and the loop thread for callers without an event loop.
 
-A task belongs to the transport and to no caller: it is neither in the caller's nursery nor in its cancel scopes, so
-that a response may be closed in another task, out of order, or because its task was cancelled.
+A task belongs to the transport and not to a caller: it is neither in the caller's nursery nor in the caller's cancel
+scopes. So a response may be closed in another task, out of order, or because the caller's task was cancelled.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Owned(Protocol):
     """A task that was spawned."""
 
     def cancel(self) -> None:
-        """Have it end at its next await."""
+        """Cancel the task at its next await."""
         ...
 
 
 def spawn(run: Run) -> Owned:
-    """Start `run()` in a task of the loop that runs here. It must not raise, but for its own cancellation.
+    """Start `run()` in a task of the loop that runs here. `run()` must not raise, except for its own cancellation.
 
     Raises:
         LocalProtocolError: neither asyncio nor trio runs here, and the backend has no `spawn` of its own.
@@ -50,7 +50,7 @@ def spawn(run: Run) -> Owned:
 
 
 def _asyncio() -> ModuleType:
-    import asyncio  # here: it is loaded only where it runs
+    import asyncio  # imported here, so that it is loaded only where it runs
 
     return asyncio
 
@@ -90,19 +90,20 @@ class Signal:
         self._waiting: list[Event] = []
 
     def notify(self) -> None:
-        """Something has changed: each that waits looks again."""
+        """Wake every waiting task, so that it checks its condition again."""
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             event.set()
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """Until the next change; False when `timeout` seconds passed first."""
+        """Wait for the next change. Returns False when `timeout` seconds passed first."""
         event = self._backend.event()
         self._waiting.append(event)
         try:
             return await event.wait(timeout)
         finally:
-            # `notify` has taken out those that it woke; this is one that timed out, or was cancelled.
+            # `notify` has removed the events that it set. An event that is still here has timed out, or its wait was
+            # cancelled.
             if event in self._waiting:
                 self._waiting.remove(event)
 
@@ -121,7 +122,7 @@ class LoopThread:
         try:
             loop.run_forever()
             left = asyncio.all_tasks(loop)
-            # After `stop`: apps get their cancellation and may clean up, before the loop is closed under them.
+            # Tasks that still run are cancelled and may clean up before the loop is closed.
             for task in left:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
@@ -130,7 +131,9 @@ class LoopThread:
             loop.close()
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run it in the loop; the calling thread waits. An interrupt of this thread cancels it."""
+        """Run a coroutine in the loop while the calling thread waits. Ctrl-C in the calling thread cancels the
+        coroutine.
+        """
         try:
             future = _asyncio().run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
@@ -143,7 +146,7 @@ class LoopThread:
             raise
 
     def call_soon(self, function: Callable[[], object]) -> None:
-        """Have a plain function called in the loop; nothing where the loop is gone."""
+        """Have a plain function called in the loop. This has no effect once the loop is closed."""
         try:
             self._loop.call_soon_threadsafe(function)
         except RuntimeError:

@@ -18,7 +18,7 @@ _VERSION: Final = (b"sec-websocket-version", b"13")
 
 
 class Handshake(NamedTuple):
-    """A WebSocket that was asked for correctly: status and fields of the response that accepts it."""
+    """A valid handshake: status and header fields of the response that accepts it, and the offered subprotocols."""
 
     status_code: int
     headers: Headers
@@ -27,7 +27,7 @@ class Handshake(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """The answer of a server to a handshake that the app never sees."""
+    """The response to an invalid handshake, which the app never sees."""
 
     status_code: int
     headers: Headers
@@ -35,7 +35,9 @@ class Refusal(NamedTuple):
 
 
 def handshake_of(wire: Request) -> Handshake | Refusal | None:
-    """Whether a request asks for a WebSocket: by Upgrade (RFC 6455), or by extended CONNECT (RFC 8441)."""
+    """Check a request for a WebSocket, by Upgrade (RFC 6455) or extended CONNECT (RFC 8441). None for any other
+    request.
+    """
     if wire.protocol is not None:
         if wire.protocol != b"websocket":
             return Refusal(501, [], f":protocol is {show(wire.protocol)}: expected websocket")

@@ -1,8 +1,9 @@
 """A WSGI app in this process as a transport (PEP 3333).
 
-The app runs in the thread of the caller; under `arequest` in worker threads, one step at a time: the call, then each
-piece of its iterable. All steps of an exchange share one context (`contextvars`). Should the exchange be left while a
-step is running in another thread, that step closes the iterable when it ends, since nothing else may touch it.
+Under `request` the app runs in the caller's thread. Under `arequest` it runs in worker threads, one step at a time:
+first the call, then each piece of the iterable. All steps of an exchange share one context (`contextvars`). If the
+exchange is closed while a step runs in another thread, that step closes the iterable when it ends, since no other
+thread may use it.
 """
 
 from __future__ import annotations
@@ -41,17 +42,20 @@ _SERVER_ERROR: Final = b"Internal Server Error"
 class WSGITransport(Transport):
     """A WSGI app in this process: Flask, Django, Bottle, or a plain function.
 
-    The request's body is streamed to the app, and the app's to the caller. Under `arequest` the app runs in worker
-    threads, and an async body is collected before the app is called. `environ["httpcore.extensions"]` has the request's
-    extensions; entries that the app adds before its first byte are among the response's.
+    The request body is streamed to the app, and the response body to the caller. Under `arequest` the app runs in
+    worker threads, and an async body is collected before the app is called. `environ["httpcore.extensions"]` has the
+    request's extensions; entries that the app adds before its first byte become extensions of the response.
 
     Arguments:
-        app: the callable of PEP 3333.
-        raise_app_errors: whether the app's exceptions reach the caller; False makes of it a response with status 500,
-            or `RemoteProtocolError` when the response has begun, and writes the traceback to `errors`. Default True.
-        mount_path: the app's root, for `SCRIPT_NAME`; the extension of that name goes before. Default "".
-        client_addr: host and port of the client; the extension of that name goes before. Default 127.0.0.1, port 123.
-        errors: for `wsgi.errors`. Default None: `sys.stderr`.
+        app: a WSGI app, as in PEP 3333.
+        raise_app_errors: whether the app's exceptions are raised to the caller. False: an exception becomes a response
+            with status 500, or `RemoteProtocolError` if the response has begun, and the traceback is written to
+            `errors`. Default True.
+        mount_path: the path of the app's root, for `SCRIPT_NAME`. The request extension `mount_path` takes precedence.
+            Default "".
+        client_addr: host and port of the client. The request extension `client_addr` takes precedence. Default:
+            127.0.0.1, port 123.
+        errors: a text stream, for `wsgi.errors`. Default None: `sys.stderr`.
     """
 
     def __init__(
@@ -109,7 +113,7 @@ class WSGITransport(Transport):
 
 
 def environ_of(wire: Request, facts: RequestExtensions) -> dict[str, Any]:
-    """The environ of a request, but for `wsgi.input` and `wsgi.errors`."""
+    """The environ of a request, without `wsgi.input` and `wsgi.errors`."""
     path, query, root = served_path(wire, facts.get("mount_path", ""))
     host, port = facts.get("client_addr", ("", 0))
     environ: dict[str, Any] = {
@@ -133,17 +137,17 @@ def environ_of(wire: Request, facts: RequestExtensions) -> dict[str, Any]:
         key = name.decode("latin-1").upper().replace("-", "_")
         key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
         text = value.decode("latin-1")
-        # Repeated fields are joined by a comma; of Cookie, by a semicolon (RFC 9113, section 8.2.3).
+        # Repeated fields are joined by a comma, Cookie fields by a semicolon (RFC 9113, section 8.2.3).
         joint = "; " if key == "HTTP_COOKIE" else ","
         environ[key] = f"{environ[key]}{joint}{text}" if key in environ else text
     return environ
 
 
 async def _readable(body: Body, backend: Backend) -> BodyReader:
-    """A reader that never suspends: of an async body the collected bytes."""
+    """A reader that never suspends. An async body is collected first."""
     if not body.is_async:
         reader = body.start(_at_once)
-        if not body.is_async:  # of a callable it is known now
+        if not body.is_async:  # for a callable this is known only after `start`
             return reader
     else:
         reader = body.start(backend.run_blocking)
@@ -179,7 +183,7 @@ class _Input(io.RawIOBase):
 
 
 class _Run:
-    """One run of the app: its steps, the head that it gave, and the way out."""
+    """One run of the app: its steps, its response head, and the clean-up."""
 
     def __init__(self, app: Callable[[StartResponse], Iterable[bytes]], reader: BodyReader, backend: Backend) -> None:
         self.status = ""
@@ -197,7 +201,7 @@ class _Run:
 
     async def step(self, act: Callable[[], T]) -> T:
         """Run `act` where it may block."""
-        # In one context for all steps, as if one thread ran the app: its context variables hold from step to step.
+        # All steps run in one context, as in one thread: the app's context variables keep their values between steps.
         return await self._backend.run_blocking(partial(self._context.run, self._stepped, act))
 
     def _stepped(self, act: Callable[[], T]) -> T:
@@ -211,12 +215,13 @@ class _Run:
             with self._lock:
                 self._running = False
                 closed = self._closed
-            # `close` came while the app ran, which no thread can stop: its resources are released when it returns.
+            # `close` was called while the app ran. No thread can stop the app, so its resources are released after it
+            # returns.
             if closed:
                 self._release()
 
     def begin(self) -> None:
-        """Call the app, and go on until the first bytes that are not empty, since the head may change until then."""
+        """Call the app, and iterate until the first piece that is not empty, since the head may change until then."""
         self._iterable = self._app(self._start_response)
         self._iterator = iter(self._iterable)
         # PEP 3333: the head must not be sent before there is a body, since `start_response` may still be called again.
@@ -230,7 +235,7 @@ class _Run:
         self._sent = True
 
     def next(self) -> bytes:
-        """The next piece, `b""` at the end."""
+        """The next piece of the body; `b""` at its end."""
         while not self._written:
             piece = next(self._iterator, None)
             if piece is None:
@@ -251,13 +256,13 @@ class _Run:
             if self.status and not exc_info:
                 raise LocalProtocolError("the app called start_response() twice without exc_info")
         finally:
-            exc_info = None  # it has a frame that has this one
+            exc_info = None  # its traceback would keep this frame alive
         _head(status, headers)
         self.status, self.headers = status, list(headers)
         return lambda data: self._written.append(_checked_piece(data))
 
     def close(self) -> None:
-        """Close the app's iterable; where a step is running it does that itself when it ends."""
+        """Close the app's iterable. If a step is running, that step closes the iterable when it ends."""
         with self._lock:
             closed, self._closed = self._closed, True
             if closed or self._running:
@@ -295,7 +300,7 @@ def _head(status: str, headers: list[tuple[str, str]]) -> tuple[Response, str]:
 
 
 class _Pieces:
-    """The body that the app gives."""
+    """The response body that the app yields."""
 
     def __init__(self, run: _Run, errors: TextIO | None) -> None:
         self._run = run

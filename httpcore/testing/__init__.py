@@ -1,4 +1,4 @@
-r"""Tests for code that uses httpcore: scripted peers, a virtual clock, faults, every await cancelled. No sockets.
+r"""Tools to test code that uses httpcore: scripted peers, a virtual clock, faults at every await. No sockets.
 
     from httpcore.testing import ServerEnd, Simulation
 
@@ -13,7 +13,7 @@ r"""Tests for code that uses httpcore: scripted peers, a virtual clock, faults, 
     simulation.listen("example.com", 80, serve)
     simulation.run(main())
 
-The guide is docs/guide/testing.md. Begin with `Simulation`; `at_every_await` is the sweep.
+The guide is docs/guide/testing.md. Begin with `Simulation`; `at_every_await` injects a fault at every await.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The library's backend over the simulated network, and the same for code that blocks.
+"""The library's backend over the simulated network, and a second one for code that blocks.
 
 `ConnectionPool` awaits the methods of `SimulatedBackend`. `SyncConnectionPool` calls those of
 `BlockingSimulatedBackend`: its coroutines never suspend, because each of them runs the scheduler until the awaited
-thing has happened.
+event has happened.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class SimulatedStream:
         return len(piece)
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
-        self._check_writable()  # and nothing to wait for: the bytes that `write_some` accepted have been sent
+        self._check_writable()  # there is nothing to wait for: the bytes that `write_some` accepted have been sent
         return True
 
     async def end(self, timeout: float | None) -> None:
@@ -128,7 +128,7 @@ class SimulatedStream:
 
     def wake(self) -> None:
         self._woken += 1
-        self._in.changed.notify()  # a reader and a writer wait there
+        self._in.changed.notify()  # a reader and a writer wait for this condition
 
     def close(self) -> None:
         if not self._closed:
@@ -175,7 +175,7 @@ class SimulatedStream:
     def _release(self) -> None:
         self._closed = True
         self._watcher = None
-        self._in.changed.notify()  # a reader and a writer wait there
+        self._in.changed.notify()  # a reader and a writer wait for this condition
 
     def _on_input(self) -> None:
         # The call comes from the scheduler, as on an event loop, and not from inside the peer's task.
@@ -248,7 +248,7 @@ class SimulatedBackend:
         return self.watches
 
     def spawn(self, run: Callable[[], Coroutine[object, None, None]]) -> Task[None]:
-        """Start `run()` in a task of its own: `ASGITransport` runs its apps so."""
+        """Start `run()` in a task of its own. `ASGITransport` runs its apps in this way."""
         return self.scheduler.spawn(run())
 
     async def interruptible(self, interrupt: Interrupt, run: Callable[[], Awaitable[T]]) -> T:

@@ -23,7 +23,7 @@ NOT_RESOLVED = -2  # socket.EAI_NONAME on Linux; this module imports no socket
 
 
 class PeerGone(ConnectionError):
-    """The client reset or closed the connection under its server. Ends a handler without failing the test."""
+    """The client has reset or closed the connection. A handler that ends with this error does not fail the test."""
 
 
 Handler = Callable[["ServerEnd"], Awaitable[None]]
@@ -81,10 +81,10 @@ class Network:
         self._places[host, port] = _Place(None, connect_delay=inf)
 
     def resolve(self, host: str, addresses: Sequence[str], *, delay: float = 0.0) -> None:
-        """From now on the name resolves to these addresses, as used with `listen` and the other methods; none: it does
-        not resolve.
+        """From now on `host` resolves to `addresses`, which are hosts as in `listen` and the other methods. With an
+        empty list it does not resolve.
 
-        A name without a call of this method is its own address.
+        A name for which this method was not called resolves to itself.
 
         Arguments:
             delay: seconds that the lookup takes.
@@ -206,7 +206,7 @@ class _Attempt:
             self._timer = scheduler.call_at(self._arrival, self.answered.notify)
 
     def outcome(self) -> _Place | None:
-        """The place, once it has answered; it may have changed meanwhile."""
+        """The place, once it has answered, otherwise None. The place may have been changed since the attempt began."""
         place = self._network._place(self.host, self._port)
         return place if self._arrival <= self._scheduler.now and place.connect_delay < inf else None
 
@@ -259,9 +259,9 @@ class _Pipe:
     """One direction of a connection: the bytes that were sent, are on their way, and have arrived."""
 
     def __init__(self, scheduler: Scheduler, delay: float, window: int) -> None:
-        self.log = bytearray()  # all that was sent
-        self.read = 0  # bytes of it that the reader got
-        self.arrived = bytearray()  # and not yet read
+        self.log = bytearray()  # all bytes that were sent
+        self.read = 0  # how many of them the reader has read
+        self.arrived = bytearray()  # bytes that have arrived and were not read yet
         self.finished = False  # the sender has sent its FIN
         self.ended = False  # the FIN has arrived
         self.broken = False  # an RST has arrived
@@ -342,12 +342,12 @@ class _Pipe:
         if discard:
             self._remove(len(self.arrived))
         self.broken = True
-        self.back.changed.notify()  # its writer waits there
+        self.back.changed.notify()  # the reader of this pipe may wait there for room to write
         self.on_input()
 
 
 class Connection:
-    """One connection: a record for tests to look at, and a place to break it.
+    """One connection: its facts for tests, and methods that break it.
 
     Attributes:
         host, port, local_address, socket_options: as the client requested them.
@@ -393,7 +393,7 @@ class Connection:
 
     @property
     def bytes_read(self) -> int:
-        """How many of them the client has read."""
+        """How many of the server's bytes the client has read."""
         return self._back.read
 
     def cut(self) -> None:
@@ -404,7 +404,7 @@ class Connection:
         """Break the connection for both ends, as a router or firewall between them does.
 
         Arguments:
-            discard: bytes that have arrived and are unread are lost.
+            discard: whether bytes that have arrived and are unread are lost. Default False.
         """
         self._there.reset(discard)
         self._back.reset(discard)
@@ -421,8 +421,8 @@ class ServerEnd:
     """The scripted peer's side of one connection.
 
     Attributes:
-        connection: the connection, with all that was sent on it.
-        scheduler: runs this handler; its `sleep` and `spawn` are the script's.
+        connection: the connection, with all bytes that were sent on it.
+        scheduler: runs this handler. A script uses its `sleep` and `spawn`.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -475,20 +475,20 @@ class ServerEnd:
             start += size
 
     def end(self) -> None:
-        """FIN: no more bytes are sent; receiving continues."""
+        """Send FIN: no more bytes are sent; receiving continues."""
         self._out.finish()
 
     def close(self) -> None:
-        """FIN; bytes that the client sends from now on are answered with RST."""
+        """Send FIN. Bytes that the client sends from now on are answered with RST."""
         if not self.connection.server_closed:
             self.connection._closed("server")
             self._out.finish()
             self._in.refuse()
 
     def reset(self, *, discard: bool = False) -> None:
-        """RST: the client's calls fail with ECONNRESET, after the bytes that it has not read; `discard`: they are lost.
+        """Send RST: the client reads the bytes that have arrived, then its calls fail with ECONNRESET.
 
-        Both are real: systems differ.
+        With `discard` the bytes that have arrived are lost instead. Systems differ in this.
         """
         if not self.connection.server_closed:
             self.connection._closed("server")

@@ -1,7 +1,7 @@
 """A scheduler of coroutines with a virtual clock: no thread, no event loop, no real time.
 
 One task runs at a time, until it waits. When no task can run, the clock jumps to the next timer; when there is no timer
-either, that is a `Deadlock`, whose message names the wait of each task. A run is a function of its seed, so a
+either, `Deadlock` is raised, and its message names the wait of each task. A run is a function of its seed, so a
 schedule that fails can be repeated.
 
 `Scheduler.wait_until` is the only place where a task suspends. All code on the scheduler (the network, events) waits
@@ -28,7 +28,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 _TURNS = 1_000_000
-_here = threading.local()  # what runs in another thread must not find this thread's scheduler
+_here = threading.local()  # code in another thread must not find this thread's scheduler
 
 
 def running_scheduler() -> Scheduler | None:
@@ -41,8 +41,8 @@ class Cancelled(BaseException):
 
 
 class Deadlock(AssertionError):
-    """No task can run and no timer is left, or tasks run without end and without time passing. The message names the
-    wait of each task.
+    """No task can run and no timer is left, or the run has not ended after a million turns. The message names the wait
+    of each task.
     """
 
 
@@ -58,9 +58,9 @@ class Task(Generic[T_co]):
         name: as given to `spawn`.
         done: it returned or raised.
         cancelled: it ended with the `Cancelled` that `cancel` threw.
-        suspensions: how often it has waited so far.
-        waiting_for: a text that names its current or last wait. lingered: its waits after it was cancelled. Clean-up
-            that never awaits leaves this empty.
+        suspensions: how many times it has waited so far.
+        waiting_for: a text that names its current or last wait.
+        lingered: its waits after it was cancelled. Clean-up that never awaits leaves this empty.
     """
 
     def __init__(self, scheduler: Scheduler, coro: Coroutine[object, None, T_co], name: str) -> None:
@@ -82,16 +82,17 @@ class Task(Generic[T_co]):
         self._ended = Condition(scheduler)
 
     def cancel(self) -> bool:
-        """Throw `Cancelled` at the current await of the task, at its next turn; False when it is done already.
+        """Throw `Cancelled` at the current await of the task, at its next turn. Returns False when the task is done
+        already.
 
-        The event that it waited for may happen before that turn; it is cancelled all the same. A task that ends
-        otherwise than with `Cancelled` after this has swallowed it, and `Scheduler.run` raises `AssertionError` for
-        that.
+        The event that the task waits for may happen before that turn; the task is cancelled nevertheless. A task that
+        then ends in any other way than with `Cancelled` has swallowed the cancellation, and `Scheduler.run` raises
+        `AssertionError`.
         """
         if self.done:
             return False
         self._cancel = True
-        # A task that cancels itself gets it at its next await, as in asyncio and trio.
+        # A task that cancels itself gets `Cancelled` at its next await, as in asyncio and trio.
         if self is not self._scheduler._running:
             self._scheduler._wake(self)
         return True
@@ -130,7 +131,8 @@ class Condition:
     def notify(self) -> None:
         """Notify of a change: each waiting task whose condition holds now gets a turn. Never waits."""
         for task, ready in self._waiting.items():
-            # A running task that is still registered here continues already: a strike before its turn notified.
+            # The running task may still be registered here, if a strike before its turn calls this. It continues
+            # anyway.
             if task is not self._scheduler._running and ready():
                 self._scheduler._wake(task)
 
@@ -150,10 +152,11 @@ class Scheduler:
     """Runs tasks one at a time, by a virtual clock. One scheduler runs once.
 
     Arguments:
-        seed: where the random choices of `shuffle` begin. Default 0.
-        shuffle: the next task is chosen at random among those that can run; otherwise first come, first served.
-        checkpoints: each wait suspends once before it looks, as in trio; otherwise only when it must wait, as in
-            asyncio. Default True.
+        seed: the seed of the random choices of `shuffle`. Default 0.
+        shuffle: True: the next task is chosen at random among those that can run. Default False: first come, first
+            served.
+        checkpoints: True: each wait suspends once before it checks its condition, as in trio. False: it suspends only
+            when it must wait, as in asyncio. Default True.
 
     Attributes:
         seed: as given.
@@ -190,9 +193,9 @@ class Scheduler:
         Raises:
             Deadlock: `main` cannot end.
             AssertionError: a task swallowed its cancellation.
-            Exception: what `main` raised, or the first task that failed without the test looking at its result. Other
-                failures are in the notes of the one that is raised.
-            RuntimeError: it has run already.
+            Exception: the exception of `main`, or else of the first task that failed without the test reading its
+                result. The other failures are in its notes.
+            RuntimeError: this scheduler has run already.
         """
         if self._begun:
             main.close()
@@ -209,7 +212,7 @@ class Scheduler:
 
         Raises:
             Deadlock: `coro` cannot end.
-            Exception: what `coro` raised.
+            Exception: the exception of `coro`.
             RuntimeError: a task of this scheduler calls it.
         """
         if self._running is not None:
@@ -228,16 +231,16 @@ class Scheduler:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Plain code runs the tasks for the block, through `drive`. At its end the tasks that still run are cancelled.
+        """Plain code runs the tasks in this block, through `drive`. At its end tasks that still run are cancelled.
 
-        Raises as `run` does; an exception of the block itself comes first.
+        Raises as `run` does, unless the block itself raises.
         """
         with self._session():
             yield
         self._report([], main=None)
 
     def spawn(self, coro: Coroutine[object, None, T], name: str = "") -> Task[T]:
-        """Run `coro` beside the others. Its first turn comes later."""
+        """Run `coro` concurrently with the other tasks. Its first turn comes later."""
         self._spawned += 1
         task = Task(self, coro, name or f"task {self._spawned}")
         self._tasks.append(task)
@@ -269,8 +272,8 @@ class Scheduler:
         """Wait until `ready()` holds. False when `timeout` seconds passed first.
 
         Arguments:
-            ready: called at once, and again when one of `conditions` is notified. what: names the wait, as a noun, for
-                messages.
+            ready: called at once, and again when one of `conditions` is notified.
+            what: names the wait, as a noun, for messages.
             timeout: in seconds of the virtual clock; None waits for ever.
         """
         task = self._running
@@ -296,7 +299,7 @@ class Scheduler:
     def interruptible(self, interrupt: Interrupt) -> Iterator[None]:
         """For the block, `interrupt` ends the waits of the running task."""
         task = self._running
-        if task is None:  # which the first wait reports
+        if task is None:  # the first wait reports this
             yield
             return
         interrupted = Condition(self)
@@ -374,7 +377,8 @@ class Scheduler:
         return f"seed {self.seed}:\n  " + "\n  ".join(waiting)
 
     def _fire_due_timers(self) -> None:
-        # All that is due comes before any task runs: a task whose timer fires at the instant its data lands gets both.
+        # All due timers fire before any task runs: a task whose timeout passes at the instant when its data arrives
+        # sees both.
         while self._timers and (self._timers[0][0] <= self.now or self._timers[0][2]._call is None):
             call = heapq.heappop(self._timers)[2]._call
             if call is not None:

@@ -17,14 +17,16 @@ __all__ = ["Simulation", "running_backend"]
 class Simulation(Scheduler, Network):
     """Tasks by a virtual clock, hosts served by scripts, and a backend for a pool. One simulation runs once.
 
-    Inside `run` a `ConnectionPool` finds the simulation by itself, as it finds asyncio; outside pass `backend=`.
+    Inside `run` a `ConnectionPool` detects the simulation, as it detects asyncio. Outside of `run`, pass `backend=`.
 
     Arguments:
-        seed: where the random choices of `shuffle` begin. Default 0.
-        shuffle: the next task is chosen at random among those that can run; otherwise first come, first served.
-        checkpoints: each call of the backend suspends once before it looks, as in trio; otherwise only when it must
-            wait, as in asyncio. Default True.
-        watches: `Stream.watch` works, as in asyncio; otherwise it returns False, as in trio and threads. Default True.
+        seed: the seed of the random choices of `shuffle`. Default 0.
+        shuffle: True: the next task is chosen at random among those that can run. Default False: first come, first
+            served.
+        checkpoints: True: each call of the backend suspends once before it acts, as in trio. False: it suspends only
+            when it must wait, as in asyncio. Default True.
+        watches: True: `Stream.watch` works, as in asyncio. False: it returns False, as in trio and threads. Default
+            True.
         max_read, max_write: the most bytes one read or write of the client moves. Default None: 512 KiB.
 
     Attributes:
@@ -63,12 +65,12 @@ class Simulation(Scheduler, Network):
         )
 
     def backend(self) -> Backend:
-        """For `ConnectionPool(backend=)`; always the same object."""
+        """The backend for `ConnectionPool(backend=)`; always the same object."""
         return self._backend
 
     @contextmanager
     def blocking(self) -> Iterator[Backend]:
-        """Run plain code for the block, in place of `run`: returns the backend for `SyncConnectionPool(backend=)`.
+        """Run plain code in this block, instead of `run`. Returns the backend for `SyncConnectionPool(backend=)`.
 
             with simulation.blocking() as backend, httpcore.SyncConnectionPool(backend=backend) as http:
                 http.request("GET", "http://example.com/")

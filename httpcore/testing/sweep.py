@@ -1,7 +1,8 @@
 """Inject a fault at every await of a piece of code: cancel it, let time pass, cut or reset its connections.
 
-A scenario is run once to count the moments of its victim, and then once for each moment, with the strike at that
-moment. So a clean-up that fails at one await out of fifty is found, and the note of the exception names that await.
+A scenario is run once to count the moments of its victim, the task to test, and then once for each moment, with the
+strike at that moment. This finds a clean-up that fails at one await out of fifty. The note of the exception names that
+await.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Scenario = Callable[[Simulation], Coroutine[object, None, object]]
 """The code of each run: it awaits `simulation.victim(...)` once, then checks the outcome."""
 
 Strike = Callable[[Simulation, Task[object]], object]
-"""The fault at the moment: a function of the simulation and the victim."""
+"""The fault to inject: a function that is called at the moment with the simulation and the victim."""
 
 
 def cancel(simulation: Simulation, victim: Task[object]) -> None:
@@ -55,25 +56,25 @@ def at_every_await(
 ) -> int:
     """Run `scenario` in a new simulation once for every moment of its victim, and strike at that moment.
 
-    The scenario awaits `simulation.victim(coro)` once and then checks the outcome. The moments are: before the
-    first turn, and for each await just after the victim begins to wait and just before it goes on (so that the
-    awaited event has already happened). With `times=2` the strike is repeated at the same moment of the victim's next
-    await, if there is one: it was cancelled, and is cancelled again in its clean-up.
+    The scenario awaits `simulation.victim(coro)` once and then checks the outcome. The moments are: before the first
+    turn, and for each await just after the victim begins to wait and just before it goes on (so that the awaited event
+    has already happened). With `times=2` the strike is repeated at the same moment of the victim's next await, if there
+    is one: for example, a cancelled victim is cancelled again in its clean-up.
 
     Arguments:
         scenario: see `Scenario`. Each run of it must do the same: no real time, no random choice of its own.
         strike: e.g. `cancel`, `reset_connections`, `cut_connections`, `skip_time(60)`, or a function of your own.
-        times: how many awaits in succession are struck. Default 1.
+        times: how many consecutive awaits are struck. Default 1.
         make: makes the simulation of each run, e.g. one with `shuffle`. Default: `Simulation()`.
 
     Returns:
-        How many moments there were.
+        The number of moments.
 
     Raises:
         AssertionError: the scenario has no victim, or its runs differ.
         Exception: whatever the scenario raises, with a note that names the moment.
     """
-    # Counted first, without a strike: the moments of a run that is struck would end at the strike.
+    # The moments are counted first, in a run without a strike: a strike may end the victim early.
     counting = make()
     counting.run(scenario(counting))
     if not counting._moments:
