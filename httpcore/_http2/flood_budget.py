@@ -49,11 +49,11 @@ BUDGET: Final = 1 << 17
 # The costs of frames.
 
 FRAME: Final = 2
-"""Any frame, without its payload. Measured: unknown 0.6, PRIORITY 0.8, acknowledgement 0.8, RST_STREAM 0.9,
-CONTINUATION 0.9, answer to PING 1.1, empty DATA 1.4, DATA of one byte 0.6 (equal frames) to 1.7."""
+"""The cost of any frame, without its payload. Measured: unknown 0.6, PRIORITY 0.8, acknowledgement 0.8,
+RST_STREAM 0.9, CONTINUATION 0.9, answer to PING 1.1, empty DATA 1.4, DATA of one byte 0.6 (equal frames) to 1.7."""
 
 ANSWERED: Final = 4
-"""A frame that makes us send one: PING 1.4, SETTINGS 2.0, and the cost of writing the reply."""
+"""The cost of a frame that makes us send a reply: PING 1.4, SETTINGS 2.0, and the cost of writing the reply."""
 
 TINY: Final = 16
 """A DATA frame of an open stream with at least this many bytes of content is free."""

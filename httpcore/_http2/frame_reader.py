@@ -131,7 +131,7 @@ class FrameReader:
                 self._need = end - at
                 break
             stream &= LAST_ID  # the first bit is reserved (4.1)
-            # No other frame is allowed between the frames of a header block (4.3).
+            # Between the frames of a header block no other frame is allowed (4.3): the decoder needs blocks in order.
             if handler.block_stream and (kind != CONTINUATION or stream != handler.block_stream):
                 raise fault(Code.PROTOCOL_ERROR, "the peer sent another frame within a header block")
             payload = data[at + 9 : end]
