@@ -57,10 +57,10 @@ _Step = tuple[list[bytes], list["_Step"], int]
 """The state of the decoder after an octet: for each possible next octet its meaning, and the step that follows; and the
 bits of the code that is unfinished at this point.
 
-The meaning of an octet is learned when the octet is first received at this step, since most never are; until then the
-second list has None. There are 256 steps. When everything is learned they take 2.6 MiB, for all connections together: a
-peer that sends every octet at every step costs no more. (Tuples of meaning and step for each octet are a sixth faster,
-and take 5 MiB.)
+The meaning of an octet is learned when the octet is first received at this step, since most octets never are. Until
+then the second list has None. There are 256 steps. When everything is learned they take 2.6 MiB, for all connections
+together: a peer that sends every octet at every step costs no more. (Tuples of meaning and step for each octet are a
+sixth faster, and take 5 MiB.)
 """
 
 _steps: dict[int, _Step] = {}
