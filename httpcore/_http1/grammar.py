@@ -82,7 +82,7 @@ def read_head(raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT)
     fields, are_known = read_fields("header", raw, lines, most)
     lowered, sent, marks = zip(*fields, strict=True) if fields else ((), (), ())
     marked = tuple(filter(None, marks))
-    # Heads that differ only in other fields have the same framing.
+    # Heads that differ only in fields which are not marked have the same framing.
     known = status, marked, method, upgrade
     meaning = _meanings.get(known)
     if meaning is None:

@@ -40,8 +40,8 @@ class Section:
         return len(self._held)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """The whole section and the bytes after it, or None when more is needed. After an error `release` returns all
-        bytes."""
+        """The whole section and the bytes after it, or None when more bytes are needed. After an error `release`
+        returns all bytes."""
         held = self._held
         seen = len(held)
         held += data

@@ -81,12 +81,12 @@ class HTTP2Connection:
 
     @property
     def capacity(self) -> int:
-        """How many exchanges there may be at once."""
+        """How many exchanges may be open at once: the limit of the peer."""
         return self._engine.max_streams
 
     @property
     def streams(self) -> int:
-        """Streams that were opened so far."""
+        """How many streams were opened so far."""
         return self._engine.opened_streams
 
     @property
@@ -340,7 +340,7 @@ class HTTP2Connection:
         return await self._pump.attend(inbox, ready, timeout)
 
     async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
-        """Send the queued bytes, within `most` seconds. Raises as `Pump.push`."""
+        """Send the queued bytes, within `most` seconds. It raises the errors of `Pump.push`."""
         await self._pump.push(inbox, deadline, most)
 
     async def room(self, inbox: Inbox, timeout: float | None, limit: float | None) -> bool:

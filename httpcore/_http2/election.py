@@ -57,7 +57,7 @@ class Election:
         return self.writer is waiter
 
     def wait(self, waiter: Waiter) -> Event:
-        """An event to wait for when both roles are taken: it is set when there is news, or a role for this task."""
+        """An event for a task that got no role: it is set when the task's state has changed, or when it gets a role."""
         waiter.event = event = self._event()
         self._waiting[waiter] = None
         return event

@@ -299,7 +299,7 @@ class HTTP2Exchange:
         await self._connection.push(self._inbox, self.deadline)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
-        """Send all of `data`. False when the peer needs no more of it."""
+        """Send all of `data`. Returns False when the peer needs no more of the request."""
         connection, inbox = self._connection, self._inbox
         # The view is cast to bytes: the length of a memoryview of another format is its number of elements.
         view = memoryview(data).cast("B")

@@ -171,7 +171,7 @@ def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
     """The status, from the only pseudo-header field of a response, which must be its first field (8.3.2).
 
     Raises:
-        RemoteProtocolError: it is missing, not a status, or 101, which HTTP/2 does not have (8.6).
+        RemoteProtocolError: the status is missing, malformed, or 101, which HTTP/2 does not have (8.6).
     """
     if not fields or fields[0][0] != b":status":
         first = f"begins with {show(fields[0][0])}" if fields else "is empty"
@@ -248,7 +248,7 @@ def _check_values(fields: Sequence[tuple[bytes, bytes]]) -> None:
 
 
 def _received_name(name: bytes) -> bool:
-    """Check a name. Returns whether it is one of those that affect the framing."""
+    """Check a name. Returns whether it is in `head.MARKED`."""
     if name[:1] == b":":
         raise RemoteProtocolError(f"the peer sent {show(name)}: expected :status, once, before all others")
     if not is_token(name) or name != name.lower():

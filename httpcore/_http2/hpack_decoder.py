@@ -185,8 +185,8 @@ class FieldDecoder:
         return LimitExceeded(message, limit=self._most)
 
     def _reference(self, block: bytes, at: int) -> tuple[Entry, int, bool]:
-        """A field of the connection's own table (6.1): the field, where its index ends, and that its meaning differs
-        between connections. Raises ValueError if no field begins at `at`."""
+        """Read an index of the connection's table (6.1). Returns the field, where its index ends, and False, since its
+        meaning differs between connections. Raises ValueError if no field begins at `at`."""
         first = block[at]
         if first < INDEXED:
             raise ValueError("the table is resized after the first field")
@@ -208,8 +208,8 @@ class FieldDecoder:
         return self._entries[index - STATIC_COUNT - 1]
 
     def _literal(self, block: bytes, start: int) -> tuple[Entry, int, bool]:
-        """A field with a literal value, and perhaps a literal name (6.2); where it ends; and whether it may be
-        remembered: it means the same on every connection, and is no secret."""
+        """Read a field with a literal value, and perhaps a literal name (6.2). Returns the field, where it ends, and
+        whether it may be remembered: whether it means the same on every connection, and is no secret."""
         first = block[start]
         most = 0x3F if first & ADDED else 0x0F
         index, at = first & most, start + 1

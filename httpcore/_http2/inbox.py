@@ -71,8 +71,8 @@ class Inbox(Stream):
     stopped = False
     receiver: Waiter | None = None
     sender: Waiter | None = None
-    # Shared by all inboxes without parts, and never changed: an empty deque takes 760 bytes, and the next part of
-    # an event stream may be a minute away.
+    # `_NO_PARTS` is shared by all inboxes without parts, and never changed: an empty deque takes 760 bytes, and the
+    # next part of an event stream may be a minute away.
     parts: deque[bytes | bytearray | memoryview] = _NO_PARTS
 
     def __init__(self, election: Election, liveness: Liveness) -> None:
@@ -86,7 +86,7 @@ class Inbox(Stream):
         self.started = True
         if self.interim_at is None:
             self.interim_at = self._liveness.last_received
-        # A new list each time: the owner may iterate over the old one in another thread.
+        # The list is new each time: the owner may iterate over the old one in another thread.
         self.interim = [*self.interim, head]
         self.wake()
 

@@ -61,8 +61,8 @@ class Liveness:
         interval, since each read of the connection calls this."""
         if self.interval is None:
             return None
-        # Counted from the later of the two times: an unanswered PING gives the peer one more interval, see
-        # `is_unanswered`.
+        # The interval is counted from the later of the two times: an unanswered PING gives the peer one more interval,
+        # see `is_unanswered`.
         return max(0.0, max(self.last_received, self.pinged) + self.interval - now())
 
     def is_ping_due(self, now: float) -> bool:

@@ -50,7 +50,7 @@ CONNECTION_WINDOW: Final = 1 << 24
 room for, so that unread responses never stop a response that is read."""
 
 SENT_FRAME: Final = 65536
-"""The largest DATA frame that we send, if the peer accepts more than the default of 16 KiB."""
+"""The largest payload of a frame that we send, in bytes, if the peer accepts more than the default of 16 KiB."""
 
 
 class Sender:

@@ -23,8 +23,7 @@ are assumed to be valid."""
 
 
 class Stream:
-    """One exchange from the view of the engine, from its request until both messages are complete or one side has reset
-    it.
+    """One exchange as the engine sees it, from its request until both messages are complete or one side has reset it.
 
     A subclass keeps the received events: the engine calls an `on_…` method as soon as a frame has passed every check.
     These methods do not raise, and may call the engine again.

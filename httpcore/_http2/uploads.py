@@ -98,6 +98,6 @@ class Uploads:
             self._election.wake(inbox.sender)
 
     def is_stuck(self, openings: int, *, timed_out: bool) -> bool:
-        """Whether the peer has not refilled the connection's window, or has opened no window since `openings` was
-        read."""
+        """Whether the connection's window is exhausted; or whether the wait `timed_out`, and the peer has opened no
+        window since `openings` was read."""
         return not self._engine.connection_window or (timed_out and self.openings == openings)
