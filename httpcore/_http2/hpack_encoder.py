@@ -53,7 +53,7 @@ _NAMES: Final = {name: index for index, (name, _) in reversed(list(enumerate(STA
 
 
 def _starts(name: bytes) -> tuple[bytes, bytes]:
-    """The first bytes of a literal with this name: of one that enters the table (`b""`: none may), and of others."""
+    """How a literal with this name begins: if the table gets it (`b""` if the table never does), and if not."""
     index = _NAMES.get(name, 0)
     spelled = b"" if index else _integer(0, 7, len(name)) + name
     if name in _SECRET:

@@ -37,7 +37,7 @@ class Inbox(Stream):
         liveness: has the time of the last input.
 
     Attributes:
-        two_way: whether the request continues after the response has ended.
+        two_way: whether the request may continue after the response has ended.
         awaits_tunnel: whether the request is a CONNECT: a response that is not 2xx then ends `two_way`.
         begins, ends: the byte offsets of the request's beginning and of its end in the connection's output.
         sent_at: when all of the request was handed to the system; None before that.
