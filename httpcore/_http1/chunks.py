@@ -1,8 +1,8 @@
 """The chunked coding of a response body (RFC 9112, 7.1).
 
-If a line does not match the grammar, and the rules are not strict, looser ones are tried: the line may end in LF
+If a line does not match the grammar, and the rules are not strict, a looser grammar is tried: the line may end in LF
 alone, and have blanks before its end. Reading then continues from the last boundary between two chunks. The sizes of
-chunks are read as before, as hexadecimal digits only: two readers that read them differently would see two bodies.
+chunks are still hexadecimal digits only: two readers that read a size differently would see two different bodies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXTENSION_BYTES: Final = 65536
 """The limit for the chunk extensions of one message, in addition to the size of its body so far."""
 
 
-# Possessive (`*+`) throughout: a line of hostile extensions is matched or refused in linear time.
+# All repetitions are possessive (`*+`): a line of hostile extensions is matched or refused in linear time.
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\' + TEXT + rb')*+"'
 
 
@@ -38,7 +38,7 @@ _CHUNK_LINE = rb"([0-9A-Fa-f]{1,16})((?:" + _EXTENSION + rb")*+)\r\n"
 FIRST_CHUNK: Final = re.compile(_CHUNK_LINE)
 
 
-NEXT_CHUNK: Final = re.compile(rb"\r\n" + _CHUNK_LINE)  # from the end of the data of the chunk before
+NEXT_CHUNK: Final = re.compile(rb"\r\n" + _CHUNK_LINE)  # from the end of the previous chunk's data
 
 
 _LENIENT_LINE: Final = rb"([0-9A-Fa-f]{1,16})((?:" + _EXTENSION + rb")*+)([ \t]*+)(\r?\n)"
@@ -86,7 +86,7 @@ class Chunks:
         self._section: Section | None = None  # set once the last chunk's line was received
 
     def feed(self, data: bytes) -> bytes:
-        """The bytes of the body that are in `data`, in one piece.
+        """Return the bytes of the body that are in `data`, in one piece.
 
         Raises:
             RemoteProtocolError, LimitExceeded: the chunks or trailers break the grammar, or exceed a limit.
@@ -111,7 +111,7 @@ class Chunks:
     def _join(self, data: bytes) -> bytes:
         held = self._held
         # A line that arrives byte by byte is read when it is complete, not at every byte. Its first three bytes
-        # are checked as they arrive: they reveal a chunk that is longer than its declared size.
+        # are checked as they arrive: they reveal a chunk whose data is longer than its declared size.
         if len(held) > 2 and b"\n" not in data and len(held) + len(data) <= CHUNK_LINE_BYTES:
             held += data
             return b""
@@ -140,7 +140,8 @@ class Chunks:
             at = match.end()
             size = int(digits, 16)
             if not size:
-                # The line end is included: if the trailer section is empty, that line end and its own are all there is.
+                # The line end of the last chunk is returned too: `Section` searches for an empty line, and an empty
+                # trailer section has only that line end and its own.
                 return data[at - (2 if data[at - 2 : at - 1] == b"\r" else 1) :]
             pieces.append(data[at : at + size])
             at += size
@@ -176,8 +177,8 @@ class Chunks:
             )
         if extensions:
             self._extensions += extensions
-            # Limited in proportion to the body: each of many chunks may have some, but a peer cannot send them without
-            # data.
+            # Extensions are limited in proportion to the body: each of many chunks may have some, but a peer cannot
+            # send them without data.
             if self._extensions > self.length + EXTENSION_BYTES:
                 text = f"{self._extensions} bytes of chunk extensions in a body of {self.length} bytes so far"
                 raise LimitExceeded(
@@ -185,7 +186,7 @@ class Chunks:
                 )
 
     def _hold(self, rest: bytes) -> None:
-        """Keep the beginning of a line, if it is one."""
+        """Keep `rest`, if it is the beginning of a line."""
         lead = b"" if self._line is FIRST_CHUNK else b"\r\n"
         if lead and rest[:1] == b"\n" and not self._rules.strict:
             lead = b"\n"
@@ -207,7 +208,7 @@ class Chunks:
             if got is None:
                 return
             raw, self.surplus = got
-            # This section was refused in an earlier piece: only the looser reader may read it again.
+            # If the section was refused before, in an earlier piece, only the looser reader may read it again.
             if section.fault is not None:
                 raise RemoteProtocolError(section.fault)
             fields, _ = read_fields("trailer", raw, raw.split(b"\r\n"), self._rules.field_count)
@@ -219,7 +220,8 @@ class Chunks:
             if lenient is None:
                 return
             trailers = lenient
-        # After the body they are too late to frame it, and a reader that merged them would differ (RFC 9110, 6.5.1).
+        # After the body these fields are too late to frame it, and a reader that merged them into the head would see a
+        # different message (RFC 9110, 6.5.1).
         for name, _ in trailers:
             if name == b"content-length" or name == b"transfer-encoding":
                 raise RemoteProtocolError(

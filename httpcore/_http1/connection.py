@@ -18,15 +18,16 @@ class HTTP11Connection:
 
     Attributes:
         engine: library and version of the reader of responses.
-        is_quiet: whether, between exchanges, nothing was received and the peer has not closed. We cannot interpret
-            anything else. It reads nothing, so it may be called again. rules: the accepted deviations of the peer.
-            totals: the pool's counts of sent and received bytes.
-        was_used: whether it has carried an exchange, so that `is_quiet` was called before the next one.
+        is_quiet: whether, between exchanges, nothing was received and the peer has not closed. Otherwise the connection
+            carries no further exchange, since we cannot interpret such input.
+        rules: the accepted deviations of the peer.
+        totals: the pool's counts of sent and received bytes.
+        was_used: whether the connection has carried an exchange, so that `is_quiet` was called before the next one.
     """
 
     protocol: Final = "HTTP/1.1"
 
-    # These change only for a connection that many exchanges share.
+    # These values change only on a connection that many exchanges share.
     is_shared = False
     is_open = False
     needs_check = False
@@ -52,13 +53,13 @@ class HTTP11Connection:
         self.totals = Totals() if totals is None else totals
         self.was_used = False
         self._had_input = False
-        # Tested only once, here: whether a stream has the method does not change, and each request would pay for the
+        # Whether the stream has this method is tested only once: it does not change, and each request would pay for the
         # test.
         look: Callable[[], bool] | None = getattr(stream, "is_quiet", None)
         self.is_quiet = self._is_quiet_to_take if look is None else look
 
     def _is_quiet_to_take(self) -> bool:
-        """`is_quiet` for a stream without that method. The result of `take` is remembered, since it returns it once."""
+        """`is_quiet` for a stream without that method. The result is remembered: `take` returns input only once."""
         if not self._had_input:
             try:
                 self._had_input = self.stream.take() is not None

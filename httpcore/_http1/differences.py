@@ -16,7 +16,7 @@ __all__ = ["APART", "LAXER", "Apart", "explains", "forgives"]
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """Both read the response, with different results; or we read it and h11 refuses it.
+    """A difference for a response that we read: h11 reads it with another result, or refuses it.
 
     Attributes:
         how: what differs: "persistent" or "refused".
@@ -126,10 +126,10 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
 
 
 def explains(how: str, evidence: str) -> bool:
-    """Whether a row explains why h11 reads differently what we accept."""
+    """Whether a row explains why h11 refuses a response that we accept, or reads it differently."""
     return any(row.how == how and row.evidence.search(evidence) for row in APART.values())
 
 
 def forgives(error: str) -> bool:
-    """Whether a row explains why h11 accepts what we refuse with this error."""
+    """Whether a row explains why h11 accepts a response that we refuse with this error."""
     return any(pattern.match(error) for pattern, _ in LAXER.values())

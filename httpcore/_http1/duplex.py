@@ -1,16 +1,16 @@
 """HTTP/1.1 in both directions at once: an exchange whose request continues while its response is read (`duplex=True`).
 
-`run` sends the beginning of the request: the given body, or the pieces of an iterator until the head of the
-response has been received. The caller has the iterator, and can continue it; if it ends before the head, the request
-ends. Any other body is sent completely, and is only the beginning of the request. From then on the caller sends and
-receives by a raw stream, as over HTTP/2.
+`run` sends the beginning of the request: the given body, or the pieces of an iterator until the head of the response
+has been received. The caller has the iterator, and can send the rest of it; but if the iterator ends before the head is
+received, the request ends. Any other body is sent completely, and is only the beginning of the request. After `run` the
+caller sends and receives by a raw stream, as over HTTP/2.
 
 A sender without a concurrent receiver reads input while it waits for room, as each upload does: a server may answer and
-stop reading. Thus both a sender and a receiver may read input; `_input` decides which of them does, so that in threads
-neither parses bytes after the other has read earlier ones and not parsed them yet: the order would be lost.
+stop reading. Thus both a sender and a receiver may read input, and `_input` decides which of them does. Otherwise, with
+threads, one side could parse bytes while the other side has read earlier bytes and not parsed them yet.
 
-The connection may carry another exchange if both messages ended well. If a response is an error, or complete, before
-the request is complete, sending ends, by the rules for early responses.
+The connection may carry another exchange if both messages were completed without an error. If a response is an error,
+or is complete, before the request is complete, sending ends: the rules are those for early responses.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _NOTHING: Final = memoryview(b"")
 
 
 class HTTP11DuplexExchange(HTTP11Exchange):
-    """See the module. For its owner the response has switched: its body is received only by the raw stream."""
+    """See the module's docstring. `switched` is always True: the body can be read only from the raw stream."""
 
     switched = True
 
@@ -70,7 +70,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         return _DuplexStream(self, release)
 
     def drain(self) -> None:
-        # As for a sender: a receiver in another thread must not parse bytes between these two calls.
+        # As in `_take_input_beside`: a receiver in another thread must not parse bytes between `take` and `_feed`.
         if self._input is not _FREE:
             return
         thrown = 0
@@ -115,10 +115,11 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         except WriteError:
             raise  # the stream may still have the peer's response
         except BaseException:
-            self.close()  # before the clean-up of the user, as in each upload
+            # This must happen before the user's clean-up runs, as in every upload.
+            self.close()
             raise
         finally:
-            if at_end:  # the caller continues with the unread pieces
+            if at_end:  # otherwise the caller sends the unread pieces
                 reader.close()
                 await reader.aclose()
 
@@ -150,7 +151,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         self._given += size
         return (data,) if size else ()
 
-    # The rest of the request, by the raw stream.
+    # The rest of the request, sent by the raw stream.
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
         """Send a piece of the body.
@@ -210,8 +211,8 @@ class HTTP11DuplexExchange(HTTP11Exchange):
     async def _put(self, data: bytes | bytearray | memoryview) -> None:
         """Hand all of `data` to the stream, and read input in the meantime if no receiver does."""
         view = memoryview(data).cast("B")
-        # True until all of it was passed on: after a cancellation in the middle of a chunk nothing may follow, since
-        # the peer would take it for the rest of that chunk.
+        # `_cut_short` is True until all of `data` was passed on: after a cancellation in the middle of a chunk nothing
+        # more may be sent, since the peer would take it for the rest of that chunk.
         cut_short, self._cut_short = self._cut_short, True
         while view:
             count = await self._write_some(view, duplex=self._listens_not())
@@ -248,7 +249,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
     async def recv(self, max_bytes: int) -> bytes:
         """The next bytes of the response's body, `b""` at its end."""
         while True:
-            # As above: no call lies between the test and the mark.
+            # As in `_take_input_beside`, no call lies between the test and the mark.
             taker = self._input
             if taker is _FREE:
                 self._input = _RECEIVER
@@ -312,7 +313,7 @@ class _DuplexStream(RawStream):
         exchange = self._exchange
         if not self._closed and not exchange.give_up():
             exchange.close()
-        # Before the release: after it another request may have the connection.
+        # This is set before the release: after the release another request may have the connection.
         self._closed = True
         self._release()
         return CLOSED
@@ -334,5 +335,5 @@ def begin_exchange(
     *,
     kinds: tuple[_Kind, _Kind] = (HTTP11Exchange, HTTP11DuplexExchange),
 ) -> HTTP11Exchange:
-    """Begin an exchange of the kind that the request needs; `kinds` are those of an engine, the duplex one last."""
+    """Begin an exchange of the kind that the request needs. `kinds` has an engine's usual kind and its duplex kind."""
     return kinds[duplex and request.may_go_on](connection, request, deadline, on_interim)

@@ -4,7 +4,7 @@ An exchange sends a request and reads its response. While it sends it also reads
 to watch for an error response during an upload, and a peer that answers before it has read everything would deadlock
 with a client that only writes. A final response that is an error, or that is complete already, stops the upload; any
 other early response waits until the request is sent. An exchange never closes its connection after an error of the
-peer; `exchange.clean` shows the owner whether it may be used again.
+peer; `exchange.clean` shows the owner whether the connection may be used again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .parser import H1Response
 __all__ = ["HTTP11Exchange", "HTTP11RawStream"]
 
 CONTINUE_TIMEOUT = 1.0
-"""Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
+"""Seconds that `Expect: 100-continue` waits for an answer before the body is sent anyway (RFC 9110 10.1.1)."""
 
 SMALL_BODY = 16384
 """A body in memory up to this size is sent in one piece with the head: one system call, and one TCP segment if
@@ -57,9 +57,9 @@ class HTTP11Exchange(H1Response):
     Attributes:
         sent: bytes of the request that were handed to the stream, and those of a raw stream after it.
         bytes_received: all bytes received for it: heads, framing, body, and those of a raw stream after it.
-        sent_at: when all of the request was handed to the system; None where it was not.
-        first_at: when the first bytes of a response were received; also None if they contained the whole head, after
-            which the owner reads the clock.
+        sent_at: when all of the request was handed to the system; None if that has not happened.
+        first_at: when the first bytes of a response were received; None before that. Also None if these bytes contained
+            the whole head: the owner then reads the clock at once.
     """
 
     refused = False
@@ -71,7 +71,7 @@ class HTTP11Exchange(H1Response):
     first_at: float | None = None
     _complete = False
     _unreported: Progress | None = None  # the tracer, until it has recorded that the head was sent
-    _interims_seen = 0  # how many heads were passed to `on_interim`
+    _interims_seen = 0  # how many interim heads were passed to `on_interim`
     _reading = False  # a task or thread is in `next` or `drain`
     _incoming: Pace | None = None  # for the response's body, after the first wait under a `min_rate`
     _outgoing: Pace | None = None  # for the request's body, under a `min_rate`
@@ -91,18 +91,14 @@ class HTTP11Exchange(H1Response):
         """
         if request.protocol is not None:
             raise UnsupportedProtocol("extended CONNECT needs HTTP/2, and the server speaks HTTP/1.1")
-        self._request_facts = (
-            request.method,
-            request.upgrade,
-            request.close,
-        )  # all the arguments with which `H1Response` begins
+        self._request_facts = request.method, request.upgrade, request.close  # see `H1Response.__init__`
         self._connection = connection
         self._rules = connection.rules
         self._stream = connection.stream
         self._timeouts = deadline.config
         self.request = request
         self.deadline = deadline
-        self.bytes_received = 0  # always read soon: a default on the class would cost more
+        self.bytes_received = 0  # needed soon in any case: a default on the class would cost more
         self._on_interim = on_interim
 
     # Methods for the owner.
@@ -132,11 +128,11 @@ class HTTP11Exchange(H1Response):
         try:
             await self._send()
         except WriteError:
-            # A server that refuses an upload answers and closes: the write fails, but the answer has often arrived.
+            # A server that refuses an upload responds and closes: the write fails, but the response has often arrived.
             if not self._read_response_after_write_error():
                 raise
         deadline = self.deadline
-        # Not where an early answer has ended the upload: the request was not sent completely then.
+        # `_complete` is False if an early response has ended the upload: the request was not sent completely then.
         if self._complete:
             self.sent_at = at = deadline.now()
             if deadline.tracer is not None:
@@ -170,7 +166,7 @@ class HTTP11Exchange(H1Response):
 
     def buffered_body(self) -> bytes | None:
         """The rest of the body if all of it has been received, else None."""
-        # A part of it would not be useful: the caller could not tell where the rest begins.
+        # A part of the body would not be useful: the caller could not tell where the rest begins.
         if not self.ended:
             return None
         parts = self.parts
@@ -182,14 +178,14 @@ class HTTP11Exchange(H1Response):
 
     def drain(self) -> None:
         """Discard bytes that are already received, if they are few and no task waits for them; never wait."""
-        # Another task reads: two readers would mix up the order of the bytes.
+        # If another task reads, this call must not: two readers would mix up the order of the bytes.
         if self._reading:
             return
         thrown = 0
         try:
             self._reading = True
             while not self.ended and thrown <= DRAIN:
-                # This never waits: a body that was not received costs a new connection, and not the caller's time.
+                # This never waits: the rest of a long body costs a new connection, and not the caller's time.
                 data = self._stream.take()
                 if not data:
                     return
@@ -201,7 +197,7 @@ class HTTP11Exchange(H1Response):
             self._reading = False
 
     def give_up(self) -> bool:
-        """End the exchange in any state. Returns whether the connection may still carry others."""
+        """End the exchange in any state. Returns whether the connection may carry further exchanges."""
         return False
 
     def raw(self, release: Callable[[], None]) -> RawStream:
@@ -221,9 +217,9 @@ class HTTP11Exchange(H1Response):
             whole = request.head if not data else request.head + bytes(data)
             stream, connection = self._stream, self._connection
             if connection.was_used:
-                # The connection was just found quiet, so the first write need not check for input. On a new one
-                # `write_some` checks first: if a 408 or 503 arrives before the request, no byte of the request may be
-                # sent.
+                # The connection was just found quiet, so the first write need not check for input. On a new
+                # connection `write_some` checks first: if a 408 or 503 arrives before the request, no byte of the
+                # request may be sent.
                 if self.deadline.ends is not None:
                     self.deadline.within(None)
                 self.sent = sent = stream.give(whole)
@@ -234,28 +230,29 @@ class HTTP11Exchange(H1Response):
                 complete = await self._write(whole)
             self._complete = complete and (not stream.owes or await self._flush())
             return
-        # First, so that a body of the wrong kind is refused before any byte was sent.
+        # The body is started first: if it cannot be sent, this raises before any byte of the request was sent.
         reader = body.start(self._connection.backend.run_blocking)
         try:
             self._complete = await self._send_with(reader)
         except WriteError:
             raise  # the stream may still have the peer's response
         except BaseException:
-            self.close()  # before the clean-up of the user: an interrupted request must not look complete
+            # This must happen before the user's clean-up runs: an interrupted request must not look complete.
+            self.close()
             raise
         finally:
             reader.close()
             await reader.aclose()
 
     async def _send_with(self, reader: BodyReader) -> bool:
-        """Send the head and the pieces of `reader`. False when an early answer ended it."""
+        """Send the head and the pieces of `reader`. Returns False if an early response ended the upload."""
         request = self.request
         # The head is sent alone: a server may answer it, with 413 or 401, before a byte of the body has been produced.
         if not await self._write(request.head):
             return False
         self._unreported = self.deadline.tracer
         self._record_head_sent()
-        # Flushed before the wait: a server cannot answer an expectation that TLS still holds back.
+        # The head is flushed before the wait: a server cannot answer an expectation that TLS still holds back.
         if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
             return False
         self._begin_body()
@@ -274,7 +271,7 @@ class HTTP11Exchange(H1Response):
         given = 0
         while (piece := await reader.next()) is not None:
             given += len(piece)
-            # Before the piece is written: one byte more than declared would be the beginning of the next request.
+            # Tested before the piece is written: one byte more than declared would begin the next request.
             if given > declared:
                 raise LocalProtocolError(
                     f"the body is longer than its Content-Length: expected {declared:,} bytes, got {given:,} or more"
@@ -298,19 +295,19 @@ class HTTP11Exchange(H1Response):
         self._connection.totals.bytes_received += size
 
     def _record_head_sent(self) -> None:
-        """Record that the head was sent, unless TLS still holds its end: this end is sent before anything else."""
+        """Record that the head was sent. If TLS still holds its end, `_write_some` or `_flush` records this later."""
         if self._unreported is not None and not self._stream.owes:
             self._unreported.head_sent()
             self._unreported = None
 
     def _begin_body(self) -> None:
-        """From here on the written bytes are the body, to which `min_rate` applies."""
+        """Begin to enforce `min_rate`: from here on the written bytes are the body."""
         if self._timeouts.min_rate is not None:
             self._outgoing = Pace(self.deadline, WriteTooSlow)
 
     async def _write(self, data: bytes | bytearray | memoryview) -> bool:
-        """Hand all of `data` to the stream. False when the response made the rest of the request pointless."""
-        # No input is read from `EARLY` on: an early response is held up to that size, then TCP makes the server wait.
+        """Hand all of `data` to the stream. Returns False if the response made the rest unnecessary."""
+        # An early response is held up to `EARLY` bytes. Then no more input is read, and TCP makes the server wait.
         count = await self._write_some(data, duplex=self.held > EARLY)
         return count == len(data) or await self._write_on(data, count)
 
@@ -335,7 +332,7 @@ class HTTP11Exchange(H1Response):
             pace.count(count)
         self.count_sent(count)
         if count and self._unreported is not None:
-            self._unreported.head_sent()  # the pending bytes are sent before more are accepted
+            self._unreported.head_sent()  # pending bytes of the head are sent before more are accepted
             self._unreported = None
         return count
 
@@ -355,28 +352,30 @@ class HTTP11Exchange(H1Response):
         return await pace.keep(lambda most: self._stream.flush(most, duplex=duplex), limit)
 
     def _take_input(self) -> bool:
-        """Read the input that arrived while we were writing. False when there is no point in further writing.
+        """Read the input that arrived while we were writing. Returns False if no more need be written.
 
         Raises:
-            ReadError: the connection broke. Only an end that is clean may complete a response.
+            ReadError: the connection broke. Only a clean end of the stream may complete a response.
         """
         data = self._stream.take()
         if data is not None:
             self._feed(data)
-            if self.first_at is None and self.started:  # the head may be complete, and its owner still has to wait
+            # The time is also recorded if the head is complete: the upload may last longer before the owner sees it.
+            if self.first_at is None and self.started:
                 self.first_at = self.deadline.now()
         # RFC 9112, section 9.5: a server that answers with an error does not need the rest; one whose 2xx response
         # continues may need it.
         return not (self.ended or (self.head is not None and self.head.status >= 400))
 
     async def _wait_for_continue(self) -> bool:
-        """Wait, within bounds, for 100 (Continue). False when the final response was received instead."""
+        """Wait for 100 (Continue), at most `CONTINUE_TIMEOUT` seconds. Returns False when the final response was
+        received instead."""
         ends = self.deadline.now() + CONTINUE_TIMEOUT
         while self.head is None:
             left = ends - self.deadline.now()
             try:
                 before = len(self.interim)
-                # RFC 9110, section 10.1.1: a client should not wait for ever, since old servers support no expectation.
+                # RFC 9110, section 10.1.1: a client should not wait for ever, since old servers support no `Expect`.
                 if left <= 0:
                     return True
                 await self._read(left)
@@ -389,8 +388,8 @@ class HTTP11Exchange(H1Response):
         return False
 
     def _read_response_after_write_error(self) -> bool:
-        """After a failed write: whether the final response was received before the connection broke (a 413, then
-        RST)."""
+        """After a failed write, read the bytes that were received before. Returns whether they have the head of the
+        final response (for example a 413, which a RST followed)."""
         try:
             while self.head is None:
                 # Only received bytes are read: the connection has broken, and no more will arrive.
@@ -422,7 +421,7 @@ class HTTP11Exchange(H1Response):
 
     def _feed(self, data: bytes) -> None:
         # Without close_notify an attacker on the path may have cut the body: it counts as incomplete (RFC 9112, 8 and
-        # 9.8). If a length or a last chunk ends the body a cut cannot be mistaken for its end, and many servers omit
+        # 9.8). If a length or a last chunk ends the body, a cut cannot be mistaken for its end, and many servers omit
         # close_notify.
         if not data and self.is_until_close and self._stream.truncated:
             raise RemoteProtocolError(
@@ -435,8 +434,9 @@ class HTTP11Exchange(H1Response):
         self.receive(data)
         if self.head is None and self.first_at is None and size:
             self.first_at = self.deadline.now()
-        # Called only now: `on_interim` is code of the caller, and must not find the parser in the middle of a step.
-        if self._interims is not None:  # once for each, also when one read contains several
+        # `on_interim` is called only now: it is code of the caller, and must not find the parser in the middle of a
+        # step. It is called once for each head, also if one read contains several.
+        if self._interims is not None:
             interims = self._interims[self._interims_seen :]
             self._interims_seen += len(interims)
             for head in interims:
@@ -462,7 +462,7 @@ class HTTP11RawStream(RawStream):
             raise busy("receiving from", self._stream)
         try:
             self._receiving = True
-            # First, because they were received with the head, before anything that the stream still has.
+            # The surplus comes first: it was received with the head, before the bytes that the stream still has.
             if self._surplus:
                 data, self._surplus = self._surplus[:max_bytes], self._surplus[max_bytes:]
                 return data
@@ -503,6 +503,6 @@ class HTTP11RawStream(RawStream):
     def close(self) -> Awaitable[None]:
         self._surplus = b""
         self._stream.close()
-        # After the stream is closed: the pool must not assign it to a request in between.
+        # The release comes after the close: otherwise the pool could assign the connection to a request in between.
         self._release()
         return CLOSED

@@ -2,7 +2,7 @@
 
 RFC 9112 lets a recipient be lenient in many places; each of them has been used to make two programs see two different
 messages in the same bytes. Thus, where there is a choice, this reader refuses. Some refused messages are read a second
-time by `lenient`, unless the pool is strict; the connection then carries no further exchange:
+time by `lenient`, unless the pool is strict; the connection then carries no further exchange. The rules are these:
 
 - A line ends in CRLF, never in a lone LF or CR: status line, header, chunk line and trailer alike (2.2).
 - An empty line before a status line is refused: 2.2 allows it only before a request.
@@ -82,7 +82,7 @@ def read_head(raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT)
     fields, are_known = read_fields("header", raw, lines, most)
     lowered, sent, marks = zip(*fields, strict=True) if fields else ((), (), ())
     marked = tuple(filter(None, marks))
-    # Heads that differ only in other fields have the same framing.
+    # Heads that differ only in fields which are not marked have the same framing.
     known = status, marked, method, upgrade
     meaning = _meanings.get(known)
     if meaning is None:
@@ -101,11 +101,11 @@ Status = tuple[int, bytes, bytes]
 Meaning = tuple[Framing, int, bool]
 
 HEAD_IN_MEMORY: Final = 1024
-"""Of a head that is longer in bytes only the lines are remembered."""
+"""The largest head, in bytes, that is remembered as a whole. Of a longer head only the lines are remembered."""
 
 
 def _meaning(status: Status, marked: Marked, method: bytes, upgrade: bool) -> Meaning:
-    """The framing after the head."""
+    """The framing after the head, the length of the body, and whether the peer keeps the connection open."""
     code, _, version = status
     old = version == b"1.0"
     lengths = [value for name, value in marked if name == b"content-length"]
@@ -132,8 +132,8 @@ it."""
 
 LINES_OF_A_NAME: Final = 16
 """How many lines of one name are remembered, so that a field which always differs (an ETag, the number of a request)
-evicts only its own lines. After that many, one new line in eight is remembered: for a Date this is soon the current
-second.
+evicts only its own lines. After that many, one new line in eight is remembered: thus a Date is remembered soon after a
+new second has begun.
 """
 
 LINE_BYTES: Final = 128
@@ -182,14 +182,20 @@ _heads: Final[Bounded[tuple[bytes, bytes, bool], tuple[Head, Framing, int, bool]
 
 
 def read_fields(what: str, section: bytes, lines: list[bytes], most: int = FIELD_COUNT) -> tuple[list[Field], bool]:
-    """All fields of a section with these lines, except the first and the last two; values without the white space
-    around them (RFC 9112, 5). Also returns whether all of them were remembered.
+    """The fields of a section, and whether all of them were remembered. Values have no white space around them (RFC
+    9112, 5).
+
+    Arguments:
+        what: the kind of the section, for error messages.
+        section: the section as received.
+        lines: its lines; the first one and the last two are not fields.
+        most: how many fields it may have.
     """
     inner = lines[1:-2]
     if len(inner) > most:
         check_count(what, len(inner), most)
-    # Remembered lines have been checked. All others are read one by one: a call from within the dictionary for each new
-    # line would cost more than to read it.
+    # Remembered lines have been checked. All other lines are read one by one: a call from within the dictionary for
+    # each new line would cost more than reading the line.
     fields: list[Field | None] = list(map(_lines.get, inner))
     are_known = all(fields)
     if not are_known and not _read_new(inner, fields):
@@ -241,7 +247,7 @@ def framing_of(status: int, method: bytes, upgrade: bool, length: int | None, ch
 
 def is_chunked(codings: list[bytes], lengths: list[bytes], old: bool) -> bool:
     coding = b", ".join(codings)
-    # The classic case of response splitting: two readers that prefer different fields see two different messages.
+    # This is the classic case of response splitting: readers that prefer different fields see different messages.
     if lengths:
         raise RemoteProtocolError(
             f"the peer sent Content-Length {show(lengths[0])} and Transfer-Encoding {show(coding)}: expected one of "

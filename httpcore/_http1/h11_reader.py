@@ -1,16 +1,16 @@
-"""The reference engine of HTTP/1.1: h11 reads each head, and its states decide what may follow.
+"""The reference engine of HTTP/1.1: h11 reads each head, and its states decide how the message continues.
 
 There are three parts, each with one task:
 
-- Our grammar comes first, since h11 is laxer (lone LF, folded lines, control characters in values). A head that it
-refuses
-  never reaches h11, and its error names the wrong line.
+- Our grammar comes first, since h11 is laxer (lone LF, folded lines, control characters in values). A head that the
+  grammar refuses never reaches h11, and the error names the wrong line.
 - h11 reads the heads that passed: status, fields, whether a body follows and of which kind, and whether the connection
-persists. - The bytes of a body are counted by the native code. Through h11 a download costs six times as much.
+  persists.
+- The bytes of a body are counted by the native code: through h11 a download costs six times as much.
 
 One `h11.Connection` serves one exchange. We send the real request ourselves (h11 cannot send while it receives an early
 response), so h11 gets a request that has the same meaning for the response: its method, and whether it offers an
-upgrade or `Connection: close`. There are few such requests, so they are kept.
+upgrade or `Connection: close`. There are few different requests of this kind, so they are remembered.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class H11Reader(H1Response):
     def read_head(
         self, raw: bytes, method: bytes, upgrade: bool, most: int = FIELD_COUNT
     ) -> tuple[Head, Framing, int, bool]:
-        read_head(raw, method, upgrade, most)  # raises an error with a better reason than that of h11
+        read_head(raw, method, upgrade, most)  # if this raises, its error has a better reason than that of h11
         connection = self._h11
         if connection is None:
             self._h11 = connection = begin(*self._request_facts)
@@ -58,7 +58,7 @@ class H11Reader(H1Response):
                 return head_of(event), SWITCHED if switches else INTERIM, 0, False
             if isinstance(event, h11.Response):
                 framing, length = _framing(connection, event)
-                # h11 closes our side at once, and the peer's side only after the body.
+                # h11 changes our state to MUST_CLOSE at once, and the peer's state only after the body.
                 return head_of(event), framing, length, connection.our_state is not h11.MUST_CLOSE
         except h11.RemoteProtocolError as error:
             raise RemoteProtocolError(f"h11 refuses the head that begins with {show(raw[:64])}: {error}") from None
@@ -94,7 +94,7 @@ def _framing(connection: h11.Connection, event: h11.Response) -> tuple[Framing, 
     if isinstance(connection.next_event(), h11.EndOfMessage):
         return LENGTH, 0
     fields = dict(event.headers)
-    if b"transfer-encoding" in fields:  # which h11 accepts if it is `chunked` and nothing else
+    if b"transfer-encoding" in fields:  # h11 accepts only the value `chunked`
         return CHUNKED, 0
     if b"content-length" in fields:
         return LENGTH, int(fields[b"content-length"])

@@ -3,11 +3,11 @@ it. No I/O.
 
 The accepted deviations are a closed table, the names of `Leniency`. A head is accepted if our table has a name for
 everything unusual in it *and* h11 reads the same status and fields in the same bytes; thus a head that the two
-understand differently is refused. h11 is not used for what it cannot read and our grammar can: a 2xx to CONNECT, whose
-framing fields have no meaning, and the control characters VT and FF in a value.
+understand differently is refused. h11 is not used for heads that it cannot read and our grammar can: a 2xx to CONNECT,
+whose framing fields have no meaning, and the control characters VT and FF in a value.
 
-No second message may be read after such a head: the connection closes after the response. Whatever two readers could
-split differently is refused here as well: a Content-Length that differs from another one, one beside a
+No second message may be read after such a head: the connection closes after the response. Messages that two readers
+could split differently are refused here as well: a Content-Length that differs from another one, one beside a
 Transfer-Encoding, any Transfer-Encoding but one `chunked`, either of them in a folded line, CR inside a line, and any
 version but 1.0 and 1.1.
 
@@ -81,7 +81,7 @@ def _lines(raw: bytes, unusual: dict[Leniency, None]) -> list[bytes]:
     """The lines of a section without their ends, up to the empty line and without it."""
     lines = raw.split(b"\n")[:-1]  # the section ends in LF
     plain = [line.removesuffix(b"\r") for line in lines]
-    # A CR that is no line end: some readers treat it as one, others as a blank.
+    # Some readers treat a CR that is not before LF as a line end, others as a blank.
     if b"\r" in b"".join(plain):
         raise RemoteProtocolError("the peer sent a CR inside of a line: expected it only before LF")
     if not all(line.endswith(b"\r") for line in lines):
@@ -158,7 +158,7 @@ def _framing(
         except RemoteProtocolError:
             unusual["connect-framing"] = None
         return framing_of(code, method, upgrade, None, False)
-    # As in HTTP/1.1, Content-Length together with it is refused: in HTTP/1.0 that is no safer.
+    # Content-Length together with Transfer-Encoding is refused as in HTTP/1.1: in HTTP/1.0 it is no safer.
     chunked = is_chunked(codings, lengths, False) if codings else False
     if chunked and version == b"1.0":
         unusual["chunked-in-http10"] = None
@@ -202,8 +202,8 @@ def _compared(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 
 @cache
 def _h11() -> ModuleType:
-    """The library, imported at its first use."""
+    """The h11 library, imported at its first use."""
     with OPENSSL:
-        import h11  # rarely needed, and imported under the gate: see above
+        import h11  # rarely needed, and imported under the gate: see the docstring of the module
 
         return h11

@@ -1,8 +1,8 @@
 """One response of HTTP/1.x: bytes in any pieces in, head and body out. No I/O.
 
 `grammar` decides which messages are accepted and how a body is framed; this module keeps the state between two pieces
-of input. It uses no other library: a head that the grammar has matched is read, and a body ends by its length, by chunk
-lines that were all checked, or with the stream, so its bytes are passed on as slices.
+of input. It needs no other library: the grammar has matched the head, and a body ends by its length, by chunk lines
+that were all checked, or with the stream. The bytes of a body are passed on as slices.
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ class H1Response:
         started: whether a byte of a response has been received, even of an interim one.
         ended: whether the response is complete; parts of its body may still wait in `parts`.
         switched: whether the response hands the connection over to another protocol: 101, or a 2xx to CONNECT (RFC
-            9110, 9.3.6). It has ended then, and the bytes after its head are collected in `surplus`.
-        reusable: whether it has ended so that the connection may carry another exchange, by its version, Connection,
-            framing, and no byte after it.
+            9110, 9.3.6). The response has ended then, and the bytes after its head are collected in `surplus`.
+        reusable: whether the response has ended and the connection may carry another exchange. This follows from the
+            version, Connection and the framing, and no byte may have been received after the response.
         surplus: bytes received after the message.
-        lenient: deviations of its framing or its interim heads; those of its final head are in `head`. If
-            there are any, `reusable` stays False.
-        received, held: the count of received bytes of the body, and of those that wait in `parts`.
+        lenient: deviations of the framing or the interim heads; those of the final head are in `head`. If there are
+            any, `reusable` stays False.
+        received: the count of the body's received bytes.
+        held: the count of the bytes that wait in `parts`.
     """
 
     head: Head | None = None
@@ -126,7 +127,7 @@ class H1Response:
             raise
 
     def _take_heads(self, data: bytes) -> None:
-        # After the first byte the request must not be sent again: the server has begun to answer it.
+        # After the first byte the request must not be sent again: the server has begun to respond to it.
         self.started = True
         method, upgrade, close = self._request_facts
         rules = self._rules
@@ -157,7 +158,7 @@ class H1Response:
                 continue
             self.head = head
             self._phase = framing
-            # We sent `Connection: close`, or an interim head was unusual: in both cases no further response is read.
+            # If we sent `Connection: close`, or an interim head was lenient, no further response is read.
             self._persistent = persistent and not (close or self.lenient)
             if framing is LENGTH:
                 self._length = self._left = length
@@ -171,7 +172,7 @@ class H1Response:
             try:
                 # This is also done without data: a length of 0 ends the message at once.
                 self._take_body(data)
-            except HTTPCoreError as error:  # as if the body had been received after its head
+            except HTTPCoreError as error:  # add the facts that an error in a later piece would have
                 error.add(phase="read the response body", status_code=head.status)
                 raise
             return
@@ -197,8 +198,8 @@ class H1Response:
             got = section.feed(data)
             if got is None:
                 return None
-            # Never persistent, whatever the fields are (the `False` below): two readers may disagree where such a
-            # message ends.
+            # The connection does not persist, whatever the fields are (the `False` below): two readers may disagree
+            # where such a message ends.
             head = read_lenient_head(got[0], self._request_facts[0], self._request_facts[1], rules.field_count)
         except RemoteProtocolError:
             raise error from None  # the error of the strict rules is more helpful than that of the second reader
@@ -206,7 +207,7 @@ class H1Response:
         return *got, (*head[:3], False)
 
     def _take_interim(self, head: Head, size: int) -> None:
-        # Bytes and not heads are counted: many small heads and a few large ones cost the same.
+        # Bytes are counted, and not heads: many small heads and a few large ones cost the same.
         self._interim_room -= size
         if self._interim_room < 0:
             raise LimitExceeded(f"the interim responses are longer than {INTERIM_BYTES} bytes", limit=INTERIM_BYTES)
@@ -217,7 +218,7 @@ class H1Response:
             self._note(head.lenient)
 
     def _note(self, names: tuple[Leniency, ...]) -> None:
-        """Record that the framing was unusual: no other message is read from this connection."""
+        """Record deviations: no other message is read from this connection."""
         self.lenient = noted(self.lenient, *names)
         self._persistent = False
 
@@ -271,7 +272,7 @@ class H1Response:
         self.reusable = False
 
     def _take_end(self) -> None:
-        # In any case: a connection that the peer has ended carries no further exchange.
+        # This is set in any case: a connection that the peer has ended carries no further exchange.
         self.reusable = False
         phase = self._phase
         if phase is UNTIL_CLOSE:  # RFC 9112, 6.3, case 8: the only body that the end of the stream completes

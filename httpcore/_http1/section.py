@@ -23,8 +23,8 @@ class Section:
     `Section` is used for all heads of an exchange, one after another.
 
     Attributes:
-        fault: why the strict reader has refused the section; None if it has not. It must not read the section again: it
-            relies on CRLF at the end.
+        fault: why the strict reader has refused the section; None if it has not. That reader must not read the section
+            again, since it relies on CRLF at the end.
     """
 
     __slots__ = ("_held", "_limit", "_start", "_what", "fault")
@@ -40,8 +40,8 @@ class Section:
         return len(self._held)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """The whole section and the bytes after it, or None when more is needed. After an error `release` returns all
-        bytes."""
+        """The whole section and the bytes after it, or None when more bytes are needed. After an error `release`
+        returns all bytes."""
         held = self._held
         seen = len(held)
         held += data
@@ -51,8 +51,8 @@ class Section:
         if end < 0:
             self._check_size(len(held))
             self._check_start()
-            # Detected at once, not at the limit: we would otherwise wait in vain for a peer that ends its lines in LF
-            # alone.
+            # A lone LF is detected at once, not at the limit: otherwise we would wait in vain for a peer that ends all
+            # its lines in LF alone.
             if _LONE_LF.search(held, seen):
                 raise RemoteProtocolError(f"a line of the {self._what} ends in LF without CR: {show(bytes(held))}")
             return None

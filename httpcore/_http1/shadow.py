@@ -1,7 +1,7 @@
 """The shadow of an HTTP/1.1 exchange: h11 reads the same bytes, and differences are reported.
 
-The native reader decides; h11 decides nothing. Unlike the reference engine, which reads heads with h11 and counts
-bodies by itself, h11 reads the whole message here, its chunks and trailers too.
+The native reader decides; h11 decides nothing. In the reference engine h11 reads only the heads. Here h11 reads the
+whole message, with its chunks and trailers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Shadow:
 
     Attributes:
         heads: the interim heads and the final one.
-        size, checksum, trailers: those of the body.
+        size, checksum, trailers: the size of the body in bytes, its checksum, and the trailers after it.
         ended: whether the message is complete; `surplus` bytes were received after it.
         persistent: whether the connection may carry another exchange.
         refusal: why h11 reads no further.
@@ -101,10 +101,11 @@ class ShadowResponse(H1Response):
         if self._compared:
             return
         if self.lenient or any(head.lenient for head in _heads(self)):
-            self._compared = True  # such a head is accepted only if h11 reads it alike, and no message follows it
+            # This message is not compared: `lenient` has compared its head if h11 can read it, and no message follows.
+            self._compared = True
             return
         if self._section is not None and self._section.fault is not None:
-            self._waiting += data  # the head may still become such a head
+            self._waiting += data  # the head may still be accepted leniently
             return
         data, self._waiting = self._waiting + data, b""
         shadow = self._shadow
@@ -139,7 +140,8 @@ def _heads(ours: H1Response) -> list[Head]:
 
 
 def difference(ours: ShadowResponse, checksum: int, shadow: Shadow, error: HTTPCoreError | None) -> str:
-    """The difference between the two for the same bytes, in words; "" if they agree or the table explains it."""
+    """The difference between the native reader and h11 for the same bytes, in words; "" if there is none, or if a table
+    explains it."""
     heads = _heads(ours)
     if error is not None:
         further = shadow.ended or len(shadow.heads) > len(heads)

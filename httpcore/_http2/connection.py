@@ -1,13 +1,16 @@
 """HTTP/2 over one stream: many exchanges at once, without a background task.
 
-Each exchange has an inbox. `dispatch` holds the state that all exchanges share; `pump` has their waits, during which
-one of them reads and writes for all; this module has the methods that the pool and the exchanges call.
+Each exchange has an inbox. `dispatch` holds the state that all exchanges share. `pump` has the waits of the exchanges:
+during them, one of the waiting tasks reads and one writes for all. This module has the methods that the pool and the
+exchanges call.
 
-Plain functions need neither the reader's role nor the writer's: a reset, an acknowledgement or a credit is written at
-once if the system has room for it (`Stream.give`), otherwise with the next write. Thus closing an exchange never waits.
+Plain functions need neither the reader's role nor the writer's (see `election`): a reset, an acknowledgement or a
+credit is written at once if no task writes and the system has room (`Stream.give`), otherwise with the next write. Thus
+closing an exchange never waits.
 
-Memory is bounded: an unread response by its stream's window, which is credited as its owner takes data; the bytes to be
-sent by `uploads.OUTBOX`, beyond which uploads wait; and answers to the peer (PONG, SETTINGS ACK) by the engine.
+Memory is bounded. An unread response is bounded by its stream's window, since the peer is credited only when the owner
+takes data. The bytes to be sent are bounded by `uploads.OUTBOX`, beyond which uploads wait. Answers to the peer (the
+acknowledgements of PING and SETTINGS) are bounded by the engine.
 """
 
 from __future__ import annotations
@@ -38,9 +41,12 @@ LAST_STREAM: Final = 2**31 - 1
 class HTTP2Connection:
     """A stream and the HTTP/2 engine over it, shared by any number of exchanges.
 
+    Arguments:
+        ping_interval: seconds without input after which the peer is sent a PING; it has as many seconds to answer.
+            Default None: silence causes no PING.
+
     Attributes:
-        ping_interval: seconds of silence after which the peer is sent a PING. It has as many seconds to answer.
-        dropped: inboxes whose exchanges were dropped; the next step ends them. Finalisers only append to this.
+        dropped: inboxes whose exchanges were dropped; the next step ends them. Finalisers only append to it.
     """
 
     protocol: Final = "HTTP/2"
@@ -75,17 +81,17 @@ class HTTP2Connection:
 
     @property
     def capacity(self) -> int:
-        """How many exchanges there may be at once."""
+        """How many exchanges may be open at once: the limit of the peer."""
         return self._engine.max_streams
 
     @property
     def streams(self) -> int:
-        """Streams that were opened so far."""
+        """How many streams were opened so far."""
         return self._engine.opened_streams
 
     @property
     def is_open(self) -> bool:
-        """Whether it accepts further exchanges."""
+        """Whether the connection accepts further exchanges."""
         return self._core.is_open
 
     @property
@@ -98,7 +104,7 @@ class HTTP2Connection:
 
     @property
     def on_change(self) -> Callable[[], None] | None:
-        """Called, with no lock held, when `capacity` or `is_open` may have changed. Default None."""
+        """The function to call, with no lock held, when `capacity` or `is_open` may have changed. Default None."""
         return self._core.on_change
 
     @on_change.setter
@@ -106,7 +112,7 @@ class HTTP2Connection:
         self._core.on_change = callback
 
     def is_quiet(self) -> bool:
-        """Whether it accepts another exchange, after reading the peer's frames for one turn."""
+        """Read the peer's frames for one turn, and return whether the connection then accepts another exchange."""
         self._core.take_turn()
         return self._core.is_open
 
@@ -116,32 +122,33 @@ class HTTP2Connection:
         self.stream.watch(self.listen)
 
     def listen(self) -> None:
-        """Handle input. This is plain: a loop that watches its sockets calls it."""
+        """Handle input. This function is not async, since an event loop that watches its sockets calls it."""
         self._core.on_input()
 
     async def wait_for_settings(self, deadline: Deadline) -> None:
-        """Wait a moment for the peer's SETTINGS, which contain the number of streams that it allows.
+        """Wait at most `SETTINGS_TIMEOUT` seconds for the peer's SETTINGS, which have the number of streams that it allows.
 
-        Servers send them at once, many together with the end of the TLS handshake. A client that opens more streams
-        than are allowed, because it did not wait, has them refused, and some servers end the connection.
+        Servers send their SETTINGS at once, many of them together with the end of the TLS handshake. If a client does
+        not wait, and opens more streams than are allowed, the server refuses these; some servers end the connection.
         """
         await self._pump.wait_for_connection(
             self.inbox(), lambda: self._engine.settings_seen, deadline.within(SETTINGS_TIMEOUT)
         )
 
     async def is_alive(self, deadline: Deadline) -> bool:
-        """Whether the peer is alive. If it was silent for the ping interval it is sent a PING, and has as long to
-        answer. If a cancelled exchange has sent a PING, it has `LIVENESS_TIMEOUT` seconds from then."""
+        """Whether the peer is alive. If nothing was received for the ping interval, the peer is sent a PING, and has
+        one more interval to answer. If a cancelled exchange has caused a PING, the peer has `LIVENESS_TIMEOUT` seconds
+        from that PING."""
         core = self._core
         liveness = core.liveness
         due = liveness.answer_due()
         if due is not None:
-            # A cancelled exchange has sent a PING: wait for its answer; any input counts as one.
+            # A cancelled exchange has caused a PING: wait for the answer. Any other input counts as an answer, too.
             left = deadline.within(max(0.0, due - core.now()))
             answered = await self._pump.wait_for_connection(
                 self.inbox(), lambda: liveness.unconfirmed_since is None, left
             )
-            if not answered and core.now() >= due:  # not where the request's own timeout ended the wait
+            if not answered and core.now() >= due:  # not if the request's own timeout ended the wait first
                 core.lost = core.changed = True
                 core.notify()
                 return False
@@ -156,11 +163,12 @@ class HTTP2Connection:
     def close(self) -> None:
         """Close the connection now. Exchanges that are under way end with an error.
 
-        During a step no GOAWAY is sent. The step may be this thread's own, which a signal handler or a finaliser has
-        interrupted; or one of a thread whose finaliser waits for the pool's lock, which the caller holds.
+        If a step is under way, no GOAWAY is sent. That step may be one of this thread, interrupted by the signal
+        handler or finaliser that calls this; or one of another thread, in which a finaliser waits for the pool's lock,
+        which our caller holds.
         """
         core = self._core
-        # Without the lock, on purpose: a step is under way, and to close the socket is the only safe action.
+        # The lock is not taken, on purpose: while a step is under way, closing the socket is the only safe action.
         if core.dirty or core.is_inside():
             # The lock may be held by a thread that waits for a lock of our caller: waiting for it could deadlock.
             core.closed = True
@@ -170,17 +178,17 @@ class HTTP2Connection:
             if not core.closed:
                 core.closed = True
                 if core.failure is None:
-                    # Offered to the socket once: `close` never waits for room.
+                    # The GOAWAY is sent only as far as the socket has room now: `close` never waits.
                     self._engine.goaway(Code.NO_ERROR)
                     self._outbox.write_nowait()
                 core.fail(ReadError("the connection was closed on this side", peer=self.stream.info().peer))
         self.stream.close()
 
     def abandon(self) -> None:
-        """Like `close`, in the child of a fork, where the lock and the roles may be held by threads that do not
-        exist."""
+        """Like `close`, for the child of a fork: there the lock and the roles may be held by threads that exist only in
+        the parent."""
         core = self._core
-        core.lock = step_lock()  # the old one may be held for ever
+        core.lock = step_lock()  # the old lock may be held for ever
         core.election.forget()
         core.dirty = False
         core.closed = True
@@ -191,10 +199,10 @@ class HTTP2Connection:
         self._outbox.over = True
         for stream in self._engine.forget_streams():
             assert isinstance(stream, Inbox)
-            stream.receiver = stream.sender = None  # the waits of threads that the child does not have
+            stream.receiver = stream.sender = None  # these waits belong to threads of the parent
             stream.fail(again(error))
 
-    # Methods for an exchange. They are plain, and each is one step under the lock.
+    # Methods for an exchange. They never wait, and each change of the engine is one step under the lock.
 
     def inbox(self) -> Inbox:
         """A new inbox."""
@@ -206,39 +214,42 @@ class HTTP2Connection:
         return self._outbox.written
 
     def open(self, inbox: Inbox, fields: Headers, data: bytes, *, end: bool, key: bytes = b"") -> bool:
-        """Open a stream. `data` goes with the head, and `end` after it, if the windows have room for all of it; False
-        when they have not, and the caller must send the rest. `key` as for `Sender.request`.
+        """Open a stream. If the windows have room for all of `data`, it is queued after the head, with END_STREAM if
+        `end`. Otherwise only the head is queued: this returns False, and the caller must send `data` and the end.
+        `key` is that of `Sender.request`.
 
         Raises:
             RemoteProtocolError, ReadError, WriteError: this connection accepts no more requests. `inbox.refused` is
                 set.
-            LocalProtocolError: the peer does not accept such a request.
+            LocalProtocolError: the peer does not accept such a request; or a signal handler or finaliser that has
+                interrupted a step of this connection calls this.
         """
         core, engine = self._core, self._engine
         if core.is_inside():
             raise LocalProtocolError(REENTERED)
         with core.lock, core:
             self._check_open(inbox)
-            # A request whose first byte was never written may be sent again, whatever its method. Queued bytes leave in
-            # order, so this one has begun to leave once more than `begins` bytes were written.
+            # A request whose first byte was never written may be sent again, whatever its method. Queued bytes
+            # are written in order, so the first byte of this request is written once `written` exceeds `begins`.
             outbox = self._outbox
             ahead = outbox.written + len(outbox.unsent)
             inbox.begins = ahead + engine.pending
             if not engine.settings_seen:
-                inbox.crowded = True  # the limit is not known yet (RFC 9113, 6.5.2): a refusal may have this reason
+                inbox.crowded = True  # the limit is not known yet (RFC 9113, 6.5.2): it may be the reason of a refusal
             engine.request(inbox, fields, end=end and not data, key=key)
             if inbox.number >= LAST_STREAM:
                 core.spent = core.changed = True
-            # A small body is sent with its head, and END_STREAM with its last byte, without a frame of its own.
+            # A small body is queued with its head, and its last DATA frame has END_STREAM: no empty frame is needed.
             whole = not data or len(data) <= engine.window(inbox)
             if data and whole:
                 engine.data(inbox, data, end=end)
             if end and whole:
                 inbox.ends = ahead + inbox.queued
                 outbox.leaving.append(inbox)
-            if engine.open_streams == 1:  # other tasks may have more to send in a moment: then all goes in one write
+            # With no other stream open, no other task is expected to add bytes to this write. Otherwise the first task
+            # that waits writes: thus a hundred requests at once are one write.
+            if engine.open_streams == 1:
                 core.send_now()
-            # Otherwise the first task that waits writes it: a hundred requests at once are one write.
             return whole
 
     def _check_open(self, inbox: Inbox) -> None:
@@ -263,11 +274,11 @@ class HTTP2Connection:
         outbox = self._outbox
         with self._core.lock:
             outbox.marks.append((outbox.written + outbox.size(), call))
-        # If all of it has been written already, call it now, and not under the lock: a trace is code of the caller.
+        # If all these bytes are written already, `notify` is called now, without the lock: a trace is the user's code.
         outbox.call_marks()
 
     def put(self, inbox: Inbox, data: memoryview) -> int | None:
-        """Queue as much of `data` as may be sent now; return how many bytes. None: the peer needs no more of it."""
+        """Queue as much of `data` as may be sent now; return how many bytes, or None if the peer needs no more."""
         with self._core.lock, self._core:
             if inbox.stopped or self._core.broken is not None:
                 return None
@@ -286,8 +297,8 @@ class HTTP2Connection:
                 inbox.stopped = True
 
     def take(self, inbox: Inbox, most: int) -> bytes | None:
-        """Bytes of the body, `b""` at its end, None when there are none yet; otherwise raises the error that ended
-        the body.
+        """Return 1 to `most` bytes of the body, `b""` at its end, or None when none have been received yet. After the
+        received bytes, raise the error that ended the body.
         """
         core = self._core
         with core.lock:
@@ -296,7 +307,7 @@ class HTTP2Connection:
                 if inbox.error is not None:
                     raise inbox.failure()
                 return b"" if inbox.ended else None
-            with core:  # one step: without their credit these bytes would reduce the window for good
+            with core:  # one step: bytes that are taken but never credited would make the window smaller for ever
                 data = inbox.take(most)
                 core.credit(inbox, len(data))
                 return data
@@ -313,10 +324,10 @@ class HTTP2Connection:
             return data
 
     def drop(self, inbox: Inbox) -> bool:
-        """End this exchange on our side: reset its stream, unless it is complete. Returns whether the connection is
-        still open."""
+        """End this exchange on our side: reset its stream, unless both messages are complete. Returns whether the
+        connection accepts further exchanges."""
         core = self._core
-        if core.is_inside():  # a finaliser in the middle of a step: the engine must not be entered twice
+        if core.is_inside():  # a finaliser runs in the middle of a step: the engine must not be entered twice
             self.dropped.append(inbox)
             return core.is_open
         with core.lock, core:
@@ -327,18 +338,18 @@ class HTTP2Connection:
     # Waits of an exchange.
 
     async def wait_until(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until `ready()` holds. False when `timeout` seconds passed first; an event that happens at that moment
-        wins.
+        """Wait until `ready()` holds. Returns False when `timeout` seconds passed first; an event at the very end of
+        the timeout still counts.
         """
         return await self._pump.wait_until(inbox, ready, timeout)
 
     async def push(self, inbox: Inbox, deadline: Deadline, most: float | None = None) -> None:
-        """Send the queued bytes, within `most` seconds. Raises as `Pump.push`."""
+        """Send the queued bytes, within `most` seconds. It raises the errors of `Pump.push`."""
         await self._pump.push(inbox, deadline, most)
 
     async def room(self, inbox: Inbox, timeout: float | None, limit: float | None) -> bool:
-        """Wait until `put` returns something but 0. False when `timeout` seconds passed first; `limit` is the longest
-        possible timeout."""
+        """Wait until `put` would return another value than 0. Returns False when `timeout` seconds passed first.
+        `limit` is the whole `write_timeout`; `timeout` may be shorter."""
         return await self._pump.room(inbox, lambda: self._has_room(inbox), timeout, limit)
 
     def _has_room(self, inbox: Inbox) -> bool:
@@ -348,7 +359,7 @@ class HTTP2Connection:
         """Wait until the peer's SETTINGS have been received.
 
         Raises:
-            ReadTimeout: they were not received for `read_timeout` seconds.
+            ReadTimeout: the SETTINGS were not received within `read_timeout` seconds.
         """
         limit = deadline.config.read_timeout
         timeout = deadline.within(limit)

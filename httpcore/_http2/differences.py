@@ -163,7 +163,7 @@ def _is_replaced(seen: re.Match[str], payload: bytes) -> bool:
     return last != int(seen["value"].replace(",", ""))
 
 
-# Where the message is not specific enough: the kind of the frame, and the condition for its payload.
+# For the rows whose message is not specific enough: the kind of the frame, and a condition for its payload.
 _FRAMES: Final[dict[str, tuple[int, Callable[[re.Match[str], bytes], bool]]]] = {
     "empty DATA behind the end": (DATA, lambda seen, payload: not payload),
     "late WINDOW_UPDATE for a stream that was reset": (WINDOW_UPDATE, lambda seen, payload: payload == bytes(4)),

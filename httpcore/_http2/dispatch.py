@@ -1,13 +1,14 @@
 """The state that all exchanges of one HTTP/2 connection share: every change is one step, and input is dispatched.
 
 The engine, the inboxes, the roles of reader and writer, and the queues are shared by all tasks or threads of one
-connection. One plain lock guards them, and is never held over an await. `with core.lock, core:` is a *step*: it is done
-whole, or the connection ends, since after Ctrl-C in the middle of it the state of the engine is not known. Each step
-first ends the exchanges that were dropped since the last one: their finalisers may run anywhere, so they only append.
+connection. One plain lock guards them, and is never held over an await. `with core.lock, core:` is a *step*: either it
+is completed or the connection ends, since after Ctrl-C in the middle of a step the state of the engine is not known.
+Each step first ends the exchanges that were dropped since the previous step: the finaliser of an exchange may run at
+any point, so it only appends to `dropped`.
 
-Input is processed in turns of a bounded size (`listen`, `FRAMES`), with a pause for the other tasks between two of
-them: a peer that sends without end gets the CPU time that other tasks leave, and no deadline is late. Input that a turn
-leaves unread is for the next reader, or, on a loop that watches its sockets, for the next turn of the loop.
+Input is processed in turns of a bounded size (`listen`, `FRAMES`), with a pause for the other tasks between two turns:
+thus a peer that sends without end delays other tasks, and deadlines, by one turn at most. Input that a turn leaves
+unread is read by the next reader or, if the event loop watches its sockets, in the next turn of the loop.
 """
 
 from __future__ import annotations
@@ -50,16 +51,16 @@ class Dispatch:
     """The shared state of one connection.
 
     Attributes:
-        lock: held for every access to the other attributes.
+        lock: guards the engine, the inboxes, the roles and the queues.
         settling: inboxes whose tasks wait for the peer's SETTINGS, or for its answer to PING.
         dropped: inboxes of exchanges that were dropped; each step ends them first.
         on_change: called, with no lock held, when `capacity` or `is_open` may have changed. Default None.
         failure: the reason why nothing more can be read or sent.
         broken: the reason why nothing more can be sent, though there may be input to read.
         away: the peer's GOAWAY, if it has sent one: last stream, code and debug data (RFC 9113, 6.8).
-        spent: no stream ids are left.
-        lost: the peer did not answer a PING in time.
-        changed: `on_change` is to be called.
+        spent: whether no stream ids are left.
+        lost: whether the peer did not answer a PING in time.
+        changed: whether `on_change` is to be called.
         dirty: whether a step runs, or was interrupted.
         totals: the counts of sent and received bytes.
     """
@@ -121,7 +122,7 @@ class Dispatch:
 
     @property
     def is_open(self) -> bool:
-        """Whether it accepts further exchanges."""
+        """Whether the connection accepts further exchanges."""
         return not (self.failure or self.broken or self.goaway or self.spent or self.lost or self.uploads.stalled)
 
     @property
@@ -137,13 +138,13 @@ class Dispatch:
     # Steps.
 
     def __enter__(self) -> None:
-        """Begin a step, inside the lock: either all its changes of the engine and the inboxes are made, or they end the
-        connection.
+        """Begin a step, with the lock held: either all its changes to the engine and the inboxes are made, or the
+        connection ends.
         """
-        # An earlier step was interrupted: the engine's counts and the peer's state may differ now.
+        # An earlier step was interrupted: the engine's counts may differ from the peer's now.
         if self.dirty:
             self.fail(self._in_use())
-        self.dirty = True  # before the first change, and reset after the last: Ctrl-C in between leaves the mark
+        self.dirty = True  # set before the first change and reset after the last: it stays set after Ctrl-C
         while self.dropped:
             self._drop(self.dropped.popleft())
 
@@ -160,17 +161,19 @@ class Dispatch:
     def interrupted(self) -> None:
         """Handle Ctrl-C during a write: it is unknown whether the stream has accepted the bytes."""
         with self.lock:
-            # The writer has ended: its mark would keep all others from the stream, and `fail` from closing it.
+            # The writer has ended. `writing` would keep all other tasks from writing, and `parting` would keep `fail`
+            # from closing the stream.
             self.outbox.writing = None
             self.outbox.parting = False
             self.fail(self._in_use())
         self.notify()
 
     def notify(self) -> None:
-        """Call `on_change` and marks. Never call this under the lock: the callback takes the pool's lock, and the pool
-        closes connections, which takes our lock, while it holds its own: the reverse order would deadlock."""
+        """Call `on_change` if needed, and the marks that are due. Never call this under the lock: the callback takes
+        the pool's lock, and the pool takes our lock under its own when it closes a connection. Two threads that took
+        the two locks in opposite orders would deadlock."""
         if self.changed:
-            # Reset first: after a change during the callback it is called again.
+            # Reset before the call: if something changes during the callback, the next `notify` calls it again.
             self.changed = False
             if self.on_change is not None:
                 self.on_change()
@@ -184,7 +187,7 @@ class Dispatch:
             self.uploads.stalled = self.changed = True
             self.notify()
 
-    # Output. From here on all is called under the lock, except `take_turn`.
+    # Output. From here on each method is called under the lock, except `take_turn`, and the two that call it.
 
     def send_now(self) -> None:
         """Send the queued bytes as far as there is room, unless another task writes; a waiting task sends the rest."""
@@ -192,12 +195,13 @@ class Dispatch:
         if election.writer is None and not outbox.over:
             outbox.write_nowait()
             self.uploads.wake_next()  # there may be room for the next upload now
-        # This also applies if nothing could be written: a task that waits gets the role, and waits for room.
+        # The role is passed on even if nothing could be written: a waiting task gets it, and waits for room.
         election.pass_on(unsent=outbox.is_unsent())
 
     def credit(self, inbox: Inbox, size: int) -> None:
-        """Credit the peer: the owner has read so many bytes of content."""
-        # At once, not with the next write: a peer with a closed window waits for this, and no write may be due here.
+        """Credit the peer for `size` bytes of content, which the owner has read."""
+        # The credit is sent at once, not with the next write: a peer whose window is exhausted waits for it, and we may
+        # have nothing else to write.
         engine = self.engine
         engine.consumed(inbox, size)
         if engine.pending and self.election.writer is None:
@@ -219,18 +223,18 @@ class Dispatch:
             self.engine.consumed(inbox, held)
         inbox.fail(ReadError("this exchange was closed on this side", peer=self.stream.info().peer))
         for waiter in (inbox.receiver, inbox.sender):
-            # The task reads or writes for all at this moment: it waits for the socket, and not for its event.
+            # A task that reads or writes for all at this moment waits for the socket, and not for its event.
             if waiter is not None and (waiter is self.election.reader or waiter is self.election.writer):
                 self.stream.wake()
 
     def probe(self, now: float) -> None:
-        """If it is due, send the peer a PING, or take the peer to be dead."""
+        """If a PING is due, send it, or end the connection if the last one was not answered."""
         liveness = self.liveness
         if not liveness.is_ping_due(now):
             return
         if liveness.is_unanswered:
             peer = self.stream.info().peer
-            # A PING was sent an interval ago and nothing was received since, neither its answer nor anything else.
+            # A PING was sent one interval ago, and since then neither its answer nor any other byte was received.
             self.fail(ReadError(f"the server did not answer a PING for {liveness.interval:g} seconds", peer=peer))
         else:
             liveness.pinged = now
@@ -244,39 +248,39 @@ class Dispatch:
         if self.is_inside():
             return
         with self.lock, self:
-            if self.election.reader is None:  # else two would read, and the order of the bytes would be lost
+            if self.election.reader is None:  # otherwise two tasks would read, and the bytes lose their order
                 self.listen()
                 self.send_now()
-                if self.outbox.parting and not self.outbox.writing:  # there is no room, and waiting is impossible here
+                if self.outbox.parting and not self.outbox.writing:  # no room for the GOAWAY, and we cannot wait
                     self.outbox.part()
                 self.go_on_later()
         self.notify()
 
     def on_input(self) -> None:
-        """Handle input. This is plain: a loop that watches its sockets calls it."""
+        """Handle input. This function is not async, since an event loop that watches its sockets calls it."""
         if not self._due:
             self.take_turn()
 
     def _listen_on(self) -> None:
-        """Make the turn after one that has left input unread."""
+        """Run the next turn, after one that has left input unread."""
         self._due = False
         self.take_turn()
 
     def go_on_later(self) -> None:
-        """Have the loop continue with the frames that a turn has left, if there is no reader and the loop watches
-        sockets.
+        """Have the event loop continue with the frames that a turn has left unread, if there is no reader and the loop
+        watches its sockets.
         """
         if self.is_left and not self._due and self.failure is None and self.election.reader is None:
             self._due = self.backend.call_soon(self._listen_on)
 
     def listen(self) -> None:
-        """Read the received frames, for one turn; only for the reader, or while there is none."""
-        # Three bounds: frames, bytes, and calls of `take`, for a peer that sends a byte at a time.
+        """Read the received frames, for one turn. If there is a reader, only the reader may call this."""
+        # There are three bounds: frames, bytes, and calls of `take`; the last is for a peer that sends single bytes.
         engine = self.engine
         last = engine.frames_read + FRAMES
         size = 0
         self._left_input = False
-        for _ in range(FRAMES):  # however little is received each time
+        for _ in range(FRAMES):
             try:
                 data = None if engine.unread else self.stream.take()
             except NetworkError as error:
@@ -293,7 +297,7 @@ class Dispatch:
         self._left_input = True
 
     def receive(self, data: bytes | None) -> None:
-        """Process received bytes, about `FRAMES` frames of them. None: process those that the engine has left
+        """Process received bytes, about `FRAMES` frames of them. None: process the bytes that the engine has left
         unread."""
         if self.failure is not None:
             return
@@ -344,19 +348,19 @@ class Dispatch:
         self.changed = True
         for stream in gone:
             assert isinstance(stream, Inbox)
-            stream.fail(self.goaway_error(), refused=True)  # it may be sent again, whatever its method (8.7)
+            stream.fail(self.goaway_error(), refused=True)  # the request may be sent again, with any method (8.7)
 
     def on_failed(self, error: HTTPCoreError) -> None:
         self.outbox.parting = True  # until the GOAWAY with the reason has been sent
-        self.fail(error, fault=True)  # which leaves the stream open because of `parting`
+        self.fail(error, fault=True)  # because of `parting` this leaves the stream open
         self.outbox.write_nowait()
         self.outbox.part_if_sent()
 
     # The end of the connection.
 
     def fail(self, error: HTTPCoreError, *, fault: bool = False) -> None:
-        """Handle the end of input: it ends the connection, and every exchange without a complete response. If the peer
-        has sent GOAWAY, that is the reason, unless it has broken the rules since."""
+        """End the connection with this error, and every exchange without a complete response. If the peer has sent
+        GOAWAY, the exchanges get that as their error, unless `fault`: the peer has broken the rules."""
         if self.failure is None:  # the first error is the cause of later ones
             self.failure = error
             self.outbox.over = self.changed = True
@@ -373,18 +377,19 @@ class Dispatch:
         return GoAway(code, last, debug, peer=self.stream.info().peer)
 
     def break_off(self, error: HTTPCoreError, *, listens: bool) -> None:
-        """Handle a failed write. The peer's earlier bytes are still received, by this task or by the reader."""
+        """Handle a failed write. Bytes that the peer has sent before are still received: by this task if it `listens`
+        (it is also the reader), otherwise by the reader."""
         # A server may answer and close without reading on: its response has often arrived when a write fails.
         self.broken = error
         self.outbox.over = self.changed = True
         if listens:
             self.listen()
-            if not self._left_input:  # else the input is read first, and reading then finds the end
+            if not self._left_input:  # otherwise the unread input comes first, and a later read fails
                 self.fail(error)
 
 
 def again(error: HTTPCoreError) -> HTTPCoreError:
-    """A copy of the error for another exchange, since each adds its own facts."""
+    """A copy of the error for another exchange, since each exchange adds its own facts to its error."""
     same = copy(error)
     same.__cause__ = error
     return same

@@ -1,13 +1,13 @@
 """Reader and writer election on a shared connection: one task reads for all, one writes for all, the rest wait.
 
-There are two roles, and each task that waits may get either. A role that is released while others wait goes directly to
-one of them, in constant time, so no role is ever free while a task that could take it sleeps. It goes to the task that
-began to wait last: where responses arrive in the order of their requests, that one waits longest, so roles change
-least.
+There are two roles, and each task that waits may get either. A role that is released while other tasks wait is passed
+directly to one of them, in constant time, so no role is ever free while a task that could take it sleeps. It is passed
+to the task that began to wait last: where responses arrive in the order of their requests, that task will wait longest,
+so the roles change least.
 
 All functions are plain, and are called under the connection's lock; only the event that `wait` returns is awaited. A
 task is woken first and elected after that: if Ctrl-C interrupts in between, a task is awake without a role, and takes
-one if it is free. The reverse order could assign a role to a task that sleeps.
+the role itself if that is free. The reverse order could assign a role to a task that sleeps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Election", "Waiter"]
 
 
 class Waiter:
-    """One wait of one task. It must `release` at its end, however the wait ended."""
+    """One wait of one task. However the wait ends, the task must then call `Election.release`."""
 
     __slots__ = ("event",)
 
@@ -57,20 +57,24 @@ class Election:
         return self.writer is waiter
 
     def wait(self, waiter: Waiter) -> Event:
-        """An event to wait for when both roles are taken: it is set when there is news, or a role for this task."""
+        """An event for a task that got no role: it is set when the task's state has changed, or when it gets a role."""
         waiter.event = event = self._event()
         self._waiting[waiter] = None
         return event
 
     def wake(self, waiter: Waiter) -> None:
-        """Wake this one, since its state has changed. A task that does not wait yet checks its state first, so it
-        misses none."""
+        """Wake the waiter's task, since the state that it waits for has changed. A task that does not wait yet checks
+        that state before it waits, so it misses no change."""
         if waiter in self._waiting:
             waiter.event.set()
             del self._waiting[waiter]
 
     def release(self, waiter: Waiter, *, unsent: bool) -> None:
-        """Release the roles of this waiter, to one that still waits. `unsent`: whether there are bytes to write."""
+        """Release the roles of this waiter, and pass them to a task that waits.
+
+        Arguments:
+            unsent: whether there are bytes to write.
+        """
         self._waiting.pop(waiter, None)
         if self.reader is waiter:
             self.reader = None
@@ -79,8 +83,8 @@ class Election:
         self.pass_on(unsent=unsent)
 
     def forget(self) -> None:
-        """Reset in the child of a fork: the tasks that have the roles, or wait, do not exist, and their events may be
-        locked for ever."""
+        """Reset in the child of a fork: the tasks that have the roles, or wait, do not exist there, and the locks of
+        their events may be held for ever."""
         self.reader = self.writer = None
         self._waiting = OrderedDict()
 

@@ -1,14 +1,15 @@
 """The client's side of one HTTP/2 connection (RFC 9113): frames, streams and windows. No I/O, no clock.
 
-The rules for frames, their order and their amount are here; `h2_encoder` and `h2_decoder` compress
-header fields; `h2_fields` has the rules for fields. The `h2` library was tried first and abandoned, since a client
-cannot keep its guarantees through that interface: it ends the whole connection for one malformed message, and for a
-GOAWAY, though the streams below its last id continue; answers RST_STREAM with RST_STREAM; counts all streams anew for
-each request; and three quarters of its time are spent neither on compression nor on frames. The tests use it as the
-peer, and as the reference for accepted frames.
+The rules for frames, for their order and for their amount are here. `hpack_encoder` and `hpack_decoder` compress header
+fields, and `fields` has the rules for them. The `h2` library was tried first and abandoned, since this client could not
+keep its guarantees with it. h2 ends the whole connection for one malformed message, and for a GOAWAY, though the
+streams below its last id continue. It answers RST_STREAM with RST_STREAM, and counts all streams anew for each request.
+Three quarters of its time are spent neither on compression nor on frames. The tests use h2 as the peer, and as the
+reference for accepted frames.
 
-An error concerns one stream where the RFC lets us choose and the connection stays in step: that stream is reset, its
-siblings go on (5.4.2). Everything else ends the connection with a GOAWAY that has the reason (5.4.1).
+Where the RFC lets us choose, and both sides still agree on the state of the connection, an error concerns one stream
+only: that stream is reset, and the others continue (5.4.2). Every other error ends the connection with a GOAWAY that
+has the reason (5.4.1).
 """
 
 from __future__ import annotations
@@ -86,14 +87,16 @@ _FLOOD: Final = (
 
 
 class H2Engine(Sender):
-    """The client's side of one HTTP/2 connection without I/O: bytes in, calls of a listener and of the streams, bytes
-    to send. A stream is known from `request` until both messages are complete or either side has reset it.
+    """The client's side of one HTTP/2 connection without I/O. It is fed with received bytes, calls a listener and the
+    streams, and returns the bytes to send. It has a stream from `request` until both messages are complete or either
+    side has reset it.
 
     Attributes:
         name: library and version, e.g. "httpcore 2.0.0".
-        unread: `receive` stopped before a frame that was already received. It continues when it is called again, with
-            b"" if need be.
-        frames_read: the count of frames so far; those of header blocks count for more, see `frame_reader.BLOCK_SHARE`.
+        unread: whether `receive` stopped before a frame that was already received. The next call of `receive`, perhaps
+            with b"", continues there.
+        frames_read: the count of frames so far. A large frame other than DATA counts as several, see
+            `frame_reader.BLOCK_SHARE`.
         block_stream: the stream whose header block is not complete; 0 if there is none.
     """
 
@@ -107,7 +110,8 @@ class H2Engine(Sender):
         self._decoder = FieldDecoder(rules.head_bytes)
         self._reader = FrameReader(READERS)
         self._block = Fragments()
-        self._more_bytes = 0  # in the frames of the current header block, without the block and its first frame header
+        # Bytes of the current header block's frames, without the block itself and the header of its first frame.
+        self._more_bytes = 0
 
     # Inbound bytes.
 
@@ -117,11 +121,11 @@ class H2Engine(Sender):
         Arguments:
             data: any bytes, cut anywhere.
             listener: receives the events of the connection. The frames of a stream are passed to the stream.
-            now: seconds of any clock that does not go back. With it, a few frames a second that deliver nothing are
-                allowed for ever (see `flood_budget`); without, a quiet connection kept up by the peer's PING alone
-                ends after 32,768 of them.
-            most: about how many frames to read; the rest is kept, see `unread`. A caller that shares a loop, or has a
-                deadline, reads a few at a time.
+            now: seconds of any clock that does not go back. With a time, a few frames a second that deliver nothing
+                are allowed for ever (see `flood_budget`). Default None: a quiet connection on which the peer sends only
+                PING ends after 32,768 of them.
+            most: about how many frames to read; the rest is kept, see `unread`. A caller that shares an event loop, or
+                has a deadline, reads a few frames at a time.
         """
         self.unread = False
         if self.closed:
@@ -137,7 +141,7 @@ class H2Engine(Sender):
 
     def joinable(self, stream: int, size: int, most: int) -> int:
         """How many DATA frames of `size` bytes, `most` at most, may be handled on this stream as if they were one. Only
-        as far as all of it is allowed, so that the outcome does not depend on how the bytes were cut."""
+        allowed DATA is joined, so that the outcome does not depend on how the bytes were cut."""
         state = self._streams.get(stream)
         if state is None or not state.head_seen or state.ended:
             return 1
@@ -167,13 +171,13 @@ class H2Engine(Sender):
     # Inbound messages.
 
     def _gone(self, kind: int, stream: int, credit: int = 0) -> None:
-        """Handle a frame of a message for a stream that is not open: it is late, or wrong (5.1). `credit` bytes of DATA
-        count against what the stream's window had left."""
+        """Handle a frame of a message for a stream that is not open: the frame is late, or wrong (5.1). `credit` bytes
+        of DATA count against the rest of the stream's window."""
         self._check_opened(kind, stream)
         room = self._given_up.room_of(kind, stream)
         if not credit:
             return
-        # The stream is so old that its window is forgotten: its DATA is charged in full, since nothing else bounds it.
+        # The stream is so old that its window was forgotten. Its DATA is charged in full: nothing else bounds it.
         if room is None:
             self._charge(other_cost(credit))
             return
@@ -183,8 +187,8 @@ class H2Engine(Sender):
     def _malformed(self, state: Stream, code: Code, error: HTTPCoreError, listener: Listener) -> None:
         self._give_up(state, code)
         listener.on_malformed(state, error)
-        # The RST_STREAM, 9 and 4 bytes: it counts as an answer, or a peer that does not read could fill our memory with
-        # them.
+        # The RST_STREAM has 9 and 4 bytes. It counts as an answer: otherwise a peer that does not read could fill our
+        # memory with such frames.
         self._out.count_answer(13)
 
     def _wrong(self, state: Stream, code: Code, message: str, listener: Listener) -> None:
@@ -196,8 +200,8 @@ class H2Engine(Sender):
         if flags & PADDED:
             payload = unpad(DATA, flags, payload)
             self._charge(padding_cost(credit - len(payload)))
-        # Padding counts against the windows too (6.1). The connection's window comes first, for gone streams as well:
-        # both sides must count the same bytes, or the windows drift apart.
+        # Padding counts against the windows too (6.1). The connection's window is charged first, for streams that
+        # are gone as well: both sides must count the same bytes.
         self._room -= credit
         if self._room < 0:
             raise fault(Code.FLOW_CONTROL_ERROR, "the peer sent more DATA than the connection's window allows")
@@ -209,7 +213,7 @@ class H2Engine(Sender):
             return
         if state is None:
             self._gone(DATA, stream, credit)
-            self._return_credit(None, credit)  # discarded, but all streams share the connection's window (6.9)
+            self._return_credit(None, credit)  # DATA is discarded, but the connection's window is shared (6.9)
             return
         size = len(payload)
         state.bytes_received += credit + 9 * frames
@@ -236,7 +240,7 @@ class H2Engine(Sender):
             self._wrong(state, Code.PROTOCOL_ERROR, message, listener)
             return
         if trailers is not None:
-            state.trailers = trailers  # first: after Ctrl-C, an ended message counts as complete
+            state.trailers = trailers  # set before the end: an ended message counts as complete, even after Ctrl-C
         self._took_end(state)
         if state.on_end():
             self.reset(state, Code.NO_ERROR)  # an early response: the server needs no more of the request (8.1)
@@ -269,7 +273,7 @@ class H2Engine(Sender):
             self._on_block(self._block.ends, stream, bytes(self._block.data), listener)
 
     def _on_block(self, ends: int, stream: int, block: bytes, listener: Listener) -> None:
-        # Decoded even for a closed stream: each block changes the table that all later ones refer to (4.3).
+        # A block is decoded even for a closed stream: it changes the table that all later blocks refer to (4.3).
         decoded = _decode(self._decoder, block, self._rules.head_bytes)
         fields = decoded.fields
         state = self._streams.get(stream)
@@ -295,7 +299,7 @@ class H2Engine(Sender):
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, listener: Listener) -> None:
         known, rules = block.head, self._rules
-        # A known head was read for any connection, so this one's rules are applied again.
+        # A remembered head may have been checked under other rules, so the rules of this connection are applied again.
         if known is None or len(block.fields) > rules.field_count or (known[0].lenient and rules.strict):
             status = read_status(block.fields)
             fields, marked, length, lenient = self._checked(block.fields[1:])
@@ -325,8 +329,8 @@ class H2Engine(Sender):
     def _checked(
         self, fields: Fields, *, trailers: bool = False
     ) -> tuple[Fields, Fields, int | None, tuple[Leniency, ...]]:
-        """The fields, the marked ones among them, the value of Content-Length, and the deviations, where the rules
-        allow these."""
+        """Return the fields, the fields among them that are in `head.MARKED`, the value of Content-Length, and the
+        deviations that the rules allow."""
         most = self._rules.field_count
         try:
             return fields, *check_fields(fields, trailers=trailers, most=most), ()
@@ -338,7 +342,7 @@ class H2Engine(Sender):
             except RemoteProtocolError:
                 raise error from None
 
-    # Inbound frames outside of messages. Each reader has the arguments flags, stream, payload, listener.
+    # Inbound frames outside of messages. Each handler has the arguments flags, stream, payload, listener.
 
     def _on_priority(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
         if not stream:
@@ -352,7 +356,7 @@ class H2Engine(Sender):
         self._charge(FRAME)
         state = self._streams.get(stream)
         if state is not None:
-            # Removed before the listener is called, which may open another stream in its place.
+            # The stream is removed before the listener is called: the listener may open another one in its place.
             self._took_reset(state)
             listener.on_reset(state, uint32.unpack(payload)[0])
 
@@ -373,7 +377,7 @@ class H2Engine(Sender):
             self._set(setting, value)
         self._write_settings_answer()
         listener.on_settings()
-        # After a lowered window no upload can continue.
+        # Only a raised window lets uploads continue.
         if self._initial > before:
             self._charge(raise_cost(sum([not state.sent_all for state in self._streams.values()])))
             listener.on_window()
@@ -390,7 +394,7 @@ class H2Engine(Sender):
         self._took_setting(setting, value)
 
     def _on_push_promise(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
-        # A connection error, since the promised stream would have to be tracked to be refused (8.4).
+        # This is a connection error, since the promised stream would have to be tracked to be refused (8.4).
         raise fault(Code.PROTOCOL_ERROR, "the peer sent PUSH_PROMISE, though SETTINGS_ENABLE_PUSH is 0")
 
     def _on_ping(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
@@ -426,7 +430,7 @@ class H2Engine(Sender):
                 self._open_window(state, increment, listener)
             return
         waiting = self.connection_window <= 0
-        # Charged before it is checked, so that frames that are wrong are not free.
+        # The frame is charged before it is checked, so that wrong frames are not free.
         self._charge(window_cost(len(self._streams) if waiting else 0))
         if not increment:
             raise fault(Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0 for the connection")

@@ -1,6 +1,6 @@
 """The engines of HTTP/2, by the names that users give them: the readers and writers of a connection's frames.
 
-An engine over another library is imported at its first use.
+An engine that uses another library is imported at its first use.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def _native(report: Report) -> MakeEngine:
 
 
 def _reference(report: Report) -> MakeEngine:
-    from .h2_engine import ReferenceEngine  # which imports h2
+    from .h2_engine import ReferenceEngine  # imports h2
 
     return ReferenceEngine
 
 
 def _shadow(report: Report) -> MakeEngine:
-    from .shadow import ShadowEngine  # likewise
+    from .shadow import ShadowEngine  # imports h2 too
 
     return partial(ShadowEngine, report)
 

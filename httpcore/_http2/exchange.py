@@ -1,7 +1,7 @@
 """One request and its response, on one stream of an HTTP/2 connection.
 
-It has the same methods as an exchange over HTTP/1.1, and follows the same rules for early answers. The difference is
-that it ends alone. The connection goes on after any error of one exchange, unless the connection itself has failed.
+The exchange has the same methods as one over HTTP/1.1, and follows the same rules for early answers. The difference is
+that it ends alone: after an error of one exchange the connection continues, unless the connection itself has failed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from .inbox import Inbox
 __all__ = ["HTTP2Exchange", "HTTP2RawStream"]
 
 SMALL_BODY: Final = 65536
-"""A body in memory up to this size leaves together with its head, if the windows allow."""
+"""A body in memory up to this size, in bytes, is queued together with its head, if the windows have room for it."""
 
 CONTINUE_TIMEOUT: Final = 1.0
-"""Seconds that `Expect: 100-continue` waits for an answer before the body is sent all the same (RFC 9110 10.1.1)."""
+"""Seconds that `Expect: 100-continue` waits for an answer before the body is sent anyway (RFC 9110 10.1.1)."""
 
 
 class HTTP2Exchange:
@@ -56,11 +56,11 @@ class HTTP2Exchange:
         self._on_interim = on_interim
         self._interims_seen = 0  # how many interim heads were reported
         self._sent = False
-        # The paces of the response's body and of the request's. A tunnel has none.
+        # The paces of the response's body and of the request's body. A tunnel has none.
         self._paces: tuple[Pace, Pace] | None = None
         if deadline.config.min_rate is not None and request.method != b"CONNECT":
             self._paces = Pace(deadline, ReadTooSlow), Pace(deadline, WriteTooSlow)
-        # Set last, except the marks: if Ctrl-C interrupts before this, `__del__` finds nothing to drop.
+        # `_inbox` is set after all other attributes: if Ctrl-C interrupts before this line, `__del__` drops nothing.
         self._inbox = inbox = connection.inbox()
         if duplex:
             inbox.two_way = True
@@ -76,7 +76,7 @@ class HTTP2Exchange:
 
     @property
     def stream_id(self) -> int | None:
-        """The identifier of its stream (RFC 9113, section 5.1.1), once there is one."""
+        """The identifier of the stream (RFC 9113, section 5.1.1); None before there is a stream."""
         return self._inbox.number or None
 
     @property
@@ -91,14 +91,14 @@ class HTTP2Exchange:
 
     @property
     def crowded(self) -> bool:
-        """Whether it was refused because there were too many exchanges: the same connection may accept it later."""
+        """Whether the request was refused because of too many exchanges: this connection may accept it later."""
         return self._inbox.crowded
 
     @property
     def sent(self) -> int:
-        """0 while nothing of the request was handed to the stream."""
-        # Measured at the stream, not by the queued bytes: a request whose first byte was never written may be sent
-        # again.
+        """0 while no byte of the request was handed to the stream; more than 0 afterwards."""
+        # This is measured at the stream, not by the queued bytes: a request whose first byte was never written may be
+        # sent again.
         inbox = self._inbox
         return max(0, self._connection.written - inbox.begins) if inbox.number else 0
 
@@ -109,33 +109,33 @@ class HTTP2Exchange:
 
     @property
     def bytes_sent(self) -> int:
-        """Bytes of the queued frames of its stream: see `streams.Stream`."""
+        """Bytes of the stream's queued frames: see `streams.Stream`."""
         return self._inbox.bytes_sent
 
     @property
     def bytes_received(self) -> int:
-        """Bytes of the received frames of its stream."""
+        """Bytes of the stream's received frames."""
         return self._inbox.bytes_received
 
     @property
     def sent_at(self) -> float | None:
-        """When all of the request was handed to the system."""
+        """When all of the request was handed to the system; None before that."""
         return self._inbox.sent_at
 
     @property
     def first_at(self) -> float | None:
-        """When the first bytes of a response were read."""
+        """When the first head of a response, interim or final, was read; None before that."""
         inbox = self._inbox
         return inbox.head_at if inbox.interim_at is None else inbox.interim_at
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
-        """The names of the deviations of the interim heads and the trailers; the head has its own."""
+        """The names of the deviations in the interim heads and the trailers; the final head has `Head.lenient`."""
         return self._inbox.lenient
 
     @property
     def closes(self) -> bool:
-        """A response never ends a connection here."""
+        """False: over HTTP/2 no response ends the connection."""
         return False
 
     @property
@@ -202,7 +202,7 @@ class HTTP2Exchange:
         self._connection.drop(self._inbox)
 
     def give_up(self) -> bool:
-        """End the exchange in any state. Returns whether the connection may still carry others."""
+        """End the exchange in any state. Returns whether the connection accepts further exchanges."""
         return self._connection.drop(self._inbox)
 
     def raw(self, release: Callable[[], None]) -> HTTP2RawStream:
@@ -228,8 +228,8 @@ class HTTP2Exchange:
             and request.trailers is None
             and connection.open(inbox, fields, data or b"", end=not open_end, key=key)
         ):
-            return  # all of it is queued: it is written at once, or by the first task that waits
-        # First, so that a body of the wrong kind is refused before any byte was sent.
+            return  # the whole request is queued: it is written at once, or by the first task that waits
+        # The body is started first: if it cannot be sent, this raises before any byte of the request was sent.
         reader = request.body.start(connection.backend.run_blocking)
         at_end = True
         try:
@@ -239,7 +239,8 @@ class HTTP2Exchange:
                 connection.mark(partial(_record_left, inbox, self.deadline.tracer.head_sent))
             at_end = await self._upload(reader)
         except BaseException:
-            connection.drop(inbox)  # before the user's own clean-up: a request cut short must not look complete
+            # This must happen before the user's clean-up runs: an interrupted request must not look complete.
+            connection.drop(inbox)
             raise
         finally:
             if at_end:  # the caller of a duplex request keeps the unread pieces
@@ -247,8 +248,8 @@ class HTTP2Exchange:
                 await reader.aclose()
 
     def _mark(self, tracer: Progress) -> None:
-        """Mark the request as queued: all of it, or its beginning where more may follow, or the part before an early
-        answer."""
+        """Have the tracer called when the queued bytes have been sent: all of a complete request, or the beginning of
+        a two-way one. A request that an early answer has ended is not traced as sent."""
         inbox = self._inbox
         if inbox.two_way:
             self._connection.mark(partial(_record_left, inbox, tracer.head_sent))
@@ -256,8 +257,8 @@ class HTTP2Exchange:
             self._connection.mark(partial(_record_request_sent, inbox, tracer))
 
     async def _upload(self, reader: BodyReader) -> bool:
-        """Send the pieces of `reader`. False if the request continues, and the response has begun before the end of
-        `reader`."""
+        """Send the pieces of `reader`. Returns False if the response began before the end of `reader`, and the caller
+        of a duplex request sends the rest."""
         request, inbox = self.request, self._inbox
         if request.expects_continue and not await self._wait_for_continue():
             return True
@@ -274,7 +275,7 @@ class HTTP2Exchange:
                 )
             if not await self._put(piece):
                 return True
-            # Between two pieces: a 103 should reach the caller while the upload goes on.
+            # Interim heads are reported between two pieces: a 103 should reach the caller during the upload.
             self._report_interims()
             if may_be_left and await self._is_answered():
                 return False
@@ -298,13 +299,13 @@ class HTTP2Exchange:
         await self._connection.push(self._inbox, self.deadline)
 
     async def _put(self, data: bytes | bytearray | memoryview) -> bool:
-        """Send all of `data`. False when the peer needs no more of it."""
+        """Send all of `data`. Returns False when the peer needs no more of the request."""
         connection, inbox = self._connection, self._inbox
-        # As bytes: a memoryview of another format counts elements.
+        # The view is cast to bytes: the length of a memoryview of another format is its number of elements.
         view = memoryview(data).cast("B")
         while view:
             count = connection.put(inbox, view)
-            # Not an error: an early response ends the upload, and the caller receives it.
+            # This is no error: an early response ends the upload, and the caller receives that response.
             if count is None:
                 return False
             view = view[count:]
@@ -317,7 +318,7 @@ class HTTP2Exchange:
         return True
 
     async def _send_in_pace(self, count: int, pace: Pace) -> None:
-        """Make the body keep to `min_rate`, after `count` more bytes of it were queued."""
+        """Enforce `min_rate` for the body, after `count` more bytes of it were queued. If that is 0, wait for room."""
         connection, inbox, deadline = self._connection, self._inbox, self.deadline
         if count:
             pace.count(count)
@@ -337,7 +338,8 @@ class HTTP2Exchange:
             )
 
     async def _wait_for_continue(self) -> bool:
-        """Wait, within bounds, for 100 (Continue). False when the final response, or an error, was received instead."""
+        """Wait for 100 (Continue), at most `CONTINUE_TIMEOUT` seconds. Returns False when the final response, or an
+        error, was received instead."""
         inbox = self._inbox
         await self._connection.wait_until(inbox, inbox.may_send_body, self.deadline.within(CONTINUE_TIMEOUT))
         self._report_interims()
@@ -371,7 +373,7 @@ class HTTP2Exchange:
         deadline = self.deadline
         limit = deadline.config.read_timeout
         timeout = limit if most is None else most
-        # Tested only if there is a total timeout, so that most requests do not pay for it.
+        # The total timeout is tested only if there is one, so that most requests do not pay for the test.
         if deadline.ends is not None:
             timeout = deadline.within(timeout)
         if not await self._connection.wait_until(self._inbox, ready, timeout):
@@ -403,7 +405,7 @@ def _record_request_sent(inbox: Inbox, tracer: Progress) -> None:
 
 
 class HTTP2RawStream(RawStream):
-    """See `RawStream`: one stream of a connection that others use too, with a window of its own."""
+    """See `RawStream`: one stream, with its own window, of a connection that other exchanges use too."""
 
     __slots__ = ("_closed", "_exchange", "_receiving", "_release", "_sending")
 
@@ -423,7 +425,7 @@ class HTTP2RawStream(RawStream):
             data = await self._exchange.recv(max_bytes)
         finally:
             self._receiving = False
-        if not data and self._closed:  # bytes received before the end were discarded
+        if not data and self._closed:  # `close` has discarded received bytes: this is no end of the body
             raise ReadError("this raw stream was closed on this side", peer=self._exchange.stream.info().peer)
         return data
 

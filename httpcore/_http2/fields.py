@@ -1,12 +1,12 @@
 """Header fields of HTTP/2 (RFC 9113, section 8): the fields of a request, and the rules for those of a response. Pure.
 
 Outbound: names are lower-cased, the request line becomes pseudo-header fields, and connection-specific fields are left
-out. They are left out rather than refused because the same request is sent over HTTP/1.1 if the server offers no
-more, and because a gateway passes on its client's fields; 8.2.2 requires a gateway to leave them out.
+out. They are left out rather than refused because the same request is sent over HTTP/1.1 if the server does not offer
+HTTP/2, and because a gateway passes on its client's fields; 8.2.2 requires a gateway to leave them out.
 
 Inbound: every rule of 8.2 and 8.3 whose breach makes a message malformed is enforced, and the grammar of values is that
 of HTTP/1.1, so that a head means the same over either protocol. White space around a value is refused, as 8.2.1
-requires; unless the pool is strict the engine then tries again with the result of `trimmed`, and marks the head.
+requires. Unless the pool is strict, the engine then checks the result of `trimmed`, and marks the head as lenient.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
     path = request.target
     if protocol is not None:
         path = request.url.target
-        if host == request.target:  # the fields of a CONNECT to which the caller added none
+        if host == request.target:  # the default Host of a plain CONNECT, which is its target
             host = b""
     authority = host or request.url.host_header
     # HTTP/2 has no absolute-form: its parts go into `:scheme`, `:authority` and `:path` (RFC 9113, section 8.3.1).
@@ -90,11 +90,10 @@ def request_fields(request: Request, protocol: bytes | None = None) -> Headers:
 
 
 def known_fields(request: Request) -> tuple[Headers, bytes]:
-    """The field section of a request, and a key that identifies it: if the key is not empty, the fields are remembered,
-    and their block may be too.
+    """The field section of a request, and a key that identifies it. If the key is not empty, the fields are remembered,
+    and their block may be remembered too.
 
-    This applies only to requests that `Request.of` remembers too: a method and a URL without user name, no fields of
-    the caller, so no credentials.
+    Only a request without credentials has a key: its only field is Host, and its URL has no user name.
     """
     key = request.head
     url = request.url
@@ -121,8 +120,8 @@ def _regular_fields(headers: Headers) -> tuple[bytes, Headers]:
         return values[0], list(zip(lowers[1:], values[1:], strict=True))
     fields = [(lower, value) for lower, value in zip(lowers, values, strict=True) if lower]
     hosts = [value for name, value in headers if name.lower() == b"host"]
-    # Done after the lower-casing, and before TE: the fields that `Connection` lists are left out even where they would
-    # be allowed.
+    # Fields that `Connection` lists are left out, even if HTTP/2 would allow them. TE is added only after this, since
+    # `Connection` may list it.
     if nominated := _nominated(headers):
         fields = [pair for pair in fields if pair[0] not in nominated]
     if _takes_trailers(headers):
@@ -172,7 +171,7 @@ def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
     """The status, from the only pseudo-header field of a response, which must be its first field (8.3.2).
 
     Raises:
-        RemoteProtocolError: it is missing, not a status, or 101, which HTTP/2 does not have (8.6).
+        RemoteProtocolError: the status is missing, malformed, or 101, which HTTP/2 does not have (8.6).
     """
     if not fields or fields[0][0] != b":status":
         first = f"begins with {show(fields[0][0])}" if fields else "is empty"
@@ -184,7 +183,7 @@ def read_status(fields: Sequence[tuple[bytes, bytes]]) -> int:
 
 
 def trimmed(fields: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
-    """The fields with their values without the white space around them."""
+    """The fields, without the white space around their values."""
     return tuple([(name, value.strip(b" \t")) for name, value in fields])
 
 
@@ -229,7 +228,7 @@ def check_fields(
 
 
 def _is_surely_valid(lines: bytes, count: int) -> bool:
-    """Whether there is no control character, and no white space at an end. It may return False for valid values."""
+    """Whether no value has a control character, or white space at an end. May return False for valid values."""
     return (
         forbidden_bytes(lines) == b"\n" * count
         and b" \n" not in lines
@@ -249,7 +248,7 @@ def _check_values(fields: Sequence[tuple[bytes, bytes]]) -> None:
 
 
 def _received_name(name: bytes) -> bool:
-    """Check a name. Returns whether it is one of those that affect the framing."""
+    """Check a name. Returns whether it is in `head.MARKED`."""
     if name[:1] == b":":
         raise RemoteProtocolError(f"the peer sent {show(name)}: expected :status, once, before all others")
     if not is_token(name) or name != name.lower():

@@ -1,22 +1,22 @@
-"""The budget for the work of a peer's HTTP/2 frames, which only useful traffic refills. Pure: no I/O, no clock.
+"""The budget for the work of a peer's HTTP/2 frames, refilled by useful traffic and by time. Pure: no I/O, no clock.
 
 Every frame is charged for the CPU time and the memory that it takes. A unit is about a microsecond of CPU time: the
 figures below are microseconds per item of `H2Engine.receive`, best of five runs, CPython 3.11, on the machine that the
-benchmarks run on; the connection around it at most doubles this. The charge is rounded up where items differ.
+benchmarks run on; the code of the connection at most doubles them. The charge is rounded up where items differ.
 
-These are free, since something else bounds them: the final head and the trailers of a stream that we opened, and the
-frame that ends it (one of each per request); DATA that fills the windows we granted in frames that are not tiny.
+Some frames are free, since something else bounds them: the final head and the trailers of a stream that we opened, and
+the frame that ends it (one of each per request); DATA that fills the windows we granted in frames that are not tiny.
 
-What refills the budget, and how a hostile peer could use this:
+These refill the budget, and a hostile peer can use each of them:
 
-- content that the caller read. A peer that delivers content may spend in proportion, as it could anyway.
-- a request of ours: 128 units, about what our own side of the request costs.
-- bytes of a request that we sent: a sixty-fourth of a unit each, and a little for each piece.
+- content that the caller read. A peer that delivers content may spend in proportion to it.
+- a request of ours: 128 units, about the cost of our own side of the request.
+- the sent bytes of a request's body: a sixty-fourth of a unit for each byte, and up to 64 units for each piece.
 - time: 16 units a second. Keep-alives on a quiet connection need this: four PING frames a second, for ever, are
-  no flood. A peer that uses this up takes 0.002 % of one CPU, or 1.4 seconds in a day.
+  no flood. A peer that spends all of them takes 0.002 % of one CPU, or 1.4 seconds in a day.
 
 The budget never holds more than `BUDGET` units, so neither a pause nor a large download allows a longer flood. Thus
-frames that deliver nothing end the connection after about 0.2 seconds of CPU time; the documented limit, which leaves
+frames that deliver nothing end the connection after about 0.2 seconds of CPU time. The documented limit, which leaves
 room for slower machines, is one second and 4 MiB. The cost of a frame does not depend on how the bytes were cut.
 """
 
@@ -49,11 +49,11 @@ BUDGET: Final = 1 << 17
 # The costs of frames.
 
 FRAME: Final = 2
-"""Any frame, without its payload. Measured: unknown 0.6, PRIORITY 0.8, acknowledgement 0.8, RST_STREAM 0.9,
-CONTINUATION 0.9, answer to PING 1.1, empty DATA 1.4, DATA of one byte 0.6 (equal frames) to 1.7."""
+"""The cost of any frame, without its payload. Measured: unknown 0.6, PRIORITY 0.8, acknowledgement 0.8,
+RST_STREAM 0.9, CONTINUATION 0.9, answer to PING 1.1, empty DATA 1.4, DATA of one byte 0.6 (equal frames) to 1.7."""
 
 ANSWERED: Final = 4
-"""A frame that makes us send one: PING 1.4, SETTINGS 2.0, and the cost of writing the reply."""
+"""The cost of a frame that makes us send a reply: PING 1.4, SETTINGS 2.0, and the cost of writing the reply."""
 
 TINY: Final = 16
 """A DATA frame of an open stream with at least this many bytes of content is free."""
@@ -64,7 +64,7 @@ _REQUEST: Final = 128
 _TAKEN: Final = 16  # each time that the caller reads content
 _TAKEN_BYTE: Final = 2  # enough to pay for a body in frames of one byte
 _SENT_MOST: Final = 64  # for a piece of a request's body, one per byte up to this: see `window_cost`
-_SENT_BYTES: Final = 64  # and one for so many bytes
+_SENT_BYTES: Final = 64  # bytes of such a piece for which one more unit is added
 _SECOND: Final = 16
 
 # Parts of the costs.
@@ -82,34 +82,35 @@ _WAITING: Final = 4
 
 
 def data_cost(size: int, frames: int) -> int:
-    """DATA for an open stream: `frames` frames with `size` bytes of content in total, each with the same size.
+    """The cost of DATA for an open stream: `frames` frames of equal size, with `size` bytes of content in total.
 
-    This is free from 16 bytes a frame: messages of gRPC are that small, and a slow reader may leave a window full of
-    them. A window in frames of 16 bytes takes 0.15 seconds, once per request; in frames of one byte it took 1.9.
+    Frames of 16 bytes or more are free: messages of gRPC are that small, and if the reader is slow a whole window may
+    be full of them. A window in frames of 16 bytes takes 0.15 seconds, once per request; in frames of one byte it took
+    1.9 seconds.
     """
     cost = FRAME - FRAME * size // (frames * TINY)
     return cost * frames if cost > 0 else 0
 
 
 def abandoned_data_cost(size: int, frames: int) -> int:
-    """DATA within the window of a stream that we reset (measured: 2.3). It was under way at the reset, so it is free
-    from 256 bytes a frame: a window of 1 MiB then takes 0.01 seconds."""
+    """The cost of DATA within the window of a stream that we reset (measured: 2.3). The DATA was under way at the
+    reset, so frames of 256 bytes or more are free: a window of 1 MiB then takes 0.01 seconds."""
     cost = FRAME - size // (frames * _SMALL_ABANDONED)
     return cost * frames if cost > 0 else 0
 
 
 def padding_cost(size: int) -> int:
-    """Padding uses the windows and delivers nothing: more than about 16 times the content is a flood."""
+    """The cost of padding. It uses windows and delivers nothing: more than about 16 times the content is a flood."""
     return size // _PADDING
 
 
 def other_cost(size: int) -> int:
-    """A frame whose payload is discarded."""
+    """The cost of a frame whose payload is discarded."""
     return FRAME + size // _BYTES
 
 
 def block_cost(size: int, fields: int) -> int:
-    """A header block of `size` bytes with `fields` fields.
+    """The cost of a header block of `size` bytes with `fields` fields.
 
     Measured: an indexed field 0.15 to 0.6; a literal that was not seen before 1.6, or 3.7 with a long index; a byte of
     a Huffman code 0.1.
@@ -118,38 +119,40 @@ def block_cost(size: int, fields: int) -> int:
 
 
 def interim_cost(size: int, fields: int, *, first: bool) -> int:
-    """The block of an interim head, which stays in memory until its exchange ends: a field takes about 150 bytes. The
-    first one of a stream is free up to an ordinary size, since thousands of streams may each have one."""
+    """The cost of an interim head's block. The head stays in memory until its exchange ends: a field takes about 150
+    bytes. The first interim head of a stream is free up to an ordinary size, since each of thousands of streams may
+    have one."""
     cost = _KEPT * (block_cost(size, fields) + FRAME)
     return max(0, cost - _HINTS) if first else cost
 
 
 def settings_cost(settings: int, windows: int, streams: int) -> int:
-    """SETTINGS with `settings` settings (0.2 to 0.6 each), `windows` of which set the initial window of so many
-    streams: each may look at all of them (0.035 a stream)."""
+    """The cost of SETTINGS with `settings` settings (0.2 to 0.6 each). `windows` of these settings change the initial
+    window: for each of them all `streams` may be looked at (0.035 a stream)."""
     return ANSWERED + settings + windows * (1 + streams // _STREAMS)
 
 
 def raise_cost(sending: int) -> int:
-    """SETTINGS that raise the initial window of so many streams that still send: each may wake a task, see
-    `window_cost`. A peer may do so three times with any number of streams."""
+    """The cost of SETTINGS that raise the initial window of `sending` streams which still send: each stream may wake a
+    task, see `window_cost`. It is at most a quarter of the budget, so that a peer may do this three times with any
+    number of streams."""
     return min(sending * _WOKEN, BUDGET // 4)
 
 
 def goaway_cost(size: int, streams: int) -> int:
-    """GOAWAY: all streams are checked (0.015 a stream in the engine)."""
+    """The cost of GOAWAY: all streams are checked (0.015 a stream in the engine)."""
     return other_cost(size) + streams // _STREAMS
 
 
 def window_cost(waiting: int) -> int:
-    """WINDOW_UPDATE (1.4 to 1.7). If it opens an exhausted window, it may wake a task, which sends a few
+    """The cost of WINDOW_UPDATE (1.4 to 1.7). If it opens an exhausted window, it may wake a task, which sends a few
     bytes (50 to 100): a peer that opens its window byte by byte pays for that. `waiting` is the number of streams that
-    may have waited for it, which are searched for one (0.3 each); 0 if the window was open."""
+    may have waited for it, and that are searched for one that can send (0.3 each); 0 if the window was open."""
     return FRAME + _WOKEN + waiting // _WAITING if waiting else FRAME
 
 
 class FloodBudget:
-    """The balance of one connection.
+    """The budget of one connection.
 
     Attributes:
         left: units. Below 0 the connection must end.
@@ -173,12 +176,12 @@ class FloodBudget:
         self.left = left if left < BUDGET else BUDGET
 
     def earn_taken(self, size: int) -> None:
-        """Refill the budget for so many bytes of content that the caller read."""
+        """Refill the budget for `size` bytes of content that the caller read."""
         left = self.left + _TAKEN + size * _TAKEN_BYTE
         self.left = left if left < BUDGET else BUDGET
 
     def earn_sent(self, size: int) -> None:
-        """Refill the budget for so many bytes of a request's body, sent in one piece: the peer may answer with
+        """Refill the budget for `size` bytes of a request's body, sent in one piece: the peer may answer with
         WINDOW_UPDATE frames."""
         left = self.left + min(size, _SENT_MOST) + size // _SENT_BYTES
         self.left = left if left < BUDGET else BUDGET

@@ -16,8 +16,8 @@ CONTINUATION_COUNT: Final = 64
 """The most CONTINUATION frames of one header block; more are allowed where a high limit for a head needs them."""
 
 BLOCK_SHARE: Final = 6
-"""A frame other than DATA counts for one, and one more for each 2**6 bytes of its payload: about as much work as
-a short frame. """
+"""A frame other than DATA counts as one, and as one more for each 2**6 of its bytes: these are about as much work as a
+short frame."""
 
 
 class Fragments:
@@ -79,7 +79,7 @@ class FrameReader:
             listener.
 
     Attributes:
-        count: the count of frames that were read; those with header blocks count for more, see `BLOCK_SHARE`.
+        count: the count of frames that were read. A large frame other than DATA counts as several, see `BLOCK_SHARE`.
     """
 
     __slots__ = ("_handlers", "_held", "_need", "count")
@@ -98,7 +98,7 @@ class FrameReader:
         """
         held = self._held
         if held:
-            # A large frame that arrives in many small reads is copied once, when it is complete: linear time.
+            # A large frame that arrives in many small reads is copied once, when it is complete: the time is linear.
             if len(held) + len(data) < self._need:
                 held += data
                 return False
@@ -121,7 +121,8 @@ class FrameReader:
             end = at + 9 + (high << 8 | low)
             if not handler.settings_seen:  # the peer's preface is a SETTINGS frame (3.4)
                 check_first(data[at : at + 9], kind, flags)
-            if end - at - 9 > MAX_FRAME:  # checked before it is complete, or a peer could make us hold 16 MiB (4.2)
+            # The size is checked before the frame is complete: otherwise a peer could make us hold 16 MiB (4.2).
+            if end - at - 9 > MAX_FRAME:
                 raise fault(
                     Code.FRAME_SIZE_ERROR,
                     f"the peer sent a frame of {end - at - 9:,} bytes: expected at most {MAX_FRAME:,}",
@@ -130,8 +131,7 @@ class FrameReader:
                 self._need = end - at
                 break
             stream &= LAST_ID  # the first bit is reserved (4.1)
-            # No other frame is allowed between the frames of a header block (4.3), which change the decoder's table in
-            # order.
+            # Between the frames of a header block no other frame is allowed (4.3): the decoder needs blocks in order.
             if handler.block_stream and (kind != CONTINUATION or stream != handler.block_stream):
                 raise fault(Code.PROTOCOL_ERROR, "the peer sent another frame within a header block")
             payload = data[at + 9 : end]
@@ -156,8 +156,8 @@ class FrameReader:
         return at
 
     def _join_data(self, data: bytes, at: int, end: int, count: int) -> tuple[bytes, int]:
-        """The joined content of one DATA frame and of the following ones with the same header, and how many frames
-        that is, `count` at most: much of a long body arrives in equal frames."""
+        """Join the content of one DATA frame and of the following frames with the same header, `count` frames at most.
+        Returns the content and the number of frames. Much of a long body arrives in equal frames."""
         header = data[at : at + 9]
         step = end - at
         parts = [data[at + 9 : end]]

@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 MAX_FRAME: Final = 16384
-"""The largest frame that we accept, the default of RFC 9113. Larger ones were not faster."""
+"""The largest payload of a frame that we accept, in bytes: the default of RFC 9113. Larger ones were not faster."""
 
 LAST_ID: Final = 2**31 - 1
 LARGEST_WINDOW: Final = 2**31 - 1

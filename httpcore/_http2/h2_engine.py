@@ -1,16 +1,17 @@
 """The reference engine of HTTP/2: h2 writes what we send, and keeps the windows and the states of the streams.
 
-The native engine checks received frames, since h2 by itself ends the whole connection for one malformed response or
-for a GOAWAY, though the streams below its last id continue. Each accepted change is passed to h2 as the shortest
-frame with the same meaning; h2's replies are discarded, since we write our own:
+The native engine checks received frames, since h2 ends the whole connection for one malformed response or for a GOAWAY,
+though the streams below its last id continue. Each accepted change is passed to h2 as the shortest frame with the same
+meaning; h2's replies are discarded, since we write our own:
 
-- A response is shown as its status and its end. h2 sees neither fields nor DATA: it would credit the peer for content
-  that no reader has taken, and its speed is a sixth of ours.
-- SETTINGS, WINDOW_UPDATE and RST_STREAM are shown whole, so that h2 sends no more than the peer accepts.
-- GOAWAY is not shown: h2 would end the connection.
+- A response is passed as its status and its end. h2 gets neither its fields nor its DATA: h2 would credit the peer for
+  content that no reader has taken, and its speed is a sixth of ours.
+- SETTINGS and WINDOW_UPDATE are passed with their values, and RST_STREAM without its code, so that h2 sends no more
+  than the peer accepts.
+- GOAWAY is not passed: h2 would end the connection.
 
 So h2 writes the preface, SETTINGS, heads, DATA, trailers and resets. WINDOW_UPDATE, PING, GOAWAY and acknowledgements
-are written here.
+are written by the native engine.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ _CONFIG: Final = H2Configuration(
 
 
 SHOWN: Final = 16
-"""The cost of SETTINGS and WINDOW_UPDATE here, beyond the charges of `flood_budget`: h2 needs 40 to 100 µs for one, the
-native engine 2."""
+"""The cost of SETTINGS and WINDOW_UPDATE in this engine, in addition to the charges of `flood_budget`: h2 needs 40 to
+100 µs for one of these frames, the native engine 2."""
 
 _KNOWN_SETTINGS: Final = frozenset(SettingCodes)
 
@@ -76,7 +77,7 @@ class ReferenceEngine(H2Engine):
         super().__init__(rules)
         self._h2 = H2Connection(_CONFIG)
         self._headed: set[int] = set()  # open streams whose head was passed to h2
-        self._taken: dict[int, int] = {}  # settings of the peer's frame
+        self._taken: dict[int, int] = {}  # settings of the peer that were not passed to h2 yet
 
     def window(self, stream: Stream) -> int:
         if stream.sent_all or not stream.is_open or self.closed:
@@ -106,7 +107,7 @@ class ReferenceEngine(H2Engine):
             raise LocalProtocolError(f"h2 refuses to send this frame: {error}") from None
         self._out.put(self._h2.data_to_send())
 
-    # Changes that are shown to h2.
+    # Changes that are passed to h2.
 
     def _show(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         size = len(payload)
@@ -117,7 +118,7 @@ class ReferenceEngine(H2Engine):
         self._h2.clear_outbound_data_buffer()
 
     def _show_head(self, stream: int, status: int) -> None:
-        # `:status` that is not added to the compression's table (RFC 7541, 6.2.2).
+        # The block is one `:status`, a literal that is not added to the compression's table (RFC 7541, 6.2.2).
         self._show(HEADERS, END_HEADERS, stream, b"\x08\x03%d" % status)
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, listener: Listener) -> None:
@@ -140,7 +141,7 @@ class ReferenceEngine(H2Engine):
     def _took_setting(self, setting: int, value: int) -> None:
         super()._took_setting(setting, value)
         if setting == HEADER_TABLE_SIZE and value > self._taken.get(setting, value):
-            self._show_settings()  # the smallest size matters too (RFC 7541, 4.2)
+            self._show_settings()  # the smaller size before this one matters too (RFC 7541, 4.2)
         if setting in _KNOWN_SETTINGS:
             self._taken[setting] = value
 
@@ -148,7 +149,7 @@ class ReferenceEngine(H2Engine):
         taken, self._taken = self._taken, {}
         if taken:
             self._charge(SHOWN)
-            # Counting makes h2 forget closed streams, whose windows it would otherwise change with the others.
+            # This count makes h2 forget closed streams: otherwise it would change their windows as well.
             _ = self._h2.open_outbound_streams
             self._show(SETTINGS, 0, 0, b"".join([setting_pair.pack(*pair) for pair in taken.items()]))
 

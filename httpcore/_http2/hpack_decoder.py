@@ -1,7 +1,8 @@
 """Decompresses the header fields of responses (HPACK, RFC 7541). Pure.
 
 Repeated blocks and literals are not decoded again: see `hpack_memory`. Entries that a block adds are kept apart
-(`_pending`) until a block refers to the table or resizes it. Then they are added, in order, so the table is the same.
+(`_pending`) until a block refers to the table or resizes it. Then they are added, in order, so the table is the same
+as if each entry had been added at once.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COU
 __all__ = ["RESIZES", "TABLE_BYTES", "FieldDecoder"]
 
 TABLE_BYTES: Final = 4096
-"""The size of the peer's table here, the default: a larger one was never offered (SETTINGS_HEADER_TABLE_SIZE)."""
+"""The largest size of the table in bytes. It is the default: we offer no larger one (SETTINGS_HEADER_TABLE_SIZE)."""
 
 RESIZES: Final = 2
 """The most updates of the table's size in one block (4.2)."""
 
-_OCTETS: Final = 5  # the most of an integer, after its first: more than any length or index here needs
+_OCTETS: Final = 5  # the most octets of an integer after its first one: no length or index here needs more
 _SECRET: Final = frozenset((b"set-cookie", b"cookie", b"authorization", b"proxy-authorization"))  # never remembered
 
 
@@ -48,7 +49,7 @@ _STATIC: Final = [_entry(*pair) for pair in STATIC_PAIRS]
 
 
 def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
-    """A number that did not fit into its prefix, whose value is `first`; and where it ends (5.1)."""
+    """A number that does not fit into its prefix, and where it ends (5.1). `first` is the value of the prefix."""
     number = first
     for shift in range(0, _OCTETS * 7, 7):
         octet = block[at]
@@ -77,7 +78,7 @@ class FieldDecoder:
     """The receiver's end of one connection's compression: every header block goes through it, in order.
 
     Arguments:
-        most: the limit for the size of the fields of a block, in bytes, with 32 for each field.
+        most: the limit in bytes for all fields of a block; each field counts 32 bytes more than its name and value.
     """
 
     __slots__ = ("_entries", "_limit", "_most", "_pending", "_size")
@@ -125,7 +126,7 @@ class FieldDecoder:
 
     def _read(self, block: bytes, at: int, fields: list[Pair], added: list[Entry]) -> tuple[int, bool]:
         """Append the fields from `at` on to `fields`, and the entries that they add to the table to `added`. Returns
-        their size, and whether they mean the same on every connection."""
+        the size of the fields, and whether they mean the same on every connection."""
         pending = self._pending
         room, end = self._most, len(block)
         are_shared = True
@@ -151,7 +152,8 @@ class FieldDecoder:
                 if INDEXED < first <= INDEXED + STATIC_COUNT:
                     entry = _STATIC[first - INDEXED - 1]
             elif first & ADDED or first < RESIZED:
-                # A literal that was seen before, if it is simple: index and lengths have no further octets.
+                # A literal that was seen before is found here if it is simple: its index and its lengths have no
+                # further octets.
                 if not first & (0x3F if first & ADDED else 0x0F):
                     stop += 1 + (block[stop] & 0x7F)
                 if stop < end:
@@ -183,8 +185,8 @@ class FieldDecoder:
         return LimitExceeded(message, limit=self._most)
 
     def _reference(self, block: bytes, at: int) -> tuple[Entry, int, bool]:
-        """A field of the connection's own table (6.1): the field, where its index ends, and that its meaning differs
-        between connections. The prefix may also be one that begins no field."""
+        """Read an index of the connection's table (6.1). Returns the field, where its index ends, and False, since its
+        meaning differs between connections. Raises ValueError if no field begins at `at`."""
         first = block[at]
         if first < INDEXED:
             raise ValueError("the table is resized after the first field")
@@ -206,8 +208,8 @@ class FieldDecoder:
         return self._entries[index - STATIC_COUNT - 1]
 
     def _literal(self, block: bytes, start: int) -> tuple[Entry, int, bool]:
-        """A field with a literal value, and perhaps a literal name (6.2); where it ends; and whether it may be
-        remembered: it means the same on every connection, and is no secret."""
+        """Read a field with a literal value, and perhaps a literal name (6.2). Returns the field, where it ends, and
+        whether it may be remembered: whether it means the same on every connection, and is no secret."""
         first = block[start]
         most = 0x3F if first & ADDED else 0x0F
         index, at = first & most, start + 1
@@ -242,13 +244,13 @@ class FieldDecoder:
         return entry, at, bool(is_simple)
 
     def _settle(self) -> None:
-        """Put the entries into the table that were added since its last use."""
+        """Put the pending entries into the table."""
         for entry in self._pending:
             self._add(entry)
         self._pending.clear()
 
     def _add(self, entry: Entry) -> None:
-        """Add an entry, and evict the oldest; one that is larger than the table evicts all (4.4)."""
+        """Add an entry, and evict the oldest ones; an entry that is larger than the table evicts all (4.4)."""
         entries, size = self._entries, self._size + entry[1]
         while size > self._limit and entries:
             size -= entries.pop()[1]
@@ -259,8 +261,8 @@ class FieldDecoder:
         self._size = size
 
     def _resize_at_start(self, block: bytes, at: int) -> int:
-        """Read the one or two updates of the table's size at the start of a block: the least since the last block, and
-        the last (4.2). More are refused."""
+        """Read the one or two updates of the table's size at the start of a block: the smallest size since the previous
+        block, and the current one (4.2). More updates are refused."""
         for _ in range(RESIZES):
             at = self._resize(block, at)
             if at == len(block) or block[at] & 0xE0 != RESIZED:

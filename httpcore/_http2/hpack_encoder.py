@@ -1,8 +1,8 @@
 """Compresses the header fields of requests (HPACK, RFC 7541). Pure.
 
-hpack's own encoder searches its table from end to end for each field, and adds every path to it, which evicts
-entries that would be used again. Here the table is a dictionary, and fields that hardly repeat never enter it. Values
-are not Huffman-coded: it would save a fifth of the bytes, and cost most of the time of a request here.
+The encoder of the `hpack` library searches its table from end to end for each field, and adds every path to it, which
+evicts entries that would be used again. Here the table is a dictionary, and fields that hardly repeat never enter it.
+Values are not Huffman-coded: that would save a fifth of the bytes, and take most of the time that a request needs here.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _NAMES: Final = {name: index for index, (name, _) in reversed(list(enumerate(STA
 
 
 def _starts(name: bytes) -> tuple[bytes, bytes]:
-    """How a literal of that name begins: if it is added to the table (`b""` if it never is); and if it is not."""
+    """How a literal with this name begins: if the table gets it (`b""` if the table never does), and if not."""
     index = _NAMES.get(name, 0)
     spelled = b"" if index else _integer(0, 7, len(name)) + name
     if name in _SECRET:
@@ -91,7 +91,7 @@ class FieldEncoder:
         self._lowest = TABLE_BYTES  # the smallest size since the last update to the peer
         self._resized = False
         self._values: dict[bytes, int] = {}  # how many values of each name were added
-        # References to the table as it was when `_codes_at` fields had been added: indexes, and whole blocks.
+        # Remembered codes, valid while `_added` is `_codes_at`: of single fields (`_codes`), and of blocks (`_plain`).
         self._codes: dict[tuple[bytes, bytes], bytes] = {}
         self._plain: dict[bytes, bytes] = {}
         self._codes_at = 0
@@ -116,7 +116,7 @@ class FieldEncoder:
         codes: list[bytes | None] = [*map(self._codes.get, fields)]
         if None in codes:
             for at, pair in enumerate(fields):
-                # Fields that were added in the meantime have changed the indexes of earlier ones.
+                # A field that was added to the table in this loop has changed the indexes of earlier ones.
                 if codes[at] is None or self._codes_at != self._added:
                     codes[at] = self._code(pair)
         if self._resized:
@@ -124,11 +124,11 @@ class FieldEncoder:
         return b"".join(cast("list[bytes]", codes))
 
     def encode_plain(self, key: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Like `encode`, for fields without credentials that `key` identifies: the block is remembered. It is valid
-        only while the table is unchanged: not after a resize, nor when a field has been added; so a block that itself
-        adds something is not remembered."""
+        """Like `encode`, for fields without credentials that `key` identifies: the block is remembered. A remembered
+        block is valid only until the table is resized or a field is added to it. So a block that itself adds a field is
+        not remembered."""
         if self._resized:
-            return self.encode(fields)  # whose result begins with the size
+            return self.encode(fields)  # the block must begin with the new size
         if self._codes_at != self._added:
             self._forget_codes()
         block = self._plain.get(key)
@@ -141,7 +141,7 @@ class FieldEncoder:
         return block
 
     def _forget_codes(self) -> None:
-        """Forget all codes: the table has changed, and with it the indexes."""
+        """Forget all codes: the table has changed, and so have its indexes."""
         self._plain.clear()
         self._codes.clear()
         self._codes_at = self._added
@@ -163,7 +163,7 @@ class FieldEncoder:
         start, plain = _known_starts[name]
         length = len(value)
         size = len(name) + length + ENTRY_BYTES
-        # A field may take a quarter of the table at most, or it would evict those that are used again.
+        # A field may take a quarter of the table at most: a larger one would evict fields that are used again.
         if start and size * 4 <= self._limit and self._values.get(name, 0) < TIRED:
             self._add(pair, size)
         else:

@@ -1,15 +1,17 @@
 """The fields of header blocks that were seen, remembered for all connections together (HPACK, RFC 7541). Pure.
 
 Most servers add their fields to the table and never refer to them: the same date and the same content type are sent as
-literals with Huffman coding in each response. So literals are remembered in their encoded form: they mean the same
-everywhere, unless their name is in a table of one connection: these are not remembered, nor are fields that may enter
-no table (7.1.3), nor cookies. Whole blocks of such literals are remembered, too: a block that a server repeats until
-its clock advances is then one look-up. Where one field of a block is new each time, those before and after it still
-have the same order: such a run of known fields is remembered too, by its first bytes, and found with one comparison.
-The bounds are for peers that never repeat a field.
+literals with Huffman coding in each response. So literals are remembered in their encoded form. A literal means the
+same on every connection, unless its name is an index of one connection's table. Such literals are not remembered, nor
+are fields that may enter no table (7.1.3), nor cookies.
 
-Threads share all of it without a lock: an entry is complete before it is added, and never changed in a way that
-matters (a count of misses may lose one).
+Whole blocks of remembered literals are remembered too: a block that a server repeats until its clock advances then
+needs only one lookup. Where one field of a block is new each time, the fields before and after it still have the same
+order. Such a run of known fields is remembered by its first bytes, and found with one comparison. The bounds are for
+peers that never repeat a field.
+
+Threads share this memory without a lock. An entry is complete before it is added, and only two values change later: the
+head of a block, which each thread would set to an equal one, and the count of a run's misses, which may lose one.
 """
 
 from __future__ import annotations
@@ -40,15 +42,15 @@ LONGEST_LITERAL: Final = 128
 """A literal with more encoded bytes than this is not remembered."""
 
 LONGEST_BLOCK: Final = 512
-"""The same for a block, and for a run."""
+"""The same limit for a block, and for a run."""
 
 RUN_KEY: Final = 6
-"""The first bytes of a run, by which it is found."""
+"""How many of its first bytes are the key of a run."""
 
 _LITERALS: Final = 1024
 _BLOCKS: Final = 256
 _RUNS: Final = 256
-_MISSES: Final = 4  # after so many a run is replaced by another one with the same first bytes
+_MISSES: Final = 4  # after so many misses a run is replaced by another run with the same first bytes
 
 Pair = tuple[bytes, bytes]
 Entry = tuple[Pair, int]
@@ -56,13 +58,14 @@ Entry = tuple[Pair, int]
 
 
 class FieldBlock:
-    """The fields of one header block. It may be shared by all connections: nothing in it is ever changed.
+    """The fields of one header block. A block may be shared by all connections: only `head` is set later.
 
     Attributes:
-        fields: name and value of each.
-        size: of all fields, with 32 bytes for each (RFC 9113, 6.5.2).
-        added: the entries that the block adds to the table. head: the result of reading it as the head of a response,
-            so that it is checked once, and the value of Content-Length; None before that.
+        fields: the name and the value of each field.
+        size: the bytes of all names and values, and 32 for each field (RFC 9113, 6.5.2).
+        added: the entries that the block adds to the table.
+        head: the block read as the head of a response, and the value of Content-Length: so the head is checked only
+            once. None before that.
     """
 
     __slots__ = ("added", "fields", "head", "size")
@@ -75,7 +78,7 @@ class FieldBlock:
 
 
 class Run:
-    """Fields that follow each other, in their encoded form: all of them known literals or of the static table."""
+    """Consecutive fields in their encoded form. Each is a remembered literal or an entry of the static table."""
 
     __slots__ = ("added", "fields", "misses", "size", "wire")
 
@@ -100,7 +103,7 @@ blocks: Final[dict[bytes, FieldBlock]] = {}
 
 
 def keep_literal(wire: bytes, entry: Entry) -> None:
-    # All entries are dropped at once: to find the oldest would make each look-up slower.
+    # All entries are dropped at once: tracking the oldest one would make each lookup slower.
     if len(literals) >= _LITERALS:
         literals.clear()
     literals[wire] = entry
@@ -117,7 +120,8 @@ def remember_run(wire: bytes, fields: list[Pair], added: list[Entry]) -> None:
     if not RUN_KEY <= len(wire) <= LONGEST_BLOCK:
         return
     known = runs.get(wire[:RUN_KEY])
-    if known is not None and known.misses < _MISSES:  # of two servers that begin alike, one keeps its place for a while
+    # If the runs of two servers begin with the same bytes, the first one keeps its place for a while.
+    if known is not None and known.misses < _MISSES:
         return
     if len(runs) >= _RUNS:
         runs.clear()

@@ -9,7 +9,7 @@ __all__ = ["ADDED", "ENTRY_BYTES", "INDEXED", "NEVER", "PLAIN", "RESIZED", "STAT
 ENTRY_BYTES: Final = 32
 """Bytes that are added to the size of a field's name and value in a table or a list (4.1)."""
 
-INDEXED: Final = 0x80  # how a field begins (6.1, 6.2), and the size of the table (6.3)
+INDEXED: Final = 0x80  # the first bits of a field (6.1, 6.2), or of an update of the table's size (6.3)
 ADDED: Final = 0x40
 RESIZED: Final = 0x20
 NEVER: Final = 0x10
@@ -49,18 +49,18 @@ def _codes() -> dict[int, bytes]:
 
 
 _CODES: Final = _codes()
-# Less than an octet of the first bits of EOS (5.2).
+# The valid paddings, stored in the same way: up to 7 of the first bits of EOS (5.2), all of which are 1.
 _PADDINGS: Final = frozenset((1 << bits) - 1 for bits in range(1, 9))
 
 
 _Step = tuple[list[bytes], list["_Step"], int]
-"""A code that is unfinished at the end of an octet: for each next octet its meaning and the following step; and the
-code itself.
+"""The state of the decoder after an octet: for each possible next octet its meaning, and the step that follows; and the
+bits of the code that is unfinished at this point.
 
-The meaning of octets is learned as they are received, since most never are; until then there is None in the second
-list. There are 256 steps, and with all that they can learn they take 2.6 MiB, for all connections together: a peer that
-sends every octet at every step costs no more. (Tuples of meaning and step for each octet are a sixth faster, and take
-5 MiB.)
+The meaning of an octet is learned when the octet is first received at this step, since most octets never are. Until
+then the second list has None. There are 256 steps. When everything is learned they take 2.6 MiB, for all connections
+together: a peer that sends every octet at every step costs no more. (Tuples of meaning and step for each octet are a
+sixth faster, and take 5 MiB.)
 """
 
 _steps: dict[int, _Step] = {}

@@ -1,10 +1,10 @@
 """One HTTP/2 stream with its received head and content, until the owner of the exchange takes them. No I/O, no lock.
 
 The engine's state of the stream and the received content are one object, so that a frame costs one lookup and one call.
-The exchange is a separate object on purpose: the engine holds its streams until they end, and an exchange must be able
-to be collected before that: its finaliser ends the stream of a response that was dropped.
+The exchange is a separate object on purpose. The engine holds its streams until they end, but an exchange that the
+caller has dropped must be collected before that, since its finaliser ends the stream.
 
-All state is changed under the lock of its connection, by the current reader and by the owner.
+All state is changed under the connection's lock, by the current reader and by the owner.
 """
 
 from __future__ import annotations
@@ -23,33 +23,34 @@ from .streams import Stream
 __all__ = ["Inbox"]
 
 JOINED: Final = 2048
-"""Smaller parts of a body are joined to earlier ones: many tiny parts would cost a hundred times as much."""
+"""Bytes. Smaller parts of a body are joined to earlier ones: many tiny parts would cost a hundred times as much."""
 
 
 _NO_PARTS: Final[deque[bytes | bytearray | memoryview]] = deque(maxlen=0)
 
 
 class Inbox(Stream):
-    """One exchange, from the view of its connection.
+    """One exchange as its connection sees it.
 
     Arguments:
         election: wakes the task that waits for a change.
         liveness: has the time of the last input.
 
     Attributes:
-        two_way: whether the request continues after the response has ended.
-        awaits_tunnel: whether it becomes two-way only after a 2xx response.
-        begins, ends: byte offsets of the request in the connection's output.
-        sent_at: when all of the request was handed to the system.
-        interim_at, head_at: when the first 1xx head was read, and the final one.
+        two_way: whether the request may continue after the response has ended.
+        awaits_tunnel: whether the request is a CONNECT: a response that is not 2xx then ends `two_way`.
+        begins, ends: the byte offsets of the request's beginning and of its end in the connection's output.
+        sent_at: when all of the request was handed to the system; None before that.
+        interim_at, head_at: when the first 1xx head was read, and when the final head was; None before that.
         head, interim, parts, held: parts of the response. `held` counts the bytes in `parts`.
         received: the total of the received bytes of the body.
-        started: a part of the response was received, so that the request must not be sent again automatically.
-        error: the reason why it ended without a complete response. refused: the peer has reported that it did not
-            process the request.
+        started: whether a head was received, or the stream was reset or malformed: the rule for dead reused connections
+            (`resend`) does not apply then.
+        error: the reason why the exchange ended without a complete response.
+        refused: whether the request was refused, so that the peer did not process it.
         crowded: whether it was refused because there were too many streams: the same connection may accept it later.
-        stopped: whether the peer needs no more of the request.
-        receiver, sender: the waits for a change of this exchange.
+        stopped: whether nothing more of the request is to be queued: it has ended, or the peer needs no more of it.
+        receiver, sender: the waits for a change of this exchange; None: no task waits.
     """
 
     two_way = False
@@ -70,14 +71,14 @@ class Inbox(Stream):
     stopped = False
     receiver: Waiter | None = None
     sender: Waiter | None = None
-    # Shared by all inboxes without parts, and never changed: an empty deque takes 760 bytes, and the next part of
-    # an event stream may be a minute away.
+    # `_NO_PARTS` is shared by all inboxes without parts, and never changed: an empty deque takes 760 bytes, and the
+    # next part of an event stream may be a minute away.
     parts: deque[bytes | bytearray | memoryview] = _NO_PARTS
 
     def __init__(self, election: Election, liveness: Liveness) -> None:
         self._election = election
         self._liveness = liveness
-        self.bytes_received = 0  # always read soon: a default on the class would cost more
+        self.bytes_received = 0  # needed soon in any case: a default on the class would cost more
 
     # Methods that the engine calls.
 
@@ -85,7 +86,7 @@ class Inbox(Stream):
         self.started = True
         if self.interim_at is None:
             self.interim_at = self._liveness.last_received
-        # A new list each time: the owner may iterate over the old one in another thread.
+        # The list is new each time: the owner may iterate over the old one in another thread.
         self.interim = [*self.interim, head]
         self.wake()
 
@@ -96,7 +97,7 @@ class Inbox(Stream):
         if self.awaits_tunnel and not 200 <= head.status < 300:
             self.two_way = False
         if head.status >= 400 and not self.two_way:
-            # A server that refuses reads no more of the upload (RFC 9112, 9.5, for HTTP/1.1)
+            # After an error response a server may read no more of the upload (RFC 9112, 9.5, for HTTP/1.1).
             self.stopped = True
         self.wake()
 
@@ -113,7 +114,7 @@ class Inbox(Stream):
         return unwanted
 
     def wake(self) -> None:
-        """Wake the receiver and the sender: either may wait for this."""
+        """Wake the receiver and the sender: either may wait for this change."""
         if self.receiver is not None:
             self._election.wake(self.receiver)
         if self.sender is not None:
@@ -174,11 +175,14 @@ class Inbox(Stream):
         self.wake()
 
     def failure(self) -> HTTPCoreError:
-        """The error, to be raised. A copy: a raised error refers to the frames that it passed, which refer to this. In
-        such a cycle the caller's later attempts would wait for the collector as well, with the credit for the bytes
-        that they hold."""
+        """Return a copy of the error, to be raised.
+
+        A raised error refers to the stack frames that it has passed, and these refer to this inbox. If the inbox had
+        that error as well, this would be a cycle, which only the garbage collector frees. The caller's later attempts
+        would be part of the cycle, and the credit for the bytes that they hold would be delayed.
+        """
         assert self.error is not None
-        # `copy` does not copy the cause, which is not among the attributes of the exception.
+        # `copy` does not copy the cause, which is not in the `__dict__` of the exception.
         same = copy(self.error)
         same.__cause__ = self.error.__cause__
         return same
@@ -186,8 +190,8 @@ class Inbox(Stream):
     # Conditions of waits.
 
     def is_unwanted(self) -> bool:
-        """Whether the queued part of the request need not be sent. The end of a request must be sent, though nothing
-        may be queued after it.
+        """Whether the queued part of the request need not be sent. `stopped` is also set when the end of the request is
+        queued, and then it must be sent.
         """
         return self.stopped and not self.sent_all
 

@@ -1,6 +1,7 @@
 """The bytes that one HTTP/2 connection has to send and the system has not accepted yet. Plain: nothing here waits.
 
-All but `can_send` is used under the connection's lock.
+The methods are called under the connection's lock, with three exceptions: `call_marks`; `is_unsent`, if it only decides
+how long to wait; and the last writes of a connection (`Pump._part_in_time`), when `writing` excludes all other tasks.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ class Outbox:
     Attributes:
         unsent: bytes that were taken from the engine and that the stream has not accepted yet.
         written: the total of the bytes that the stream has accepted.
-        writing: the wait that has passed `unsent` to the stream: no other may send. None: there is none.
-        parting: whether only a GOAWAY remains to be sent, after which the stream is closed.
-        over: whether nothing can be sent any more.
+        writing: the waiter whose task has passed `unsent` to the stream: no other task may write. None: no task has.
+        parting: whether the stream is to be closed once the queued bytes and a GOAWAY after them have been sent.
+        over: whether nothing more can be sent.
         leaving: inboxes whose request is queued completely but not yet written completely, in order.
         totals: the pool's counts of written bytes.
         marks: byte counts with functions to call when so many bytes are written, in order; only traced requests have
@@ -61,19 +62,18 @@ class Outbox:
         return bool(self.unsent) or self._engine.pending > 0 or self._stream.owes
 
     def fill(self) -> bytes | memoryview:
-        """The bytes to send next. Bytes are taken from the engine only when all earlier ones are written: it bounds the
-        answers to a peer that does not read, and cannot count answers that were moved here."""
+        """The bytes to send next. Bytes are taken from the engine only when all earlier ones are written: the
+        engine bounds the answers to a peer that does not read, and cannot count answers that were moved here."""
         data = self.unsent = self.unsent or self._engine.take()
         return data
 
     def write_nowait(self) -> None:
         """Pass the queued bytes to the stream as far as there is room, unless a call already does so."""
-        # Never during another write call: that call has the beginning of `unsent`, and our bytes would overtake the
-        # rest.
+        # Nothing is written during another write call: that call has the beginning of `unsent`, and our bytes would
+        # overtake the rest.
         while not self.writing and (data := self.unsent or self._engine.take()):
             count = self._stream.give(data)
-            # Before `count` is tested: accepted bytes are removed from `unsent`, or the next call would send them
-            # again.
+            # Called even if `count` is 0: `unsent` must keep bytes that were taken from the engine and not accepted.
             self.wrote(data, count)
             if not count:
                 break
@@ -83,7 +83,7 @@ class Outbox:
         self.totals.bytes_sent += count
         self.unsent = b"" if count == len(data) else memoryview(data)[count:] if count else data
         leaving = self.leaving
-        # TLS may still hold accepted bytes: only when it has none, all written bytes were sent.
+        # TLS may still hold accepted bytes: only when it holds none, all written bytes were sent.
         if leaving and leaving[0].ends <= self.written and not self._stream.owes:
             at = self._now()
             while leaving and leaving[0].ends <= self.written:
@@ -94,12 +94,12 @@ class Outbox:
         while self.marks and self.marks[0][0] <= self.written and not self._stream.owes:
             try:
                 _, call = self.marks.popleft()
-            except IndexError:  # another thread has called it
+            except IndexError:  # another thread has called this mark
                 return
             call()
 
     def part(self) -> None:
-        """Record that the GOAWAY was sent, or can no longer be sent."""
+        """Record that the GOAWAY was sent, or can no longer be sent, and close the stream."""
         self.parting = False
         self._stream.close()
 

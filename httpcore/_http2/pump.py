@@ -3,12 +3,12 @@
 A task that waits and finds no reader reads for all: received frames go into the inboxes, and only tasks whose inbox
 has changed are woken. A task that has something to send and finds no writer writes for all. A reader or
 writer that ends its wait, for any reason, passes its role on (see `election`); since nothing is awaited after bytes
-were received or passed on, it can end at any await without harm. Each waits with its own timeout, which no role
-prolongs.
+were received or passed on, it can end at any await without harm. Each task waits with its own timeout, and no role
+makes a wait longer.
 
 Reader and writer are two roles, but if a peer reads nothing until we read from it, the writer must read too. So the
 writer becomes the reader as well if there is none, and listens for input. If another task reads, the writer only
-writes, and checks every `LOOK` seconds whether that task still reads. A reader does the same while another task writes.
+writes, and checks every `LOOK` seconds whether that task still reads. A reader checks the writer in the same way.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .inbox import Inbox
 __all__ = ["Pump"]
 
 LOOK: Final = 0.1
-"""Seconds after which a writer that must not read checks whether another task still reads, and vice versa."""
+"""Seconds after which a writer that is not the reader checks whether there is still a reader, and vice versa."""
 
 PARTING: Final = 1.0
 """Seconds that a GOAWAY with the reason waits for room, before the connection is closed."""
 
 STALL: Final = 1.0
-"""Seconds that an upload waited for a window in vain, after which the connection may be taken to be stuck. A
-`write_timeout` that is shorter counts as well."""
+"""Seconds of an upload's wait for a window after which the connection may count as stuck. A `write_timeout` that ends
+the wait earlier counts as well."""
 
 
 class Pump:
@@ -53,8 +53,8 @@ class Pump:
     async def wait_until(
         self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, *, sends: bool = False
     ) -> bool:
-        """Wait until `ready()` holds, reading and writing for all in the meantime if no other task does. False when
-        `timeout` seconds passed first; an event that happens at that moment wins.
+        """Wait until `ready()` holds, and read and write for all in the meantime if no other task does. Returns False
+        when `timeout` seconds passed first; an event at the very end of the timeout still counts.
 
         Arguments:
             sends: whether the sender of `inbox` waits, and not the receiver.
@@ -67,23 +67,23 @@ class Pump:
         try:
             while True:
                 event = None
-                # `ready` and the election in one step: a change between the two would find no waiter to wake.
+                # `ready` and the election are under one lock: a change between the two would find no waiter to wake.
                 with core.lock:
                     if ready():
                         return True
-                    # Tested after `ready`: an event at the very end of the timeout wins.
+                    # The timeout is tested after `ready`: an event at its very end still counts.
                     if tried and left is not None and left <= 0:
                         return False
                     if sends:
                         inbox.sender = waiter
                     else:
                         inbox.receiver = waiter
-                    # Write before reading: this task may wait for the answer to bytes that are still queued here.
+                    # Writing comes before reading: this task may wait for the answer to bytes that are still queued.
                     writes = self._outbox.is_unsent() and election.elect_writer(waiter)
                     if not writes and not election.elect_reader(waiter):
                         event = self._wait(inbox, waiter, sends)
                 if writes and not paused and self._engine.open_streams > 1:
-                    await core.backend.sleep(0)  # tasks that run after this one add to the same write: one system call
+                    await core.backend.sleep(0)  # other tasks may now add to this write: one system call for all
                     paused = True
                     continue
                 tried = True  # so that a wait of zero seconds reads the input once
@@ -106,7 +106,7 @@ class Pump:
         """Like `wait_until`, for events of the whole connection. Also True when the connection has failed."""
         core = self._core
         with core.lock:
-            core.settling[inbox] = None  # so that it is woken: SETTINGS and PING belong to no stream (RFC 9113, 6.5)
+            core.settling[inbox] = None  # to be woken: SETTINGS and PING belong to no stream (RFC 9113, 6.5)
         try:
             return await self.wait_until(inbox, lambda: ready() or core.failure is not None, timeout)
         finally:
@@ -124,7 +124,7 @@ class Pump:
         """Have the queued bytes sent: write them, unless another task does, or the peer needs no more of the request.
 
         Arguments:
-            most: the limit for the whole wait in seconds; None: no limit but the total timeout.
+            most: the limit for the whole wait in seconds. Default None: only the total timeout limits the whole wait.
 
         Raises:
             WriteTimeout: there was no room for one byte for `write_timeout` seconds, or `most` seconds have passed.
@@ -143,7 +143,7 @@ class Pump:
             ends = min([end for end in (stop, deadline.ends) if end is not None], default=None)
             left = deadline.within(limit)
             while not (await self._write(waiter, left, ends, inbox.is_unwanted) or inbox.is_unwanted()):
-                # The time for one byte of any exchange: a peer that reads slowly is no reason to give up.
+                # `limit` is the time for one byte, of any exchange: a peer that reads slowly is no reason for an error.
                 if outbox.written != written:
                     since, written = core.now(), outbox.written
                 left = deadline.within(limit)
@@ -168,11 +168,11 @@ class Pump:
                 raise
 
     async def room(self, inbox: Inbox, ready: Callable[[], bool], timeout: float | None, limit: float | None) -> bool:
-        """Wait until `ready()`: more of the body can be sent, or none is needed. False when `timeout` seconds passed
-        first; `limit` is the longest possible timeout.
+        """Wait until `ready()`: more of the body can be sent, or no more is needed. Returns False when `timeout`
+        seconds passed first. `limit` is the whole `write_timeout`; `timeout` may be shorter.
 
-        A peer that does not refill the connection's window would stop each later upload as well, and so would one that
-        opened no window at all before the timeout: after that, new requests use other connections.
+        A peer that does not refill the connection's window would stop each later upload as well. So would a peer that
+        opened no window at all before the timeout. In both cases new requests use other connections from then on.
         """
         core, uploads = self._core, self._uploads
         since, openings = core.now(), uploads.openings
@@ -208,14 +208,13 @@ class Pump:
                 outbox.writing = None
                 if outbox.parting:
                     outbox.part()
-            # The roles are released last: another task that gets one uses the stream at once, and our call must have
-            # ended.
+            # The roles are released last: a task that gets one uses the stream at once, so our call must have ended.
             unsent = outbox.is_unsent()
             election.release(waiter, unsent=unsent)
-            # The last reader leaves input unread: without another reader the loop continues with it.
+            # This reader may have left input unread: if no other task reads, the event loop continues with it.
             if core.is_left:
                 core.go_on_later()
-            if unsent and election.writer is None:  # no task waits that could continue the write
+            if unsent and election.writer is None:  # no task that waits can continue the write
                 with core:
                     core.send_now()
 
@@ -224,7 +223,7 @@ class Pump:
     async def _read(self, left: float | None) -> None:
         """Read once, for all."""
         core, engine = self._core, self._engine
-        # Before the read, where a cancellation loses nothing.
+        # The pause comes before the read, where a cancellation loses no bytes.
         if engine.unread or engine.frames_read - core.turn >= FRAMES:
             await self._yield_turn()
         quiet = core.liveness.until_ping(core.now)
@@ -233,7 +232,7 @@ class Pump:
             limit = quiet
         try:
             data = None if engine.unread else await self._stream.read(PIECE, limit)
-            # No await from here on: a cancellation would lose received bytes, and with them the framing.
+            # There is no await from here on: a cancellation would lose received bytes, and with them the framing.
             with core.lock, core:
                 core.receive(data)
                 if engine.pending or self._outbox.unsent:
@@ -246,7 +245,7 @@ class Pump:
             with core.lock, core:
                 core.probe(core.now())
         except NetworkError as error:
-            with core.lock:  # no step: the engine is not used, and dropped exchanges send nothing any more
+            with core.lock:  # no step is needed: nothing can be sent any more, not even for dropped exchanges
                 core.fail(error)
         except (KeyboardInterrupt, SystemExit):
             core.interrupted()
@@ -254,8 +253,9 @@ class Pump:
         core.notify()
 
     def _until_look(self, left: float | None) -> float | None:
-        """How long to read for, of `left` seconds: the current writer may end before the bytes that we
-        need have been sent. And a stream that cannot be woken checks whether its exchange was closed."""
+        """How many seconds one read may take: `left`, but `LOOK` at most in two cases. If bytes are unsent, the current
+        writer may end before the bytes that we need have been sent. If the stream cannot be woken, it must be checked
+        whether our exchange was closed."""
         looks = self._outbox.is_unsent() or not self._stream.can_wake
         return LOOK if looks and (left is None or left > LOOK) else left
 
@@ -267,12 +267,13 @@ class Pump:
     # Writing for all.
 
     async def _write(self, waiter: Waiter, left: float | None, ends: float | None, ready: Callable[[], bool]) -> bool:
-        """Write all that is queued, for all. False when it stopped before the end, because of input or the time: the
-        caller checks the clock, and the received frames.
+        """Write all queued bytes, for all. Returns False when it stopped early, because input was received or because
+        time has passed: the caller checks the received frames and the clock.
 
         Arguments:
             left: seconds to wait for room, counted anew after each progress.
-            ends: the end of all waits; None: never. ready: the condition for which the caller waits.
+            ends: when to stop in any case, by the clock; None: never.
+            ready: the condition for which the caller waits.
         """
         core, outbox, election = self._core, self._outbox, self._election
         if self._engine.unread or self._engine.frames_read - core.turn >= FRAMES:
@@ -280,15 +281,15 @@ class Pump:
         while True:
             with core.lock, core:
                 data = outbox.fill()
-                # Under the lock, and the role is released in the same step: another task may queue bytes right after
-                # it.
+                # This is tested under the lock, and the role is released in the same step: another task may queue bytes
+                # directly afterwards, and must then find that there is no writer.
                 if not outbox.is_unsent():
                     election.writer = None
                     return True
                 # The peer may read nothing until we read from it: without a reader the writer must listen for input.
                 reads = election.elect_reader(waiter)
-                outbox.writing = waiter  # no other may pass bytes to the stream now: they would overtake ours
-            if ends is not None:  # a peer that accepts a byte now and then must not prolong it
+                outbox.writing = waiter  # no other task may write now: its bytes would overtake ours
+            if ends is not None:  # a peer that accepts single bytes must not make the wait longer
                 until_end = max(0.0, ends - core.now())
                 left = until_end if left is None else min(left, until_end)
             goes_on = await self._write_once(data, left, reads)
@@ -299,15 +300,15 @@ class Pump:
                 return False
 
     async def _write_once(self, data: bytes | memoryview, left: float | None, reads: bool) -> bool:
-        """Write some of `data`, or the bytes that the stream still holds; False when the time passed, or input was
-        received first.
+        """Write some of `data`, or the bytes that the stream still holds. Returns False when the time passed, or input
+        was received first.
 
         Arguments:
             reads: whether this task is also the reader, and listens for input.
         """
         core, outbox, stream = self._core, self._outbox, self._stream
         # Without the reader's role this task does not notice that the reader has ended, and a stream that cannot be
-        # woken does not end its wait when the exchange is closed: so both are checked again after `LOOK`.
+        # woken does not end its wait when the exchange is closed. So the caller checks both again after `LOOK` seconds.
         if not (reads and stream.can_wake) and (left is None or left > LOOK):
             left = LOOK
         try:
@@ -337,8 +338,8 @@ class Pump:
         return True
 
     async def _part_in_time(self, left: float | None, *, reads: bool) -> None:
-        """Wait for room for the GOAWAY with the reason, up to `PARTING` of `left` seconds; then close. A call that
-        writes at this moment does so when it returns.
+        """Wait for room for the GOAWAY with the reason, at most `PARTING` seconds and at most `left`; then close the
+        stream. If another call writes at this moment, that call does all this when it returns.
 
         Arguments:
             reads: whether this task is also the reader.
@@ -347,7 +348,7 @@ class Pump:
         with core.lock:
             if not outbox.parting or outbox.writing:
                 return
-            outbox.writing = Waiter()  # this belongs to no wait: no other task writes then, and none removes it
+            outbox.writing = Waiter()  # a mark that no `_release` removes: it keeps other tasks from writing
         ends = core.now() + (PARTING if left is None else min(PARTING, left))
         try:
             while (left := ends - core.now()) > 0:
@@ -358,11 +359,12 @@ class Pump:
                     await stream.flush(left, duplex=True)
                 else:
                     break
-            # RFC 9112, section 9.6 has the same for HTTP/1.1 servers.
-            if reads:  # if closed with unread input, TCP would discard bytes that the peer has not received yet
+            # If a socket is closed with unread input, TCP may discard bytes that the peer has not received yet (RFC
+            # 9112, section 9.6, says so for HTTP/1.1 servers).
+            if reads:
                 self._discard_input()
         except HTTPCoreError:
-            pass  # the reason of the end is known
+            pass  # the error that ended the connection is already known
         finally:
             outbox.parting = False
             outbox.writing = None

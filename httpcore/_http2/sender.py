@@ -1,8 +1,8 @@
 """Our side of one HTTP/2 connection: requests, the streams that they open, and the windows both ways. No I/O, no clock.
 
 Everything that is sent is decided here and written by one of the `_write_…` methods, which decide nothing: another
-implementation of frames and compression can take their place. Each change of this state by the peer is made by
-one of the `_took_…` methods, after all checks.
+implementation of frames and compression can replace these. Each change that the peer makes to this state is made by one
+of the `_took_…` methods, after all checks.
 """
 
 from __future__ import annotations
@@ -50,18 +50,19 @@ CONNECTION_WINDOW: Final = 1 << 24
 room for, so that unread responses never stop a response that is read."""
 
 SENT_FRAME: Final = 65536
-"""The largest DATA frame that we send, if the peer accepts more than the default of 16 KiB."""
+"""The largest payload of a frame that we send, in bytes, if the peer accepts more than the default of 16 KiB."""
 
 
 class Sender:
-    """Not thread-safe: a connection that shares it holds a lock around each call.
+    """Our side of one connection. It is not thread-safe: a connection that is shared holds a lock around each call.
 
     Attributes:
         max_streams: how many streams the peer allows at once: 100 until its SETTINGS are received, at most 2**31 - 1.
-        max_frame: the largest DATA frame that we send, in bytes.
-        settings_seen: the peer's first SETTINGS were received. extended_connect: the peer accepts `:protocol` (RFC
-            8441). closed: nothing may be sent any more, except the bytes that `take` returns. connection_window: how
-            many bytes may be sent on all streams together; it may be below 0.
+        max_frame: the largest frame that we send, in bytes of payload.
+        settings_seen: whether the peer's first SETTINGS were received.
+        extended_connect: whether the peer accepts `:protocol` (RFC 8441).
+        closed: whether nothing may be sent any more, except the bytes that `take` returns.
+        connection_window: how many bytes may be sent on all streams together.
     """
 
     def __init__(self, rules: ReadRules) -> None:
@@ -79,7 +80,7 @@ class Sender:
         self._last = LAST_ID  # the last stream id of the peer's GOAWAY
         self._has_goaway = False
         self._budget = FloodBudget()
-        # Windows: those that limit us, then those that limit the peer.
+        # First the connection's window that limits the peer, then the windows that limit us.
         self._goal = CONNECTION_WINDOW
         self._room = CONNECTION_WINDOW
         self._uncredited = 0
@@ -104,7 +105,7 @@ class Sender:
     # Methods for the user of the engine.
 
     def start(self) -> None:
-        """Send the preface and our SETTINGS. To be called once, first of all."""
+        """Send the preface and our SETTINGS. Call this once, before all other methods."""
         self._write_start(
             ((ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, STREAM_WINDOW), (MAX_HEADER_LIST_SIZE, self._rules.head_bytes))
         )
@@ -112,16 +113,16 @@ class Sender:
         self._write_window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
 
     def request(self, stream: Stream, headers: Headers, *, end: bool, key: bytes = b"") -> None:
-        """Open a stream. `stream` is a new one; it gets its number.
+        """Open a stream. `stream` is a new object, which gets its number here.
 
         Arguments:
             headers: as they are sent: pseudo-headers first, names lower-cased, nothing connection-specific.
             end: whether there is neither a body nor trailers.
-            key: identifies `headers` that have no credentials, so that their block is remembered. Default b"": it is
-                not.
+            key: identifies `headers` that have no credentials, so that their block is remembered. Default b"": the
+                block is not remembered.
 
         Raises:
-            LocalProtocolError: the ids are used up, the peer has sent GOAWAY, it allows no more streams or no
+            LocalProtocolError: the ids are used up, the peer has sent GOAWAY, the peer allows no more streams or no
                 `:protocol`, or the connection has ended.
         """
         number = self._next
@@ -139,8 +140,8 @@ class Sender:
         stream.sent_all = end
         stream.room = STREAM_WINDOW
         self._streams[number] = stream
-        # Unread responses may fill all their windows: the connection's window must have room for one more, which is
-        # read.
+        # Unread responses may fill the windows of their streams. The connection's window must have room for all these
+        # windows, so that a response that is read can still be received.
         if len(self._streams) * STREAM_WINDOW > self._goal:
             self._widen()
         out = self._out
@@ -177,7 +178,7 @@ class Sender:
             raise LocalProtocolError(
                 f"data has {size:,} bytes: expected at most the window, {self.window(stream):,} bytes"
             )
-        # Both windows are charged here, where the frame is queued, and not when it is sent: queued frames must fit.
+        # Both windows are charged when the frame is queued, and not when it is sent: all queued frames must fit.
         stream.spare -= size
         self.connection_window -= size
         self._budget.earn_sent(size)
@@ -279,9 +280,10 @@ class Sender:
     # The windows that we grant.
 
     def _return_credit(self, stream: Stream | None, credit: int) -> None:
-        """Allow the peer to send as much again: on this stream, if it is open, and on the connection in any case."""
+        """Allow the peer to send `credit` more bytes: on the connection, and on this stream if it is open."""
         self._uncredited += credit
-        # Credit is returned by half a window: a WINDOW_UPDATE for each piece would be one frame per received frame.
+        # Credit is returned for half a window at once: a WINDOW_UPDATE for each piece would be one frame per received
+        # frame.
         if self._uncredited * 2 >= self._goal:
             self._write_window_update(0, self._uncredited)
             self._room += self._uncredited
@@ -306,8 +308,8 @@ class Sender:
         if setting == MAX_CONCURRENT_STREAMS:
             self.max_streams = min(value, LAST_ID)
         elif setting == INITIAL_WINDOW_SIZE:
-            # This applies to all open streams: `spare` is the number of bytes that each may send beyond it (6.9.2), so
-            # there is no loop here.
+            # The initial window applies to all open streams (6.9.2). There is no loop here, since `spare` is the number
+            # of bytes that a stream may send beyond it.
             self._initial = value
         elif setting == MAX_FRAME_SIZE:
             self.max_frame = min(value, SENT_FRAME)
@@ -327,7 +329,7 @@ class Sender:
     def _took_end(self, stream: Stream) -> None:
         """Handle END_STREAM: the response is complete."""
         stream.ended = True
-        # Otherwise it stays half-closed (remote) until our side has ended (RFC 9113, section 5.1).
+        # Otherwise the stream stays half-closed (remote) until our side has ended (RFC 9113, section 5.1).
         if stream.sent_all:
             self._remove(stream)
 
@@ -335,7 +337,7 @@ class Sender:
         self._remove(stream)
 
     def _took_goaway(self, last: int) -> list[Stream]:
-        """Returns the streams that the peer has not processed."""
+        """Handle GOAWAY. Returns the streams that the peer has not processed."""
         self._has_goaway = True
         if last >= self._last:  # a later GOAWAY may only lower the id (6.8): removed streams stay removed
             return []
@@ -372,7 +374,7 @@ class Sender:
     def _write_goaway(self, code: int) -> None:
         self._out.send(GOAWAY, 0, 0, two_uint32.pack(0, code))  # 0: we accept no streams from a server (6.8)
 
-    # Answers: `FrameWriter` limits how many may wait.
+    # Answers: `FrameWriter` limits how many bytes of them may wait.
 
     def _write_ping_answer(self, payload: bytes) -> None:
         self._out.answer(PING, ACK, 0, payload)

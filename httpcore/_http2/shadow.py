@@ -1,8 +1,8 @@
 """The shadow of an HTTP/2 connection: h2 reads the same frames, and differences are reported.
 
-The native engine decides; h2 only watches. It gets what we send, and gets each frame before the native rules do,
-so that both are in the same state. h2 reads until one of the two refuses something, or the peer sends GOAWAY: h2 ends
-the connection then.
+The native engine decides; h2 decides nothing. h2 gets our frames, and gets each received frame before the native rules
+do, so that both are in the same state. h2 reads until one of the two refuses a frame, or until the peer sends GOAWAY,
+which would make h2 end the connection.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from .streams import Listener, Stream
 __all__ = ["ShadowEngine"]
 
 Fact = tuple[str, object]
-"""One fact of a frame: "head", "interim head", "trailers", "content", "end" or "reset", and its value."""
+"""One fact of a frame and its value: "head", "interim head", "trailers", "content", "end" or "reset", and for h2 also
+"refusal", if it resets the stream."""
 
 _CONFIG: Final = H2Configuration(
     client_side=True, header_encoding=False, validate_outbound_headers=False, normalize_inbound_headers=False
@@ -72,7 +73,7 @@ class ShadowEngine(H2Engine):
         self._reader = FrameReader([partial(_twice, kind) for kind in range(len(READERS))])
         self._facts: list[Fact] = []
         self._seen: HTTPCoreError | None = None
-        self._is_block_whole = True  # else h2 has not reported the block yet
+        self._is_block_whole = True  # False: h2 reports the block with a later frame
 
     # Our frames, which h2 must track.
 
@@ -82,7 +83,7 @@ class ShadowEngine(H2Engine):
             try:
                 say(shadow)
             except ProtocolError:
-                pass  # the stream is one that h2 has forgotten; its reading of the reply is compared
+                pass  # h2 has forgotten this stream; what it reads later is still compared
             shadow.clear_outbound_data_buffer()
 
     def _write_start(self, settings: Sequence[tuple[int, int]]) -> None:
@@ -152,7 +153,7 @@ class ShadowEngine(H2Engine):
         self._is_block_whole = not is_cut
 
     def read_twice(self, raw: bytes, read: Callable[[], None]) -> None:
-        """Have h2 read these frames, then the native rules, and compare."""
+        """Have h2 and then the native rules read these frames, and compare the results."""
         shadow = self._shadow
         if shadow is None:
             read()
@@ -160,7 +161,7 @@ class ShadowEngine(H2Engine):
         self._facts, self._seen = [], None
         refusal = ""
         theirs: list[Fact] = []
-        _ = shadow.open_outbound_streams  # makes h2 forget closed streams, whose windows it would also change
+        _ = shadow.open_outbound_streams  # makes h2 forget closed streams: it would change their windows too
         try:
             theirs = _joined(_facts(shadow.receive_data(raw)))
         except ProtocolError as error:
@@ -197,7 +198,7 @@ class ShadowEngine(H2Engine):
 
 
 def _joined(facts: list[Fact]) -> list[Fact]:
-    """The facts with all content in one piece, since equal frames are read as one here."""
+    """The facts with all content in one piece, since the native engine reads equal DATA frames as one."""
     content = b"".join([value for kind, value in facts if kind == "content"])  # type: ignore[misc]  # bytes, then
     others = [fact for fact in facts if fact[0] != "content"]
     return [("content", content), *others] if content else others

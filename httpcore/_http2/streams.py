@@ -14,35 +14,37 @@ from .frames import FRAME_NAMES, fault
 __all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Listener", "Stream"]
 
 STREAM_WINDOW: Final = 1 << 20
-"""Bytes that the peer may send on one stream before its reader takes some. This limits the size of an unread response,
-and, by the round-trip time, the speed of a response: 20 MB/s at 50 ms."""
+"""Bytes that the peer may send on one stream before its reader takes some. This limits the size of an unread response
+and, together with the round-trip time, the speed of a response: 20 MB/s at 50 ms."""
 
 REMEMBERED_COUNT: Final = 4096
-"""Streams that we reset, whose late frames are ignored (5.1). For older ones any late frame is assumed to be valid."""
+"""How many of the streams that we reset are remembered; their late frames are ignored (5.1). Late frames of older ones
+are assumed to be valid."""
 
 
 class Stream:
-    """One exchange from the view of the engine, from its request until both messages are complete or one side has reset
-    it.
+    """One exchange as the engine sees it, from its request until both messages are complete or one side has reset it.
 
-    A subclass keeps the received events: the engine calls its `on_…` as soon as a frame has passed every check. They do
-    not raise, and may call the engine again.
+    A subclass keeps the received events: the engine calls an `on_…` method as soon as a frame has passed every check.
+    These methods do not raise, and may call the engine again.
 
     Attributes:
-        number: the number of the stream; 0 before it has one.
-        is_open: whether the engine has it: `request` was called, and neither the end of both messages nor a reset has
-            been received. connect, content: whether the request is a CONNECT; whether its response may have a body.
+        number: the identifier of the stream; 0 before it has one.
+        is_open: whether the engine has the stream: `request` was called, and since then neither have both messages
+            ended nor was the stream reset.
+        connect: whether the request is a CONNECT.
+        content: whether the response may have a body.
         sent_all: whether our END_STREAM was sent.
         ended: whether the peer's END_STREAM was received: the response is complete.
         trailers: the trailers of the response, once it has ended.
         lenient: deviations of the interim heads and the trailers.
         bytes_sent, bytes_received: the bytes of its whole HEADERS, CONTINUATION and DATA frames: with the 9 bytes
             before each payload, and with padding. Sent bytes count when they are queued.
-        queued: the bytes that waited on the connection when the last of these frames was queued, including it.
+        queued: the bytes that waited in the engine when the last of these frames was queued, with that frame.
     """
 
-    # No `__slots__`, and values that most exchanges share are on the class: to set all of them would cost a fifth of
-    # the work for one response.
+    # There are no `__slots__`, and values that most exchanges share are on the class: setting all of them would cost a
+    # fifth of the work for one response.
     number = 0
     is_open = False
     connect = False
@@ -74,7 +76,7 @@ class Stream:
         """Called for content of a body, at least one byte. Call `H2Engine.consumed` when it has been read."""
 
     def on_end(self) -> bool:
-        """Called when the response is complete: `ended` and `trailers` are set. The request may not be complete yet.
+        """Called when the response is complete: `ended` and `trailers` are set. The request may still be incomplete.
         Returns whether no more of the request is needed: then the engine resets the stream (8.1)."""
         return False
 
@@ -93,7 +95,7 @@ class Stream:
             raise LimitExceeded(f"the interim responses are longer than {INTERIM_BYTES} bytes", limit=INTERIM_BYTES)
 
     def begin(self, status: int, length: int | None, ends: int) -> None:
-        """Note the final head, and the frames that may follow it.
+        """Record the final head, and which frames may follow it.
 
         Raises:
             RemoteProtocolError: the head ends the stream, but announces content.
@@ -136,7 +138,7 @@ class Listener(Protocol):
     while `H2Engine.receive` runs; they do not raise, and may call the engine again, but not `receive`."""
 
     def on_settings(self) -> None:
-        """SETTINGS of the peer were received, perhaps not the first ones: `max_streams` and others may have changed."""
+        """SETTINGS of the peer were received, perhaps not the first: `max_streams` and other limits may be new."""
         ...
 
     def on_window(self) -> None:
@@ -152,17 +154,17 @@ class Listener(Protocol):
         ...
 
     def on_reset(self, stream: Stream, code: int) -> None:
-        """The peer ended the stream in both directions. After `on_end` it only means that nothing more need be sent."""
+        """The peer ended the stream in both directions. After `on_end` this only means that no more need be sent."""
         ...
 
     def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
-        """The peer broke the rules on this stream, which has been reset; the others continue. It may follow
-        `on_end`."""
+        """The peer broke the rules on this stream, which has been reset; other streams continue. This may be
+        called after `on_end`."""
         ...
 
     def on_goaway(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
-        """The peer accepts no new streams (GOAWAY). Those above `last` are `gone`, unprocessed; the others continue. It
-        may be called again, with the same or a lower `last`: a higher one is ignored."""
+        """The peer accepts no new streams (GOAWAY). Streams above `last` are `gone`, unprocessed; all others continue.
+        This may be called again, with the same or a lower `last`: a higher number from the peer is ignored."""
         ...
 
     def on_failed(self, error: HTTPCoreError) -> None:
@@ -172,8 +174,8 @@ class Listener(Protocol):
 
 
 class GivenUp:
-    """Streams that we reset: late frames for them are ignored, but their DATA must fit into the windows that they
-    had."""
+    """Streams that we reset, or that GOAWAY removed: late frames for them are ignored, but late DATA must fit into the
+    rest of a stream's window."""
 
     __slots__ = ("_forgotten", "_rooms")
 
@@ -197,7 +199,7 @@ class GivenUp:
             Fault: the peer itself had ended the stream.
         """
         room = self._rooms.get(stream)
-        # We have not reset it, and it is not older than all that we remember: thus the peer itself had ended it.
+        # The stream is not among those that we reset, nor so old that it may be forgotten: so the peer had ended it.
         if room is None and stream > self._forgotten:
             raise fault(
                 Code.STREAM_CLOSED, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which it had ended before"
@@ -205,7 +207,7 @@ class GivenUp:
         return room
 
     def receive(self, stream: int, size: int) -> None:
-        """Count so many bytes of DATA for it."""
+        """Count `size` bytes of late DATA for a remembered stream."""
         self._rooms[stream] -= size
         if self._rooms[stream] < 0:
             raise fault(Code.FLOW_CONTROL_ERROR, f"the peer sent more DATA than the window of stream {stream} allows")

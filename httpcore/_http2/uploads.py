@@ -1,8 +1,8 @@
 """The uploads of one HTTP/2 connection that wait for room among the queued bytes, or for the peer to open a window.
 
-They are woken one by one, in the order in which they began to wait: an upload that was woken wakes the next when it has
-sent, or when it cannot send. To wake all at each WINDOW_UPDATE would cost the square of their number, and most would
-find the window closed again. No I/O; everything here is used under the connection's lock.
+These uploads are woken one by one, in the order in which they began to wait: an upload that was woken wakes the next
+when it has sent, or when it cannot send. To wake all of them at each WINDOW_UPDATE would cost the square of their
+number, and most would find the window closed again. No I/O; the queues change only under the connection's lock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .outbox import Outbox
 __all__ = ["OUTBOX", "Uploads"]
 
 OUTBOX: Final = 131072
-"""Bytes that wait to be sent before uploads have to wait; one more piece of at most as many may join them."""
+"""How many bytes may wait to be sent before uploads have to wait. One more piece of at most this size may be added."""
 
 
 class Uploads:
@@ -37,7 +37,8 @@ class Uploads:
         self._engine = engine
         self._outbox = outbox
         self._election = election
-        # How many of `for_window` must check again: each once for a WINDOW_UPDATE, or they would do so for ever.
+        # How many uploads in `for_window` must check again. Each checks only once for a WINDOW_UPDATE: otherwise those
+        # that cannot send would wake each other for ever.
         self._tries = 0
         self.for_room: OrderedDict[Waiter, Inbox] = OrderedDict()
         self.for_window: OrderedDict[Waiter, Inbox] = OrderedDict()
@@ -48,8 +49,8 @@ class Uploads:
         """Queue as much of `data` as may be sent now; returns how many bytes."""
         size = 0
         if self._outbox.size() < OUTBOX:
-            # The engine counts them against both windows (RFC 9113, section 6.9.1); bytes that are queued here have
-            # been counted already.
+            # The engine counts these bytes against both windows (RFC 9113, section 6.9.1); bytes that are already
+            # queued have been counted before.
             size = min(len(data), self._engine.window(inbox), OUTBOX)
             if size:
                 self._engine.data(inbox, data[:size], end=False)
@@ -61,7 +62,7 @@ class Uploads:
         return self._outbox.size() < OUTBOX and self._engine.window(inbox) > 0
 
     def wait(self, waiter: Waiter, inbox: Inbox) -> None:
-        """Put an upload that cannot send now into its queue. It has checked in vain, so the next one may check."""
+        """Put an upload that cannot send now into its queue. It has checked in vain, so the next upload may check."""
         self.wake_next()
         queue = self.for_room if self._engine.window(inbox) else self.for_window
         queue[waiter] = inbox
@@ -93,10 +94,10 @@ class Uploads:
         self.openings += 1
         if inbox.sender is not None:
             self.for_window.pop(inbox.sender, None)
-            # Only this one is woken: the window of one stream does not matter to the others.
+            # Only this upload is woken: the window of one stream does not matter to the others.
             self._election.wake(inbox.sender)
 
     def is_stuck(self, openings: int, *, timed_out: bool) -> bool:
-        """Whether the peer has not refilled the connection's window, or has opened no window since `openings` was
-        read."""
+        """Whether the connection's window is exhausted; or whether the wait `timed_out`, and the peer has opened no
+        window since `openings` was read."""
         return not self._engine.connection_window or (timed_out and self.openings == openings)
