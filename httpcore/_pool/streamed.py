@@ -2,7 +2,7 @@
 exit.
 
 `request` itself could return such an object, which can also be awaited. We tried this: it adds 2.5 % to the
-instructions of a GET on asyncio, for each request, also for those that are only awaited.
+instructions of a GET on asyncio, also for requests that are only awaited.
 """
 
 from __future__ import annotations
