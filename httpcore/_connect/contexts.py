@@ -71,7 +71,7 @@ _offers: WeakKeyDictionary[ssl.SSLContext, tuple[str, ...]] = WeakKeyDictionary(
 
 def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
     """The context for `config` that offers `alpn`, made now if it does not exist yet. This reads files; any thread may
-    call.
+    call it.
 
     Raises:
         LocalProtocolError: a file or directory that `config` or the environment names cannot be used.

@@ -1,6 +1,7 @@
 """The proxy that the environment variables name for an origin, read once and only on request. No I/O.
 
-There is no standard for these variables. This module follows curl and Go; these are its rules, with the differences:
+There is no standard for these variables. This module follows curl and Go; these are its rules, with the differences
+between the two:
 
 - `http_proxy`, `https_proxy` and `no_proxy` come first, then the same names in capitals, then `all_proxy` and
   `ALL_PROXY` for either scheme. An empty variable counts as unset.
@@ -145,8 +146,8 @@ class EnvironmentProxies:
 def proxies_from_environment(environ: Mapping[str, str] | None = None) -> EnvironmentProxies:
     """The proxies that environment variables name: `ConnectionPool(proxy=proxies_from_environment())`.
 
-    The variables are `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, first in lower case; they are read once,
-    now.
+    The variables are `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; their names in lower case come first.
+    They are read once, now.
 
     Arguments:
         environ: the mapping that has the variables. Default `os.environ`.

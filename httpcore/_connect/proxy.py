@@ -108,8 +108,8 @@ class Proxy:
             `socks5://` proxy (port 1080; RFC 1928) gets an address that is resolved here; a `socks5h://` proxy gets a
             name, which it resolves; `socks4://` and `socks4a://` likewise, for IPv4 only. SOCKS proxies tunnel all
             requests. A user name and password in the URL are like `auth`; percent-encode special characters.
-        auth: user name and password, in bytes or str (sent as UTF-8): for the Basic scheme of RFC 7617, or of
-            RFC 1929. They are sent to the proxy, and never to an origin. SOCKS4 has only a user name. Default None.
+        auth: user name and password, in bytes or str (sent as UTF-8): for the Basic scheme (RFC 7617), or for SOCKS5
+            (RFC 1929). They are sent to the proxy, and never to an origin. SOCKS4 has only a user name. Default None.
         headers: further fields for an HTTP proxy, in any form that a request accepts: sent with each CONNECT and each
             forwarded request. Default none.
         ssl: how the certificate of an `https://` proxy is checked; it does not apply to origins. Default: as for a

@@ -109,7 +109,8 @@ async def start_tls(
             session.
 
     Raises:
-        TLSError: the certificate is not accepted, the peer does not use TLS, refuses, or closes. The cause is chained.
+        TLSError: the certificate is not accepted; or the peer does not use TLS, refuses the handshake, or closes. The
+            cause is chained.
         ConnectTimeout: the handshake took longer than `timeout`.
         LocalProtocolError: `server_name` cannot be a host, or is None though the context checks it.
     """
@@ -137,7 +138,7 @@ class Resumable:
         self._resumed = resumed
 
     def forget(self) -> None:
-        """The connection broke: nothing is resumed from it (RFC 5246, section 7.2.2)."""
+        """Forget the session: the connection broke, so nothing is resumed from it (RFC 5246, section 7.2.2)."""
         self._session = None
 
     def session(self) -> ssl.SSLSession | None:

@@ -28,7 +28,7 @@ class Attempts:
 
     Arguments:
         retry_stale: as for the pool.
-        are_last: whether a failure ends the request, and is recorded so. Otherwise a retry policy decides first.
+        are_last: whether a failure ends the request and is recorded as its end. Otherwise a retry policy decides first.
     """
 
     __slots__ = ("_are_last", "_leases", "_retry_stale")
@@ -51,8 +51,8 @@ class Attempts:
                 delivery = Delivery(call, leases)
                 connection: HTTPConnection | None = None
                 exchange: Exchange | None = None
-                # This is False until `begin`: a retry policy repeats a request with any method while it has got no
-                # connection.
+                # `is_connected` is False until `begin`: a retry policy repeats a request with any method while it has
+                # got no connection.
                 call.is_connected = False
                 try:
                     connection = leases.acquire(delivery, call, avoid) or await leases.obtain(delivery, call, avoid)
@@ -98,8 +98,8 @@ class Attempts:
 
     def _give_up(self, call: Call, delivery: Delivery, exchange: Exchange | None, error: BaseException) -> None:
         """End an attempt that failed and release its connection."""
-        # The call is kept before the release, which removes the ticket from the ledger: a pool that drains must find
-        # the call in `draining` or in the ledger.
+        # The call is recorded in `draining` before the release, which removes the ticket from the ledger: a pool that
+        # drains must find the call in one of these.
         self._leases.draining.keep(call)
         if may_have_acted(exchange):  # read before `give_up`, which may send queued bytes of the request
             call.may_have_acted = True

@@ -44,7 +44,7 @@ class HTTPConnection:
         is_shared: whether it carries many exchanges at once.
         is_strict: whether unusual content is an error.
         is_quiet: a function that returns, once the connection is open, whether it is fit for another exchange: the peer
-            has neither closed it nor sent anything that forbids this. It is plain and cheap.
+            has neither closed it nor sent anything that forbids this. The function is plain and cheap.
         on_close: called once when the connection is closed, if a traced request has used it.
         tracer: the tracer of the request that uses the connection, if there is a trace and no other request can use the
             connection.

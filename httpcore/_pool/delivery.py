@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery"]
 
-_DONE: Final = TicketState.DONE  # the lookup of an Enum's member costs more than the comparison
+_DONE: Final = TicketState.DONE  # named here, since looking up an Enum's member costs more than comparing it
 
 _BODY: Final = "read the response body"
 

@@ -243,11 +243,11 @@ class Leases:
         if slot is None:
             return  # the pool was closed since the ledger decided to dial
         # The connection is stored before the first wait, so that a `close` of the pool can end that wait. The slot's
-        # state is read after that; `close` sets the state first and then reads the connection. So one of the two sees
-        # the other.
+        # state is read after that; `close` sets the state first and then reads the connection. So either this method
+        # sees the close, or `close` sees the connection.
         slot.connection = connection
         if slot.state is SlotState.GONE:
-            return  # likewise; the close may not have seen the connection yet
+            return  # the pool was closed, perhaps before it could see the connection
         steps = call.begin_steps()
         began = steps.dialing()
         self.totals.dials += 1

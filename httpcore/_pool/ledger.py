@@ -4,15 +4,15 @@ The pool holds its lock, reads its clock, calls one step, and then carries out `
 waits for a connection, dials one or holds one; `release` ends each of these states. The cost of a step is the same with
 ten connections, waiters and origins as with ten thousand.
 
-Why this is fair. Inside an origin the first waiter is served first. Between origins, a freed connection serves its own
-origin first, since reuse costs nothing, unlike a new connection. But the origins whose first waiter could use room for
-a connection form a ring. When the head of the ring has been passed over 2 x `max_connections` times, the next freed
-connection is closed and the head dials in its place. Room that becomes free in another way goes to the head too. An
-origin that had its turn moves to the end of the ring; so does the head when one of its own connections serves it. So an
-origin with p origins ahead of it in the ring has its turn after at most (p + 1) x (2 x `max_connections` + 1)
-connections have become free, whatever the others do. (A freed HTTP/2 connection that must close accepts no more
-requests, and closes when its last stream ends.) An origin at its own limit (`max_connections_per_origin`) is not in the
-ring: room would not help it, and it would block the others.
+Why the assignment is fair. Inside an origin the first waiter is served first. Between origins, a freed connection
+serves its own origin first, since reuse costs nothing, unlike a new connection. But the origins whose first waiter
+could use room for a connection form a ring. When the head of the ring has been passed over 2 x `max_connections` times,
+the next freed connection is closed and the head dials in its place. Room that becomes free in another way goes to the
+head too. An origin that had its turn moves to the end of the ring; so does the head when one of its own connections
+serves it. So an origin with p origins ahead of it in the ring has its turn after at most (p + 1) x (2 x
+`max_connections` + 1) connections have become free, whatever the others do. (A freed HTTP/2 connection that must close
+accepts no more requests, and closes when its last stream ends.) An origin at its own limit
+(`max_connections_per_origin`) is not in the ring: room would not help it, and it would block the others.
 
 Ctrl-C may interrupt a step. The dict of claims, the dict of slots, and the state of each claim and slot are the truth;
 everything else is derived from them. Each step changes the truth in an order that leaves it valid wherever the step

@@ -77,7 +77,7 @@ class Derived(NamedTuple):
 
 
 def derive(claims: Iterable[Claim], slots: Iterable[Slot], origin_of: Callable[[Hashable], Origin]) -> Derived:
-    """Derive this state anew.
+    """Derive anew the state that depends on claims and slots.
 
     Arguments:
         origin_of: makes a new record for an origin, with the facts that are remembered about it.

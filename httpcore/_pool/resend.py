@@ -1,4 +1,4 @@
-"""Whether a request that failed may be sent again. Values in, values out."""
+"""Whether a request that failed may be sent again. The functions decide from their arguments alone."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Retrying:
                         call.tracer.accepted()
                     return delivery
                 call.may_have_acted = True
-                # The call is kept before the response is discarded: see `Attempts._give_up`.
+                # The call is recorded in `draining` before the response is discarded: see `Attempts._give_up`.
                 self._leases.draining.keep(call)
                 delivery.discard()
                 reason = f"status {delivery.head.status}"
@@ -94,7 +94,7 @@ class Retrying:
             left=None if call.ends is None else call.ends - call.now(),
             duplex=call.duplex,
         )
-        # The budget is charged last: a retry that is not made for another reason must not cost anything.
+        # The budget is charged last: a retry that another rule refuses must not cost anything.
         if pause is None or not self._leases.step(self._spend):
             return None
         call.pauses += 1

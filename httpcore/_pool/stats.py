@@ -33,7 +33,7 @@ class TimeoutTotals:
 @resolvable
 @dataclass(frozen=True, slots=True)
 class PoolTotals:
-    """The counts of a pool since it was made; in the child of a fork, since the fork. None ever falls.
+    """The counts of a pool since it was made; in the child of a fork, since the fork. No count ever falls.
 
     Each event is counted when it happens, so one count may be a step ahead of another. A Ctrl-C in the middle of a
     system call may leave the bytes of this one call uncounted.
@@ -150,9 +150,10 @@ class RequestInFlight:
     """A request that has begun and not ended, at one moment.
 
     Attributes:
-        number: of the request in this process, as on `response.info.request_number` and in the records of a trace.
+        number: the number of the request in this process, as on `response.info.request_number` and in the records of a
+            trace.
         tag: the value of `request(..., tag=)`.
-        method, url: of the request; `url` has no credentials.
+        method, url: those of the request; `url` has no credentials.
         phase: its current step; see `RequestPhase`, whose values are text.
         peer: the address of its peer ("127.0.0.1:8080", or a path); None before it has a connection.
         age: seconds since it began.

@@ -64,8 +64,8 @@ class Wire(Protocol):
 
     @property
     def is_quiet(self) -> Callable[[], bool]:
-        """Whether it is fit for another exchange: the peer has neither closed it nor sent anything that forbids
-        this."""
+        """A function that returns whether the connection is fit for another exchange: the peer has neither closed it
+        nor sent anything that forbids this."""
         ...
 
     def watch(self, callback: Callable[[], None]) -> None:
