@@ -13,7 +13,7 @@ A read may make ciphertext too: an alert, or the answer to a CertificateRequest 
 far as there is room without waiting. It is appended to `_outgoing`, and while a writer is at work (`_writing`) the
 writer sends it: bytes are sent in the order of the buffer although a reader and a writer work at the same time. A
 thread that writes cannot block a thread that reads. Two threads must not work in one OpenSSL session together (`ssl`
-releases the GIL while it works), so a plain lock is held for each step in the session, and never over an await. The
+releases the GIL while it works), so a thread lock is held for each step in the session, and never over an await. The
 same lock guards the outbox, unless `_writing` is set.
 
 An end with close_notify, an end without it, and a fault are three different results (RFC 8446, section 6), since any
