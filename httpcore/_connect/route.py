@@ -33,7 +33,7 @@ class Route(NamedTuple):
             without TLS the first is used.
         proxy: the proxy to which the connection is made instead of to the origin.
         forwards: whether the proxy gets the requests themselves, for any http origins (absolute-form, RFC 9112, 3.2.2).
-        uds: path of the unix domain socket to which the connection is made instead.
+        uds: path of the unix domain socket to which the connection is made instead of to host and port.
         demands: the demands of the caller's contexts, for the origin and for the proxy, when the request was made. None
             where there are no such contexts.
     """
