@@ -1,9 +1,9 @@
 """The `ssl.SSLContext` of an `SSLConfig`: made at its first use, kept, and never changed after that.
 
-A context takes some 20 ms to make, nearly all of it for reading certifi's bundle, so it is made off the event loop and
-kept under all that it depends on: the config, the protocols offered, and the environment variables. Threads that need
-the same context at the same time wait for the thread that makes it. Files are read once: a certificate that is replaced
-on disk is used from the next process on.
+A context takes some 20 ms to make, nearly all of it for reading certifi's bundle, so it is made off the event loop, and
+kept under a key of all facts on which it depends: the config, the protocols offered, and the environment variables.
+Threads that need the same context at the same time wait for the thread that makes it. Files are read once: a
+certificate that is replaced on disk is used from the next process on.
 
 The defaults are those of `ssl.create_default_context`, if it sets a value, and are stricter here in
 three points: host names are never compared with a certificate's common name (RFC 9525, section 2), renegotiation is
@@ -62,7 +62,7 @@ class _Place:
         self.context: ssl.SSLContext | None = None
 
 
-# One thread can enter these twice: a signal handler or a finaliser that makes a request may have interrupted
+# One thread can enter these locks twice: a signal handler or a finaliser that makes a request may have interrupted
 # another request here. At worst a context is made twice then, and both are valid.
 _lock = RLock()
 _places: OrderedDict[_Key, _Place] = OrderedDict()
@@ -71,14 +71,14 @@ _offers: WeakKeyDictionary[ssl.SSLContext, tuple[str, ...]] = WeakKeyDictionary(
 
 def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
     """The context for `config` that offers `alpn`, made now if it does not exist yet. This reads files; any thread may
-    call.
+    call it.
 
     Raises:
         LocalProtocolError: a file or directory that `config` or the environment names cannot be used.
     """
     environment = _environment(config)
     place = _place((_plain(config), alpn, environment))
-    # The place's own lock, not `_lock`: a caller that needs another context must not wait 20 ms for this one.
+    # This is the place's own lock, not `_lock`: a caller that needs another context must not wait 20 ms for this one.
     with place.making, OPENSSL:
         if place.context is None:
             place.context = _make(config, alpn, environment)
@@ -86,7 +86,7 @@ def context_for(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext:
 
 
 def context_at_hand(config: SSLConfig, alpn: tuple[str, ...]) -> ssl.SSLContext | None:
-    """The same context, if it already exists; this never waits and reads no file."""
+    """The context that `context_for` would return, if it already exists; this never waits and reads no file."""
     with _lock:
         place = _places.get((_plain(config), alpn, _environment(config)))
     return None if place is None else place.context
@@ -97,11 +97,11 @@ def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http
     """A new context for `config` that is not shared, for callers that change it before they pass it on.
 
     Later changes of its checks (such as `verify_mode`, `check_hostname`, `verify_flags`, versions, options and
-    loaded authorities) apply to connections that are made from then on; earlier connections are not used again. Other
-    ciphers, client certificates and ALPN protocols cannot be read from a context: make a new context for them.
+    loaded authorities) apply to connections that are made from then on; earlier connections are not used again. A
+    change of ciphers, client certificates or ALPN protocols cannot be read from a context: make a new context for it.
 
     Arguments:
-        config: what to trust and how to identify ourselves. Default `SSLConfig()`.
+        config: the settings of the context. Default `SSLConfig()`.
         alpn: the protocols to offer, best first: "h2", "http/1.1". Default HTTP/1.1 only. Offer "h2" only if the
             pool that gets the context supports it.
 
@@ -132,13 +132,14 @@ def _place(key: _Key) -> _Place:
             place = _places[key] = _Place()
             if len(_places) > _KEPT:
                 _places.popitem(last=False)
-        elif key in _places:  # else an interrupting handler has made so many that it was dropped
+        elif key in _places:  # absent if an interrupting signal handler has added so many that it was dropped
             _places.move_to_end(key)
         return place
 
 
 def _start_afresh() -> None:
-    """Replace the locks in the child of a fork: another thread may have held one, which no thread there releases."""
+    """Replace the locks in the child of a fork: another thread may have held one, which no thread in the child
+    releases."""
     global _lock
     _lock = RLock()
     _places.clear()
@@ -176,18 +177,19 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
     elif not by_system:
         _trust(context, config.verify, environment)
     _narrow(context, config)
-    # Done after the ciphers: OpenSSL checks a certificate against the security level that they may set.
+    # The certificate is loaded after the ciphers are set: OpenSSL checks it against the security level that they may
+    # set.
     if config.cert is not None:
         _identify(context, config.cert)
-        # A server may request the certificate only when it knows the request (RFC 8446, section 4.6.2), and only from a
-        # client that has offered this in its handshake. Over HTTP/2 it may not: see `TLSStream.forbid_requests`.
+        # A server may request the certificate later, when it knows the HTTP request (RFC 8446, section 4.6.2), but only
+        # from a client that has offered this in its handshake. HTTP/2 forbids this: see `TLSStream.forbid_requests`.
         context.post_handshake_auth = True
     if environment.keylog_file:
         _log_keys(context, environment.keylog_file)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     with _lock:
-        # Remembered separately: `ssl` cannot read from a context which protocols it offers.
+        # The protocols are stored separately, since `ssl` cannot read them from a context.
         _offers[context] = alpn
     return context
 
@@ -196,7 +198,8 @@ def _bare(context: ssl.SSLContext) -> ssl.SSLContext:
     """Set all defaults, and no certificates yet. A client's context checks certificate and host name."""
     if context.minimum_version < ssl.TLSVersion.TLSv1_2:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # No compression: the length of compressed records reveals secrets (CRIME; RFC 9113, section 9.2.1, forbids it).
+    # Compression is off, since the length of compressed records reveals secrets (CRIME; RFC 9113, section 9.2.1,
+    # forbids it).
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.hostname_checks_common_name = False
     if sys.version_info >= (3, 13):  # as `ssl.create_default_context` does from Python 3.13 on
@@ -206,7 +209,7 @@ def _bare(context: ssl.SSLContext) -> ssl.SSLContext:
 
 def _narrow(context: ssl.SSLContext, config: SSLConfig) -> None:
     """Set versions and ciphers from the config, even if OpenSSL's own configuration differs."""
-    # The maximum is set first: the current minimum is never above the one of the config.
+    # A minimum from OpenSSL's own configuration that is above the maximum is lowered to the maximum.
     if config.maximum_version is not None:
         most = _VERSIONS[config.maximum_version]
         context.maximum_version = most
@@ -245,7 +248,7 @@ def _trust_environment(context: ssl.SSLContext, environment: _Environment) -> No
     if environment.cert_file:
         _trust_file(context, "SSL_CERT_FILE", environment.cert_file)
     found = [path for path in environment.cert_dir.split(os.pathsep) if os.path.isdir(path)]
-    # A list of directories may name some that do not exist on this machine, but one must exist.
+    # A list of directories may name some that do not exist on this machine, but one of them must have certificates.
     usable = [_trust_directory(context, "SSL_CERT_DIR", path) for path in found]
     if not environment.cert_file and not any(usable):
         raise LocalProtocolError(
@@ -256,7 +259,8 @@ def _trust_environment(context: ssl.SSLContext, environment: _Environment) -> No
 def _system_checks(config: SSLConfig, environment: _Environment) -> bool:
     """Whether truststore must let the system check certificates, since OpenSSL cannot read the system's store.
 
-    On other systems truststore would use OpenSSL, but read all certificates again for each connection: 70 ms.
+    On other systems truststore would use OpenSSL, but read all certificates again for each connection, which takes 70
+    ms.
     """
     named = environment.cert_file or environment.cert_dir
     return config.verify == "system" and not named and _system_path() is None
@@ -266,7 +270,7 @@ def _system_path() -> str | None:
     """The file, or else the directory, of certificates that OpenSSL was built to trust."""
     if sys.platform in ("win32", "darwin"):  # whatever that path contains, it is not the system's store
         return None
-    # Not `set_default_verify_paths`: it follows the environment even if `trust_env` is False.
+    # `set_default_verify_paths` is not used, since it follows the environment even if `trust_env` is False.
     paths = ssl.get_default_verify_paths()
     file, directory = paths.openssl_cafile, paths.openssl_capath
     if os.path.isfile(file):
@@ -331,7 +335,7 @@ def _identify(context: ssl.SSLContext, cert: CertFile) -> None:
     named = f"cert is {show(file)}" + ("" if key is None else f" with key {show(key)}")
 
     def missing() -> str:
-        # Without this OpenSSL asks for the password on the terminal, and waits.
+        # Without this function OpenSSL asks for the password on the terminal, and waits.
         raise LocalProtocolError(f"{named}: the key is encrypted: expected (certificate, key, password)")
 
     for path in (file,) if key is None else (file, key):
@@ -353,7 +357,7 @@ def _parts(cert: CertFile) -> tuple[str, str | None, str | bytes | None]:
 
 
 def _check_readable(path: str) -> None:
-    """OpenSSL's error does not name which of two files is missing."""
+    """Raise an error that names the file: OpenSSL's error does not say which of two files is missing."""
     try:
         open(path, "rb").close()
     except (OSError, ValueError) as error:

@@ -65,7 +65,7 @@ class Connector:
         """One attempt to connect to the route's origin, or to the proxy that forwards to it; `run` carries it out.
 
         Arguments:
-            reached: called with each stream when it is made, so that others can close it.
+            reached: called with each stream when it is made, so that other tasks or threads can close the stream.
             spent: seconds of the connect timeout that have already passed.
             steps: called at each step. Default: a temporary one that calls the trace, if there is one.
         """
@@ -110,11 +110,12 @@ class Dial:
         try:
             return await self._walk()
         except BaseException as error:
-            # The outermost layer closes those below; each was stored before the next one was awaited.
+            # Closing the outermost layer closes the layers below it; each layer was stored before the next one was
+            # awaited.
             if self._stream is not None:
                 self._stream.close()
             if isinstance(error, ConnectTimeout):
-                error.limit = self._limit  # each step had only the time that the others had left
+                error.limit = self._limit  # the step's own limit was only the rest of this one
             raise
 
     async def _walk(self) -> Stream:
@@ -122,13 +123,14 @@ class Dial:
         proxy = route.proxy
         of_origin, of_proxy = route.demands or ((), ())
         steps = self._steps
-        # Stored on the line of the wait itself: after Ctrl-C before the next line the stream can still be closed.
+        # The stream is stored by the statement that awaits it: after Ctrl-C before the next line, it can still be
+        # closed.
         stream = self._stream = await self._socket()
         # From now on `close(abort=True)` can end a wait on this stream.
         self._reached(stream)
         steps.connected(stream.info().peer)
         if proxy is not None and proxy.kind.over_tls:
-            # HTTP/1.1 alone with a proxy: CONNECT and absolute-form are HTTP/1.1 messages here.
+            # Only HTTP/1.1 is spoken with a proxy: CONNECT and absolute-form are HTTP/1.1 messages here.
             hop = Hop(("proxy", proxy), proxy.ssl, proxy.host, ("http/1.1",), of_proxy)
             stream = self._stream = await _naming(proxy, self._secured(stream, hop, is_proxy=True))
             self._reached(stream)
@@ -146,7 +148,7 @@ class Dial:
         """How long the next wait may take. Raises ConnectTimeout when no time is left."""
         if self._ends is None:
             return self._deadline.within(None)
-        # One timeout for all steps: each wait gets the remaining time.
+        # All steps share one timeout: each wait gets the remaining time.
         rest = self._ends - self._backend.now()
         if rest <= 0:
             raise ConnectTimeout("connecting took too long", phase="connect", limit=self._limit)
@@ -178,8 +180,8 @@ class Dial:
         host, port, converse = await self._destination(proxy), self._route.port, proxy.kind.converse
         try:
             if converse is None:
-                # No limit for each wait, only one for all: a proxy that sends its answer byte by byte must not outlast
-                # the connect timeout.
+                # There is no limit for each wait, only one for all waits together: a proxy that sends its answer byte
+                # by byte must not outlast the connect timeout.
                 deadline = Deadline(TimeoutConfig(None, total_timeout=self._left()), self._backend.now)
                 rules = self._connector.network.rules
                 await open_tunnel(stream, self._backend, host_port(host, port), proxy.fields, deadline, rules)
@@ -197,15 +199,14 @@ class Dial:
 
     async def _destination(self, proxy: Proxy) -> str:
         """The host that is sent to the proxy: the name, if the proxy resolves it; an address, if it does not, or if a
-        policy must check the address. Of several addresses an IPv4 one is used, since there is one attempt, and not
-        every proxy has IPv6.
+        policy must check the address. If there are several addresses, an IPv4 address is preferred: there is only one
+        attempt, and not every proxy supports IPv6.
         """
         kind, network, host = proxy.kind, self._connector.network, self._route.host
         if network.policy is None and kind.resolves and not (kind.ipv4_only and ":" in host):
             return host
         port = self._route.port
         addresses = await addresses_of(self._backend, network, host, port, self._left, self._steps)
-        # A proxy gets one address and no second attempt, so the family that every proxy supports is preferred.
         for address in addresses:
             if ":" not in address:
                 return address
@@ -217,7 +218,7 @@ class Dial:
 
     async def _hold(self, conversation: Conversation, stream: Stream) -> None:
         """Send and receive the bytes of the conversation."""
-        # The conversation decides, and this only moves bytes: thus SOCKS can be tested without I/O.
+        # The conversation decides, and this method only moves bytes, so that SOCKS can be tested without I/O.
         step = next(conversation)
         try:
             while True:

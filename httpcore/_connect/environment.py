@@ -1,28 +1,28 @@
 """The proxy that the environment variables name for an origin, read once and only on request. No I/O.
 
-There is no standard for these variables. This module follows curl and Go, and where they differ these rules apply:
+There is no standard for these variables. This module follows curl and Go; these are its rules, with the differences
+between the two:
 
-- `http_proxy`, `https_proxy` and `no_proxy`, then the same names in capitals, then `all_proxy` and `ALL_PROXY` for
-either
-  scheme. An empty variable counts as unset.
+- `http_proxy`, `https_proxy` and `no_proxy` come first, then the same names in capitals, then `all_proxy` and
+  `ALL_PROXY` for either scheme. An empty variable counts as unset.
 - `HTTP_PROXY` in capitals is not read where `REQUEST_METHOD` is set: in a CGI program a client can set it, with a
   header `Proxy` (https://httpoxy.org).
-- A proxy without a scheme is an http proxy. `socks://` is SOCKS5 with names resolved by the proxy, as those
-  who write it mean (desktops do); curl treats it as SOCKS4.
+- A proxy without a scheme is an http proxy. `socks://` is SOCKS5 with names resolved by the proxy, which is what
+  desktop settings mean by it; curl treats it as SOCKS4.
 - `localhost`, names under it (RFC 6761), 127.0.0.0/8 and ::1 are never reached through a proxy, where they would mean
-the proxy itself
-  (Go; curl uses the proxy).
+  the proxy itself (as in Go; curl uses the proxy).
 
 `NO_PROXY` is a list, separated by commas or white space, of hosts that are reached directly:
 
 - `*`: everything.
-- `example.com`: that name and all under it. `.example.com` is the same (curl; Go leaves out the name itself).
-- `*.example.com`: all names under it and not the name itself (Go; curl has no such form).
+- `example.com`: that name and all names under it. `.example.com` means the same (as in curl; Go leaves out the name
+  itself).
+- `*.example.com`: all names under that name, but not the name itself (as in Go; curl has no such form).
 - `10.0.0.1`, `::1`, `[::1]`: that address. `10.0.0.0/8`, `fd00::/8`: all addresses of the network; the bits after
-  the prefix have no meaning. Addresses are compared as addresses, so that `::ffff:10.0.0.1` is `10.0.0.1`, and only
-  with hosts that are addresses themselves: no name is looked up, and no text of an address is treated as a name
-  (CVE-2025-22870).
-- `example.com:8080`, `10.0.0.1:8080`, `[::1]:8080`: the same for that port only (Go).
+  the prefix have no meaning. Addresses are compared as addresses, so that `::ffff:10.0.0.1` equals `10.0.0.1`. They
+  are compared only with hosts that are addresses themselves: no name is looked up, and no text of an address is treated
+  as a name (CVE-2025-22870).
+- `example.com:8080`, `10.0.0.1:8080`, `[::1]:8080`: the same for that port only (as in Go).
 
 Case and a trailing dot have no meaning. A name in another script is compared in its DNS form. An entry of another
 form matches nothing, as in curl and Go: this variable was often written for some other program.
@@ -48,7 +48,7 @@ __all__ = ["EnvironmentProxies", "proxies_from_environment"]
 _BRACKETED = re.compile(r"\[([^\[\]]*:[^\[\]]*)\](?::([1-9][0-9]{0,4}))?")
 _WITH_PORT = re.compile(r"([^:]*):([1-9][0-9]{0,4})")
 _CAPITALS_ONLY = os.name == "nt"  # on Windows the case of a variable's name does not matter
-_SCHEME_AND_SLASH = re.compile(r"(?:https?|socks(?:4a?|5h?)):/", re.IGNORECASE)  # a slash is missing
+_SCHEME_AND_SLASH = re.compile(r"(?:https?|socks(?:4a?|5h?)):/", re.IGNORECASE)  # a URL in which a slash is missing
 _PREFIXED = re.compile(r"([^/]+)/([0-9]{1,3})")
 
 
@@ -72,8 +72,8 @@ class _Networks(NamedTuple):
 
 
 class _Names(NamedTuple):
-    """A name in `NO_PROXY`, at one port or at all ports; `itself`: whether it includes the name, and not only those
-    under it."""
+    """A name in `NO_PROXY`, at one port or at all ports; `itself`: whether the entry includes the name, and not only
+    the names under it."""
 
     name: str
     itself: bool
@@ -88,7 +88,7 @@ class EnvironmentProxies:
 
     Attributes:
         http, https: the proxy for origins of that scheme, or None.
-        no_proxy: the entries of `NO_PROXY`, without those that match nothing.
+        no_proxy: the entries of `NO_PROXY`, without entries that match nothing.
     """
 
     http: Proxy | None = None
@@ -115,7 +115,7 @@ class EnvironmentProxies:
         Arguments:
             scheme: "http" or "https".
             host: a name in ASCII, or an address without brackets: as `URL.host` is.
-            port: the origin's, for entries of `NO_PROXY` that name one.
+            port: the origin's port, for entries of `NO_PROXY` that name a port.
         """
         proxy = self.https if scheme == "https" else self.http
         if proxy is None or self._everything:
@@ -128,7 +128,7 @@ class EnvironmentProxies:
 
     def _has_address(self, address: tuple[int, int, str], port: int) -> bool:
         version, number, zone = address
-        # Regardless of the list: through a proxy this would be the proxy's own loopback.
+        # Loopback is never reached through a proxy, whatever the list says: it would be the proxy's own loopback.
         loopback = number >> 24 == 127 if version == 4 else number == 1
         return loopback or any(each.has(version, number, zone, port) for each in self._networks)
 
@@ -146,8 +146,8 @@ class EnvironmentProxies:
 def proxies_from_environment(environ: Mapping[str, str] | None = None) -> EnvironmentProxies:
     """The proxies that environment variables name: `ConnectionPool(proxy=proxies_from_environment())`.
 
-    The variables are `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, first in lower case; they are read once,
-    now.
+    The variables are `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; their names in lower case come first.
+    They are read once, now.
 
     Arguments:
         environ: the mapping that has the variables. Default `os.environ`.

@@ -4,12 +4,12 @@ handshake.
 A session that an earlier connection agreed on with the same server makes the next handshake cheaper (RFC 8446, section
 2.2). Two facts decide how sessions are resumed here:
 
-OpenSSL does not look at the host name again when it resumes: it trusts that the session is used for the host that it
-was made for. So a session is stored under everything that identifies the hop: the route (or the proxy), its TLS
-settings, the context and its demands, the name that was checked and the protocols that were offered.
+OpenSSL does not check the host name again when it resumes a session: it trusts that the session is used for the host
+for which it was made. So a session is stored under everything that identifies the hop: the route (or the proxy), its
+TLS settings, the context and its demands, the name that was checked and the protocols that were offered.
 
 Python copies a session, with its certificate, each time it is read or set (0.5 ms on a machine where a handshake
-takes 2.5). So nothing is copied until another connection needs it: only the source of the session is stored.
+takes 2.5). So nothing is copied until another connection needs the session: only the source of the session is stored.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Hop(NamedTuple):
         place: the identity of this hop: sessions are shared between equal ones.
         tls: the settings by which it is checked.
         host: the host to which we want to connect, as in the URL.
-        offers: the possible protocols, best first. demands: the context's demands, which it must still have, since
-            other requests that share the connection rely on it.
+        offers: the possible protocols, best first. demands: the demands of the context when the request began. The
+            context must still have them, since other requests that share the connection rely on them.
     """
 
     place: Hashable
@@ -55,7 +55,7 @@ async def secure(
     """Shake hands over `stream`. The caller closes it if this fails.
 
     Arguments:
-        left: the seconds that are left for the handshake.
+        left: returns the seconds that are left for the handshake.
         sessions: the sessions to resume from and to keep; None: no session is used.
 
     Raises:
@@ -66,12 +66,13 @@ async def secure(
     context, name = await _context(backend, tls, offers), hop.host
     if isinstance(tls, SSLConfig) and tls.server_hostname is not None:
         name = tls.server_hostname
-    # After the wait for the context: the pool has grouped connections by its demands when the request began, so
-    # a context that is now stricter, or laxer, must not be used for them.
+    # This is checked after the wait for the context. The pool's key has the demands of the context when the request
+    # began, so a context that is stricter or laxer now must not be used.
     if demands_of(tls) != hop.demands:
         message = "the SSLContext was changed while a connection was made with it; expected it to stay as it was when"
         raise LocalProtocolError(f"{message} the request began", peer=stream.info().peer)
-    # All facts that decide whether a session may be resumed, since OpenSSL compares none: see the head of this file.
+    # The key has all facts that decide whether a session may be resumed, since OpenSSL compares none of them: see the
+    # head of this file.
     key = (hop.place, tls, hop.demands, context, name, offers)
     secured = await start_tls(
         stream,
@@ -82,13 +83,14 @@ async def secure(
         session=None if sessions is None else sessions.take(key),
         keep=None if sessions is None else partial(sessions.keep, key),
     )
-    # After the handshake, since the certificate is known only then, and before a byte of the request.
+    # The pins are checked after the handshake, since the certificate is known only then, and before a byte of the
+    # request is sent.
     if isinstance(tls, SSLConfig) and tls.fingerprints:
         _check_pinned(secured, tls.fingerprints, name)
     agreed = secured.info().tls
     chosen = None if agreed is None else agreed.alpn
-    # Also for HTTP/2 by prior knowledge, where no protocol was agreed on: RFC 9113, section 9.2.3 applies to it as
-    # well.
+    # This includes HTTP/2 by prior knowledge, where no protocol was agreed on: RFC 9113, section 9.2.3 applies to it
+    # too.
     if chosen == "h2" or (chosen is None and "http/1.1" not in offers):
         secured.forbid_requests()
     return secured

@@ -1,7 +1,7 @@
 """From a host name to a connected TCP stream: the DNS resolver, the policy, and the order of the addresses.
 
-The runtime connects, by `Backend.connect_tcp`. It gets addresses, never a name: exactly those that were
-checked, so that a later change of the name's address has no effect.
+The runtime connects, by `Backend.connect_tcp`. It gets addresses, never a name. They are exactly the addresses that
+were checked, so a later change of the name's address has no effect.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ Left = Callable[[], float | None]
 MOST_ADDRESSES = 16
 
 
-# The resolver.
-
-
 # The settings that all connections of a pool share.
 
 
@@ -47,7 +44,8 @@ class Network:
             IP address or a sequence of them. URL, `Host`, TLS and the pool still see the name.
         policy: which addresses may be connected to. Default None: all.
         local_address: an IP address of this machine to connect from. Hosts are then reached by that family only.
-        socket_options: for `setsockopt`, set after TCP_NODELAY and SO_KEEPALIVE, which they can turn off again.
+        socket_options: for `setsockopt`, set after TCP_NODELAY and SO_KEEPALIVE, which these options can turn off
+            again.
         rules: the accepted deviations of peers, also of a proxy that opens a tunnel.
 
     Raises:
@@ -64,7 +62,7 @@ class Network:
     known: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Checked and copied: the value is hashed and shared, and the caller's mapping may change.
+        # The arguments are checked and copied: this value is hashed and shared, and the caller's mapping may change.
         object.__setattr__(self, "known", MappingProxyType(_known(self.resolve)))
         object.__setattr__(self, "socket_options", _options(self.socket_options))
         if self.local_address is not None:
@@ -156,7 +154,7 @@ async def reach(
     return await backend.connect_tcp(
         addresses,
         port,
-        # Read only now: the lookup has used some of the time.
+        # `left` is called only now, since the lookup has used some of the time.
         left(),
         target=host_port(host, port),
         local_address=local,
@@ -243,7 +241,8 @@ def _allowed(policy: NetworkPolicy, addresses: Sequence[str], host: str, port: i
             denial = denial or error
         else:
             allowed.append(address)
-    # One denied address among others is skipped: the rest may still be reached. The first denial is the one raised.
+    # A denied address among others is skipped: the rest may still be reached. If all are denied, the first denial is
+    # raised.
     if denial is not None and not allowed:
         if denial.address != host:
             denial.message = f"{host}: {denial.message}"
@@ -264,14 +263,14 @@ def _of_the_family_of(local: str, host: str, addresses: Sequence[str]) -> list[s
 
 
 def _in_order(addresses: Sequence[str]) -> Sequence[str]:
-    """The addresses of both families in alternation, beginning with that of the first address (RFC 8305, section 4);
-    each once, and not too many."""
+    """The addresses of both families in alternation, beginning with the family of the first address (RFC 8305, section
+    4). Each address is kept once, and at most `MOST_ADDRESSES` of them."""
     if len(addresses) == 1:
         return addresses
     unique = list(dict.fromkeys(addresses))
     first = [address for address in unique if (":" in address) == (":" in unique[0])]
     second = [address for address in unique if (":" in address) != (":" in unique[0])]
-    # In alternation: a family that does not work at all then costs one delay and not one for each of its addresses.
+    # In alternation, a family that does not work at all costs one delay, and not one for each of its addresses.
     both = min(len(first), len(second))
     turns = [address for pair in zip(first, second, strict=False) for address in pair]
     return [*turns, *first[both:], *second[both:]][:MOST_ADDRESSES]

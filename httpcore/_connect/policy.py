@@ -1,8 +1,8 @@
-"""The addresses that may be reached, by IP network and port: applied to each resolved address before a connection to it
-begins.
+"""The addresses that may be reached, by IP network and port. A policy is applied to each resolved address before a
+connection to it begins.
 
-A name does not determine its address, and may lead elsewhere a moment later. So a policy never checks a
-name, only the address to which the socket is about to connect, and exactly that address is then used.
+A name does not determine an address, and may resolve to another one a moment later. So a policy never checks a name,
+only the address to which the socket is about to connect, and exactly that address is then used.
 
 The rules are read in this order, and the first that covers the address decides:
 
@@ -11,10 +11,10 @@ The rules are read in this order, and the first that covers the address decides:
 3. `allow` allows.
 4. Otherwise: public addresses only, if the policy is `public_only`; else nothing, if there is an `allow`; else all.
 
-An IPv4 address can be written inside IPv6 in other forms. `::ffff:10.0.0.1` is the same socket address as `10.0.0.1`
-and is treated alike. The other embeddings (NAT64, 6to4, Teredo, ISATAP, IPv4-compatible, SIIT) are addresses of their
-own that a translator or tunnel may forward to the IPv4 address: a rule that denies either denies them, and a rule that
-allows the IPv4 address does not allow them.
+An IPv6 address can contain an IPv4 address in several forms. `::ffff:10.0.0.1` is the same socket address as `10.0.0.1`
+and is treated alike. The other embeddings (NAT64, 6to4, Teredo, ISATAP, IPv4-compatible, SIIT) are separate addresses
+that a translator or tunnel may forward to the IPv4 address. A rule that denies the IPv6 or the IPv4 address denies
+them; a rule that allows the IPv4 address does not allow them.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NetworkPolicy"]
 
-# `ipaddress.is_global` is not used: it follows IANA's list as it was when that version of Python was made, and takes
-# embeddings literally. Networks with the more specific names are listed first, so that an error shows these names.
+# `ipaddress.is_global` is not used: it follows IANA's list as it was when that version of Python was made, and ignores
+# embedded IPv4 addresses. Networks with the more specific names are listed first, so that an error shows these names.
 # IANA's registries of special-purpose addresses list a few anycast hosts inside 192.0.0.0/24 and 2001::/23 as globally
-# reachable (port control, TURN, AMT, AS112, ORCHID, drones): there is no HTTP server, so these blocks are denied
+# reachable (port control, TURN, AMT, AS112, ORCHID, drones): none of them is an HTTP server, so these blocks are denied
 # entirely.
 _NOT_PUBLIC: Final = (
     ("169.254.169.254/32", "cloud metadata"),
@@ -83,7 +83,7 @@ _NOT_PUBLIC: Final = (
     ("fec0::/10", "site-local"),
     ("ff00::/8", "multicast"),
 )
-_GLOBAL_UNICAST: Final = "2000::/3"  # all IPv6 addresses that IANA assigns; the rest is reserved
+_GLOBAL_UNICAST: Final = "2000::/3"  # all IPv6 addresses that IANA assigns as global unicast
 _NAT64: Final = "64:ff9b::/96"  # RFC 6052: networks without IPv4 reach public IPv4 servers by it
 
 
@@ -155,8 +155,8 @@ class NetworkPolicy:
 
         It denies loopback, private, shared (CGNAT), link-local, unspecified, multicast, broadcast and reserved
         addresses, those of cloud metadata services, documentation, benchmarking and protocol assignments, all addresses
-        that IANA has not assigned as global unicast, Teredo and 6to4; and NAT64 and IPv4-mapped addresses by the IPv4
-        address inside.
+        that IANA has not assigned as global unicast, Teredo and 6to4. NAT64 and IPv4-mapped addresses are denied if the
+        IPv4 address inside is.
         """
         return cls(allow, deny, ports, public=True)
 
@@ -164,7 +164,7 @@ class NetworkPolicy:
         """Return if a connection to this address and port may be made.
 
         Arguments:
-            address: an IPv4 or IPv6 address as text, a zone identifier after "%" is allowed. A text that is no address
+            address: an IPv4 or IPv6 address as text; a zone identifier after "%" is allowed. A text that is no address
                 is denied.
 
         Raises:
@@ -186,7 +186,7 @@ class NetworkPolicy:
         # `::ffff:10.0.0.1` connects to the same address as 10.0.0.1, so `allow` sees the IPv4 address. Other embeddings
         # are not converted: a rule that allows an IPv4 address does not allow a translator's address for it.
         canonical = inside[0] if _mapped().has(point) else point
-        # Checked before `allow`, and for every embedded address: nothing outranks a denial.
+        # `deny` is checked before `allow`, and for every embedded address: nothing outranks a denial.
         for each in self._deny:
             if each.has(point):
                 return f"deny {each.text}"

@@ -36,7 +36,7 @@ _OURS: Final = {
     b"te",
     b"expect",
 }
-"""Fields for the addressee and the framing of a message, which the library sets."""
+"""Fields for the recipient and the framing of a message, which the library sets."""
 
 
 class Kind(NamedTuple):
@@ -99,23 +99,22 @@ KINDS: Final = {
 @public
 @dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
 class Proxy:
-    """A server through which origins are reached. Hashable, compared by value, not to be changed; `repr` shows no
-    secrets.
+    """A server through which origins are reached. Immutable, hashable, compared by value; `repr` shows no secrets.
 
     Arguments:
         url: scheme, host and, if it is not the default one, port. Nothing may follow them.
-            `http://` and `https://` (port 80, 443; the latter uses TLS to the proxy) is a proxy of RFC 9110, section
-            3.7: it forwards requests for http origins, and tunnels (CONNECT) to https ones.
-            `socks5://` (port 1080; RFC 1928) gets an address that is resolved here; `socks5h://` gets a name that the
-            proxy resolves; `socks4://` and `socks4a://` likewise, for IPv4 only. These tunnel all requests.
-            A user name and password in the URL are like `auth`; percent-encode special characters.
-        auth: user name and password, in bytes or str (sent as UTF-8): for the Basic scheme of RFC 7617, or of
-            RFC 1929. They are sent to the proxy, and never to an origin. SOCKS4 has only a user name. Default None.
+            `http://` (port 80) and `https://` (port 443, with TLS to the proxy) mean an HTTP proxy (RFC 9110, section
+            3.7), which forwards requests for http origins, and tunnels (CONNECT) to https origins. A
+            `socks5://` proxy (port 1080; RFC 1928) gets an address that is resolved here; a `socks5h://` proxy gets a
+            name, which it resolves; `socks4://` and `socks4a://` likewise, for IPv4 only. SOCKS proxies tunnel all
+            requests. A user name and password in the URL are like `auth`; percent-encode special characters.
+        auth: user name and password, in bytes or str (sent as UTF-8): for the Basic scheme (RFC 7617), or for SOCKS5
+            (RFC 1929). They are sent to the proxy, and never to an origin. SOCKS4 has only a user name. Default None.
         headers: further fields for an HTTP proxy, in any form that a request accepts: sent with each CONNECT and each
             forwarded request. Default none.
         ssl: how the certificate of an `https://` proxy is checked; it does not apply to origins. Default: as for a
             pool.
-        tunnel: tunnel to http origins, too, through an HTTP proxy. Default False.
+        tunnel: whether an HTTP proxy tunnels to http origins, too. Default False.
 
     Attributes:
         scheme, host, port: as in the URL; the host in lower-case ASCII, IPv6 without brackets.
@@ -217,8 +216,8 @@ class ProxyChooser(Protocol):
     """Chooses the proxy for an origin. `proxies_from_environment` returns one."""
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """The proxy for requests to this origin (`scheme`: "http" or "https"), or None to connect directly. Plain and
-        quick: it is called for each request.
+        """The proxy for requests to this origin (`scheme`: "http" or "https"), or None to connect directly. It is
+        called for each request, so it must be plain and quick.
         """
         ...
 

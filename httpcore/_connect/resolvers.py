@@ -1,4 +1,4 @@
-"""Finding the addresses of a host: the interface of a resolver, and one that remembers."""
+"""Finding the addresses of a host: the interface of a resolver, and a resolver that remembers addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ System = Callable[[str], Awaitable[Sequence[str]]]
 
 @public
 class Resolver(Protocol):
-    """Finds the addresses of a host. One resolver serves any number of pools, tasks and threads at once."""
+    """Finds the addresses of a host. One resolver may serve any number of pools, tasks and threads at once."""
 
     async def resolve(self, host: str, system: System) -> Sequence[str]:
         """The IP addresses of `host`, as text, in the order in which to try them.
@@ -38,7 +38,7 @@ class Resolver(Protocol):
 @public
 class CachingResolver:
     """Remembers the addresses of names for a while. Errors are not remembered; the system reports no TTL, so all names
-    have the same one.
+    have the same TTL.
 
     Two requests for one name at the same time may both query the system.
 
@@ -72,9 +72,9 @@ class CachingResolver:
         self._most = most
         self._resolver = resolver
         self._clock = clock
-        # The expiry and the addresses of each name; the oldest first. Threads share it without a lock, which the child
-        # of a fork might find held: each step is one call of the dictionary, and at worst a name is looked up once
-        # more.
+        # The expiry and the addresses of each name, the oldest name first. Threads share this dict without a lock,
+        # which the child of a fork might find held. Each step is one call of the dict, and at worst a name is looked up
+        # once more.
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     async def resolve(self, host: str, system: System) -> Sequence[str]:
@@ -92,7 +92,8 @@ class CachingResolver:
         return addresses
 
     def _keep(self, host: str, addresses: tuple[str, ...]) -> None:
-        # Removed and added again: the order of a dict is that of insertion, and the oldest is dropped first.
+        # The name is removed and added again: a dict keeps the order of insertion, and the oldest name is dropped
+        # first.
         self._known.pop(host, None)
         if not addresses or not self._ttl:
             return
@@ -101,7 +102,7 @@ class CachingResolver:
             try:
                 self._known.pop(next(iter(self._known)), None)
             except (RuntimeError, StopIteration):
-                pass  # another thread changed it between the two calls
+                pass  # another thread changed the dict between the two calls
 
     def __repr__(self) -> str:
         return f"<CachingResolver of {len(self._known)} names>"

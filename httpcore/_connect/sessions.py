@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from .tls import Resumable
 
 
-# The most of one pool, and of one hop. A used ticket is not kept, so each connection of a burst needs one.
+# The most sessions of one pool, and of one hop. A used ticket is not kept, so each connection of a burst needs its own.
 _KEPT: Final = 256
 _KEPT_OF_ONE: Final = 128
 
 
 class Sessions:
-    """The sources of TLS sessions that later connections may resume, by hop. Any thread may call.
+    """The sources of TLS sessions that later connections may resume, by hop. Any thread may call the methods.
 
-    It keeps the newest 128 of each hop, and 256 of one pool: beyond that it drops the oldest of the hop that got no new
-    one for longest.
+    It keeps the newest 128 of each hop, and 256 in all: beyond 256 it drops the oldest session of the hop that got no
+    new one for longest.
     """
 
     __slots__ = ("_kept", "_lock")

@@ -1,9 +1,8 @@
 """SOCKS as bytes: the messages by which a proxy connects to a host for us. No I/O.
 
-A conversation is a generator. It yields bytes, which are to be sent, or a number, to receive exactly so many bytes
-of the answer; it returns when the proxy has connected. Nothing is read beyond the answer, so later bytes belong to
-the next protocol. SOCKS5 is RFC 1928, its passwords RFC 1929; SOCKS4 and 4a have no RFC, only their authors'
-notes.
+A conversation is a generator. It yields bytes to send, or the number of bytes of the answer to receive exactly; it
+returns when the proxy has connected. Nothing is read beyond the answer, so later bytes belong to the next protocol.
+SOCKS5 is RFC 1928, its passwords RFC 1929; SOCKS4 and 4a have no RFC, only their authors' notes.
 
 The only library that implements this without I/O, socksio, had its last release in 2020.
 """
@@ -48,13 +47,13 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
         ProxyError: the proxy refused, or sent an answer that the protocol does not have.
         LocalProtocolError: the name, the user name or the password does not fit into the message.
     """
-    # Checked before the first byte: a host that does not fit is an error of the caller, before anything is sent.
+    # The host is checked before the first byte is sent: a host that does not fit is an error of the caller.
     destination = _address_5(host) + port.to_bytes(2, "big")
     methods = bytes([_NO_PASSWORD, _PASSWORD]) if auth is not None else bytes([_NO_PASSWORD])
     yield b"\x05%c%b" % (len(methods), methods)
     version, method = yield 2
     _check("version", version, 5)
-    # Only if it was offered: otherwise a proxy that chooses it breaks the protocol, see below.
+    # The method counts only if it was offered: otherwise a proxy that chooses it breaks the protocol, see below.
     if method == _PASSWORD and auth is not None:
         yield _password(auth)
         _, status = yield 2  # the version of this part is 1, but some proxies send 5
@@ -70,7 +69,8 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
     _check("version", version, 5)
     if reply:
         raise ProxyError(f"the proxy did not connect: {_REPLIES_5.get(reply, 'no reason given')} (reply {reply})")
-    # The address is read all the same, and exactly: the bytes after it belong to the origin.
+    # The address in the reply is read although it is not needed, and read exactly: the bytes after it belong to the
+    # origin.
     yield from _skip_bound(kind)
 
 
@@ -87,7 +87,8 @@ def _skip_bound(kind: int) -> Conversation:
 
 
 def _address_5(host: str) -> bytes:
-    # An address is sent as one, so that the proxy resolves nothing: under a policy it was checked here.
+    # An IP address is sent as an address and not as a name, so that the proxy resolves nothing: under a policy the
+    # address was checked here.
     address = read_address(host)
     if address is not None:
         return bytes([1 if address.version == 4 else 4]) + address.packed

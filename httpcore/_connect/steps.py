@@ -1,6 +1,7 @@
-"""The steps of one request before it has a connection: when each began and ended. Its trace gets the same times.
+"""The steps of one request before it has a connection: when each began and ended. The request's trace gets the same
+times.
 
-A request on an existing connection has no steps. So their cost is added only to a lookup, a handshake or a wait.
+A request on an existing connection has no steps. So recording them adds a cost only to a lookup, a handshake or a wait.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Steps:
         tracer: makes the records, if there is a trace.
 
     Attributes:
-        phase: the last phase of a dial, also between two steps.
+        phase: the phase of the last step of a dial that has begun; it stays set between two steps.
     """
 
     __slots__ = ("_began", "_ended", "_now", "_tracer", "phase")
@@ -109,8 +110,8 @@ class Steps:
 
     def _begin(self, step: Step) -> float:
         at = self._now()
-        # After a proxy's name, that of the origin may be looked up to send its address: only the first lookup is
-        # recorded.
+        # After the proxy's name, the origin's name may be looked up too, to send the origin's address to the proxy:
+        # only the times of the first lookup are kept.
         self._began.setdefault(step, at)
         return at
 

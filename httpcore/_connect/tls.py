@@ -1,30 +1,30 @@
 """TLS over any stream: an `ssl.SSLObject` between two memory buffers, the same class in every runtime.
 
-Two buffers hold ciphertext. Bytes from the peer go into `_incoming` and are decrypted at once, all of them. The
-ciphertext that OpenSSL makes for the peer is read from `_outgoing`, in the order in which it was made, and `_outbox` is
-the part that is being sent. These rules define which call may do which step, and why:
+Two buffers hold ciphertext. Bytes from the peer go into `_incoming`, and all of them are decrypted at once. The
+ciphertext that OpenSSL makes for the peer is read from `_outgoing`, in the order in which it was made; `_outbox` is the
+part of it that is being sent. These rules define which call may do which step, and why:
 
-Encryption changes the state before the ciphertext is sent: a record that was made and then dropped or made again gives
-the peer BAD_RECORD_MAC. So `write_some` first sends the rest, encrypts last, and awaits nothing after that; ciphertext
-that a cancelled call leaves in the outbox is sent by the next one.
+Encryption changes the state of the session before the ciphertext is sent: if a record is made and then dropped, or made
+twice, the peer fails with BAD_RECORD_MAC. So `write_some` first sends the pending ciphertext, encrypts last, and awaits
+nothing after that. The next call sends the ciphertext that a cancelled call has left in the outbox.
 
-A read may make ciphertext too: an alert, and the answer to a CertificateRequest after the handshake (RFC 8446, section
-4.6.2), for which the server waits before it answers the request. So it is sent after each read, as far as there is room
-without waiting. It joins `_outgoing`, and while a writer is at work (`_writing`) the writer sends it, so bytes leave in
-the order of the buffer although a reader and a writer work at once. A thread that writes cannot block one that reads.
-OpenSSL's own state, which two threads must not enter together (`ssl` releases the GIL while it works), is behind a
-plain lock around each step into it, never held over an await. The outbox is behind the same lock, unless `_writing` is
-set.
+A read may make ciphertext too: an alert, or the answer to a CertificateRequest after the handshake (RFC 8446, section
+4.6.2), for which the server waits before it answers the HTTP request. So this ciphertext is sent after each read, as
+far as there is room without waiting. It is appended to `_outgoing`, and while a writer is at work (`_writing`) the
+writer sends it: bytes are sent in the order of the buffer although a reader and a writer work at the same time. A
+thread that writes cannot block a thread that reads. Two threads must not work in one OpenSSL session together (`ssl`
+releases the GIL while it works), so a thread lock is held for each step in the session, and never over an await. The
+same lock guards the outbox, unless `_writing` is set.
 
-An end, an end without close_notify and a fault are three things (RFC 8446, section 6): any host on the path can forge a
-record that does not decrypt, or a FIN. `read` and `take` return `b""` for the first, set `truncated` for the second,
-and raise for the third. When a write fails below, what had come before is decrypted at once, since an alert in it says
-why.
+An end with close_notify, an end without it, and a fault are three different results (RFC 8446, section 6), since any
+host on the path can forge a FIN, or a record that does not decrypt. `read` and `take` return `b""` for both ends, set
+`truncated` for an end without close_notify, and raise for a fault. When a write to the stream below fails, the bytes
+received before are decrypted at once, since an alert in them may give the reason.
 
-The timeout of a `read` is for the whole call, not for each wait in it, since a peer that sends one record byte by byte
-could prolong it for hours. Records have at most 16 KiB, so that much must arrive in time. For writing, as over TCP
-alone, it is for each wait for room: on a slow connection the bytes that are encrypted at once may take longer than
-that.
+The timeout of a `read` applies to the whole call, not to each wait in it: otherwise a peer that sends one record byte
+by byte could prolong the call for hours. A record has at most 16 KiB, so at most that much must be received in time.
+The timeout of a write applies to each wait for room, as over TCP alone: on a slow connection, to send the bytes that
+are encrypted at once may take longer than the timeout.
 """
 
 from __future__ import annotations
@@ -57,32 +57,33 @@ _RECORD: Final = 16384
 """The most plaintext that one record holds (RFC 8446, section 5.1)."""
 
 _ENCRYPTED: Final = 16 * _RECORD
-"""Bytes that are encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as one by 8
-records, and that 1.15 times as much as one by 16. The price: a TLS connection that uploads keeps as much ciphertext."""
+"""The most bytes that are encrypted, and then sent, at once. An upload by single records cost 1.8 times as much as an
+upload by 8 records, which cost 1.15 times as much as an upload by 16. The price is memory: a TLS connection that
+uploads keeps as much ciphertext."""
 
 _CIPHERTEXT: Final = 131072 - _RECORD - 1024
-"""Ciphertext that is read at once, in bytes. With the part of a record that OpenSSL may hold already it decrypts to at
-most 128 KiB. Where malloc maps larger buffers anew (see `_backends/sockets`) these nearly doubled the cost of a
-download; elsewhere they gain nothing."""
+"""The most ciphertext that is read at once, in bytes. With the part of a record that OpenSSL may hold already, it
+decrypts to at most 128 KiB. Larger buffers nearly doubled the cost of a download where malloc maps them anew (see
+`_backends/sockets`); elsewhere they gain nothing."""
 
 _STEP: Final = 2 * _RECORD
-"""The ciphertext that OpenSSL gets at once where the peer may ask for a certificate. In steps of one record a download
-took 1.5 times the CPU."""
+"""The most ciphertext that OpenSSL gets at once where the peer may request a certificate. In steps of one record a
+download took 1.5 times the CPU time."""
 
 _KEY_UPDATE: Final = 40
-"""A record that answers a KeyUpdate is shorter, one that answers a CertificateRequest longer: 22 bytes and at least 57,
-without their header. `ssl` tells of neither."""
+"""A size between those of two answers to the peer, in bytes without the record header: the answer to a KeyUpdate has
+22, the answer to a CertificateRequest at least 57. Only their sizes tell them apart, since `ssl` reports neither."""
 
 _LOOK: Final = 0.05
-"""Seconds after which a read looks whether there is room for an answer that it owes the peer."""
+"""Seconds after which a read checks whether there is room for an answer to the peer that could not be sent before."""
 
 _UNPRODUCTIVE: Final = 256 * 1024
-"""How much ciphertext may come without one byte of data in it: session tickets take some hundred bytes, so a peer that
-goes beyond this only keeps us busy. Also how much one connection may have us answer while we read: some hundred
-requests for a certificate, a signature each."""
+"""How many bytes of ciphertext may be received without one byte of data in them: session tickets take some hundred
+bytes, so a peer that exceeds this limit only keeps us busy. This is also the limit for the answers that the reads of
+one connection make: enough for some hundred requests for a certificate, which cost a signature each."""
 
 _MOST_PENDING: Final = _ENCRYPTED + 128 * 1024
-"""How much OpenSSL may owe the peer while nothing writes: one write's ciphertext, and answers to the peer."""
+"""How many bytes may be pending in `_outgoing` after a read: the ciphertext of one write, and answers to the peer."""
 
 
 async def start_tls(
@@ -102,12 +103,14 @@ async def start_tls(
             for it. A name is also sent (SNI); an IP address is not (RFC 6066, section 3).
         timeout: seconds for the whole handshake, however slowly the peer answers; None is no limit.
         now: the clock of the stream's runtime, in seconds.
-        session: to be resumed, if the server agrees. It must come from a connection to the same server under the same
-            name, made with the same context: OpenSSL does not check the name again.
-        keep: called when the first data was received, with the source from which another connection may resume.
+        session: the session to resume, if the server agrees. It must come from a connection to the same server under
+            the same name, made with the same context: OpenSSL does not check the name again.
+        keep: called when the first data was received, with the source from which another connection may resume the
+            session.
 
     Raises:
-        TLSError: the certificate is not accepted, the peer does not use TLS, refuses, or closes. `cause` is chained.
+        TLSError: the certificate is not accepted; or the peer does not use TLS, refuses the handshake, or closes. The
+            cause is chained.
         ConnectTimeout: the handshake took longer than `timeout`.
         LocalProtocolError: `server_name` cannot be a host, or is None though the context checks it.
     """
@@ -123,19 +126,19 @@ async def start_tls(
 class Resumable:
     """The source of a session for one later connection, also when this connection is closed by then.
 
-    With TLS 1.3 there is none before the server's tickets were received, which servers send between the handshake and
-    their first data (RFC 8446, section 4.6.1).
+    With TLS 1.3 there is no session before the server's tickets were received, which servers send between the handshake
+    and their first data (RFC 8446, section 4.6.1).
     """
 
     __slots__ = ("_lock", "_resumed", "_session")
 
     def __init__(self, session: ssl.SSLObject, lock: RLock, resumed: ssl.SSLSession | None) -> None:
         self._session: ssl.SSLObject | None = session
-        self._lock = lock  # the stream's own: a read may change the session
+        self._lock = lock  # the lock of the stream: a read may change the session
         self._resumed = resumed
 
     def forget(self) -> None:
-        """The connection broke: nothing is resumed from it (RFC 5246, section 7.2.2)."""
+        """Forget the session: the connection broke, so nothing is resumed from it (RFC 5246, section 7.2.2)."""
         self._session = None
 
     def session(self) -> ssl.SSLSession | None:
@@ -152,11 +155,12 @@ class Resumable:
 
 
 class TLSStream:
-    """The encrypted side of a stream. One reader and one writer, in two threads if need be; `take` is a reader too.
+    """A TLS stream over another stream. One reader and one writer may use it at the same time, also in two threads;
+    `take` counts as a reader.
 
     Attributes:
-        truncated: True when the peer's side ended without close_notify, so that an attacker may have cut it short
-            (RFC 8446, section 6.1). Matters where only the end of the stream ends the message (RFC 9112, section 9.8).
+        truncated: True when the peer's side ended without close_notify, so that an attacker may have cut it short (RFC
+            8446, section 6.1). This matters where only the end of the stream ends the message (RFC 9112, section 9.8).
     """
 
     __slots__ = (
@@ -202,42 +206,43 @@ class TLSStream:
         self._info = inner.info()
         self._server_name = None if server_name is None else _checked_name(server_name)
         self._now = now
-        # Guards the session, both buffers, and the outbox while `_writing` is not set. `_plain`, `_over` and `_fault`
-        # belong to the reader, or to a writer that listens: of these there is one at a time. `_listening` and
-        # `_writing` belong to the writer.
-        self._lock = RLock()  # entered twice by a finaliser or a signal handler, between two calls of OpenSSL
+        # The lock guards the session, both buffers, and the outbox while `_writing` is not set. `_plain`, `_over` and
+        # `_fault` belong to the reader, or to a writer that listens: only one of these two is at work at a time.
+        # `_listening` and `_writing` belong to the writer.
+        self._lock = RLock()  # a finaliser or a signal handler may enter it again, between two calls of OpenSSL
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         if type(context) is not ssl.SSLContext:
-            # Another class may check certificates in its own way, and miss in a resumed session what it looks for.
+            # A subclass may check certificates in its own way, and may not find the facts for this in a resumed
+            # session.
             resumed = keep = None
         self._session = self._begin(context, resumed)
         self._resumable = Resumable(self._session, self._lock, resumed)
         self._keep = keep
-        self._outbox: bytes | memoryview = b""  # ciphertext on its way
+        self._outbox: bytes | memoryview = b""  # ciphertext that is being sent
         self._plain = b""  # received data that was not read yet
         self._unproductive = 0  # bytes that were received since the last data
-        self._fault: ssl.SSLError | None = None  # what broke the session while reading
+        self._fault: ssl.SSLError | None = None  # the error that broke the session while reading
         self._over = False  # close_notify or a fault was received
         self._reported = False  # the caller has received the end or the fault
         self._ended = False  # close_notify was made
         self._closed = False
-        self._reading = False  # a read waits below
-        self._listening = False  # a write waits below, for input too
-        self._writing = False  # a write is at work: the outbox is its own
+        self._reading = False  # a read waits on the stream below
+        self._listening = False  # a write waits on the stream below, for input too
+        self._writing = False  # a write is at work, and owns the outbox
         self._is_stuck = False  # a read made ciphertext for which there was no room
         self._no_requests = False
         self._has_late_authentication = bool(context.post_handshake_auth)
-        self._answered = 0  # bytes that reads made for the peer
+        self._answered = 0  # bytes of ciphertext that reads made for the peer
 
     def _begin(self, context: ssl.SSLContext, resumed: ssl.SSLSession | None) -> ssl.SSLObject:
         try:
             if self._server_name is None and context.check_hostname:
                 # `wrap_socket` refuses this; `wrap_bio` does not, and accepts a certificate for any host.
                 raise ValueError("the context checks host names: expected a server name, got none")
-            with OPENSSL:  # the first time `ssl` imports the codec by which it encodes host names
+            with OPENSSL:  # at its first use `ssl` imports the codec by which it encodes host names
                 session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=self._server_name)
-            # Before the handshake: the ClientHello offers the session (RFC 8446, section 4.6.1).
+            # The session is set before the handshake, whose ClientHello offers it (RFC 8446, section 4.6.1).
             if resumed is not None:
                 session.session = resumed
             return session
@@ -277,8 +282,8 @@ class TLSStream:
             try:
                 raw = await self._inner.read(_CIPHERTEXT, _LOOK if looks else left)
             except ReadTimeout as error:
-                # Only this check has timed out, not the caller's wait: the server may wait for that answer before it
-                # sends data.
+                # Only this check has timed out, not the caller's wait. The server may wait for our answer before it
+                # sends data, so we try again to send the answer.
                 if looks:
                     self._answer()
                     left = self._left(deadline)
@@ -288,11 +293,12 @@ class TLSStream:
                 message = "not one whole TLS record with data was received in time, only parts or session tickets"
                 raise ReadTimeout(message, limit=timeout, peer=self._info.peer) from error
             if not raw:
-                # Data has been decrypted before this, so close_notify would have been seen (RFC 8446, section 6.1).
+                # All bytes before the end have been decrypted, so a close_notify would have been seen (RFC 8446,
+                # section 6.1).
                 self.truncated = True
                 return False
             self._feed(raw)
-            # Part of a record, or one without data: the clock is read only for another wait.
+            # Only a part of a record was received, or a record without data: the clock is read only for another wait.
             if not self._plain:
                 left = self._left(deadline)
         return True
@@ -300,7 +306,8 @@ class TLSStream:
     def take(self) -> bytes | None:
         """The received data, `b""` at the end (see `truncated`); None when there is none. Raises as `read`.
 
-        Session tickets are swallowed: an idle TLS 1.3 connection with only those behind it has nothing.
+        Session tickets are processed and not returned: an idle TLS 1.3 connection that has received only tickets has no
+        data.
         """
         if self._closed:
             raise ReadError("this TLS stream is closed", peer=self._info.peer)
@@ -317,7 +324,8 @@ class TLSStream:
         return self._pop(PIECE)
 
     def is_quiet(self) -> bool:
-        """See `Stream.is_quiet`. Bytes received below are decrypted and kept; session tickets alone are nothing."""
+        """See `Stream.is_quiet`. Bytes that the stream below has received are decrypted and kept; session tickets do
+        not count."""
         try:
             while not (self._closed or self._plain or self._over or self.truncated):
                 raw = self._inner.take()
@@ -328,14 +336,15 @@ class TLSStream:
                 else:
                     self.truncated = True
         except ReadError:
-            pass  # which each further call finds again
+            pass  # each further call raises it again below
         return False
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
-        """Ask for a call when data or the end arrives without a reader. Records that only TLS needs (tickets, key
+        """Call `callback` when data or the end arrives while no call reads. Records that only TLS needs (tickets, key
         updates) do not count.
 
-        A task that reads, or that writes and listens, waits for input below: another must not take the input first.
+        While a task reads, or writes and listens, it waits for input on the stream below: the callback must not take
+        the input first.
         """
         if callback is None:
             return self._inner.watch(None)
@@ -360,7 +369,7 @@ class TLSStream:
         return b""
 
     def _has_news(self) -> bool:
-        """Decrypt the input that waits below, and return whether any of it is for the caller."""
+        """Decrypt the input that waits in the stream below, and return whether any of it is for the caller."""
         if self._input_waits:
             return True
         try:
@@ -372,7 +381,8 @@ class TLSStream:
         return raw == b"" or self._input_waits
 
     def _feed(self, raw: bytes) -> None:
-        """Decrypt received bytes, all of them. Never raises: an error is kept in `_fault` behind the data before it."""
+        """Decrypt all of the received bytes. Never raises: an error is kept in `_fault`, and raised after the data
+        before it was read."""
         if self._over:
             return  # bytes after close_notify are ignored (RFC 8446, section 6.1)
         with self._lock:
@@ -383,7 +393,7 @@ class TLSStream:
                 self._incoming.write(raw)
                 pieces = self._decrypt()
             made = self._outgoing.pending - pending
-            # Under the same lock as the step that made it: a writer in another thread must not send it first.
+            # The answers are checked before the lock is released: a writer in another thread must not send them first.
             if made and self._no_requests:
                 self._check_answers(pending)
         if made:
@@ -391,7 +401,8 @@ class TLSStream:
             self._answer()
         if pieces:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            # Decrypted at once and kept: OpenSSL holds records back, which a look at the socket below would not find.
+            # The data is decrypted at once and kept here: a check of the socket below would not find records that
+            # OpenSSL holds back.
             self._plain = self._plain + data if self._plain else data
             self._unproductive = 0
             if self._keep is not None:
@@ -407,20 +418,20 @@ class TLSStream:
                 )
 
     def forbid_requests(self) -> None:
-        """From now on a CertificateRequest is a fault, as HTTP/2 has it (RFC 9113, section 9.2.3)."""
+        """From now on a CertificateRequest is a fault, as HTTP/2 requires (RFC 9113, section 9.2.3)."""
         self._no_requests = self._session.version() == "TLSv1.3"  # TLS 1.2 has none after the handshake
 
     def _check_answers(self, pending: int) -> None:
-        """Under the lock. If OpenSSL has answered a CertificateRequest, the ciphertext that it made does not leave.
-        Nothing can after it, since records are numbered: so there will be no GOAWAY, either.
+        """If OpenSSL has answered a CertificateRequest, record a fault and drop the pending ciphertext. No later record
+        can be sent then, since records are numbered: so there will be no GOAWAY, either. Call this under the lock.
 
         Arguments:
-            pending: bytes of ciphertext that were there before.
+            pending: how many bytes of ciphertext were pending before this step.
         """
         data = self._outgoing.read()
         at = pending
         while self._fault is None and at < len(data):
-            # The length of a record: two bytes behind its type and version (RFC 8446, section 5.1).
+            # The length of a record is in the two bytes after its type and version (RFC 8446, section 5.1).
             size = int.from_bytes(data[at + 3 : at + 5], "big")
             if size > _KEY_UPDATE:
                 why = "it asked for a client certificate after the handshake, which HTTP/2 forbids (RFC 9113, 9.2.3)"
@@ -436,10 +447,11 @@ class TLSStream:
             keep(self._resumable)
 
     def _decrypt(self) -> list[bytes]:
-        """Decrypt every complete record. If each call reads a full record, OpenSSL keeps no plaintext back."""
+        """Decrypt every complete record. Each call of `read` asks for a full record, so OpenSSL keeps no plaintext
+        back."""
         pieces: list[bytes] = []
         try:
-            # An empty buffer ends the loop without the exception, which costs as much as decrypting a short record.
+            # An empty buffer ends the loop without SSLWantReadError, which costs as much as decrypting a short record.
             while self._incoming.pending and not self._over:
                 piece = self._session.read(_RECORD)
                 if piece:
@@ -455,8 +467,9 @@ class TLSStream:
         return pieces
 
     def _decrypt_in_steps(self, raw: bytes, pending: int) -> list[bytes]:
-        """Decrypt if the peer may request a certificate: each request costs a signature, and OpenSSL answers all that
-        are received before it returns. So that one call is short, it gets no more than `_STEP` bytes at once.
+        """Decrypt in steps, where the peer may request a certificate: each request costs a signature, and OpenSSL
+        answers all requests in its input before it returns. It gets no more than `_STEP` bytes at once, so that one
+        call is short.
         """
         pieces: list[bytes] = []
         for start in range(0, len(raw), _STEP):
@@ -485,19 +498,21 @@ class TLSStream:
 
     @property
     def owes(self) -> bool:
-        """True while ciphertext is here that has not left."""
-        # Without the lock: a number that a reader in another thread is about to raise is as good as the new one.
+        """True while there is ciphertext that has not been sent."""
+        # This needs no lock: if a reader in another thread is about to add ciphertext, the number before that is valid
+        # too.
         return bool(self._outbox) or self._outgoing.pending > 0 or self._inner.owes
 
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        """Send pending ciphertext, then encrypt up to 256 KiB of `data`; return how many. They leave at the next call.
+        """Send pending ciphertext, then encrypt up to 256 KiB of `data`; return how many bytes. Their ciphertext is
+        sent by the next call.
 
-        Returns 0, having taken nothing, when data, the end or a fault waits to be read (never with `duplex`).
+        Returns 0, having accepted nothing, when data, the end or a fault waits to be read (never with `duplex`).
 
         Raises:
-            WriteTimeout: the pending ciphertext did not leave in time.
+            WriteTimeout: the pending ciphertext could not be sent in time.
             WriteError: the connection or the TLS session broke, or this side was ended or closed.
         """
         if self._closed or self._ended:
@@ -505,26 +520,27 @@ class TLSStream:
             raise WriteError(f"this TLS stream is {what}", peer=self._info.peer)
         if not duplex and self._input_waits:
             return 0
-        # First the old ciphertext: were new data encrypted before it has left, a cancellation here would leave the
-        # caller not knowing whether its data was taken.
+        # The old ciphertext is sent first: if new data were encrypted before that, the caller would not know after a
+        # cancellation here whether its data was accepted.
         if self.owes and not await self._send(timeout, duplex):
             return 0
         return self._encrypt(data)
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
-        """Encrypt what there is room for, up to 256 KiB, and hand it over; the bytes that do not leave are pending."""
+        """Encrypt up to 256 KiB and send what the stream below accepts now; the rest is pending. Returns 0 while older
+        ciphertext is pending."""
         if self._closed or self._ended or not self._write_pending():
             return 0
         try:
             count = self._encrypt(data)
         except WriteError:
             return 0
-        # What does not leave now is sent by the next call: its data counts as taken either way.
+        # The next call sends the ciphertext that is not accepted now: the data counts as accepted either way.
         self._write_pending()
         return count
 
     def _write_pending(self) -> bool:
-        """Hand over the pending ciphertext, as far as there is room now."""
+        """Send the pending ciphertext, as far as there is room now. Returns whether all of it was sent."""
         with self._lock:
             return self._write_outbox()
 
@@ -535,7 +551,7 @@ class TLSStream:
                 self._is_stuck = not self._write_outbox()
 
     def _write_outbox(self) -> bool:
-        """Send the outbox, under the lock."""
+        """Send the outbox, as far as there is room now. Call this under the lock."""
         while self._refill():
             sent = self._inner.give(self._outbox)
             if sent < len(self._outbox):
@@ -554,20 +570,20 @@ class TLSStream:
         return await self._send(timeout, duplex)
 
     async def end(self, timeout: float | None) -> None:
-        """Tell the peer that no more data comes (close_notify; RFC 8446, section 6.1). Reading goes on.
+        """Tell the peer that no more data follows (close_notify; RFC 8446, section 6.1). Reading goes on.
 
-        Raises as `write_some` does. When it was cancelled, call it again.
+        Raises as `write_some` does. After a cancellation, call it again.
         """
         if not self._ended:
-            # Before the record is made: one that is encrypted after close_notify would be ignored (RFC 8446, section
-            # 6.1).
+            # The mark is set before close_notify is made: a record that is encrypted after it would be ignored (RFC
+            # 8446, section 6.1).
             self._ended = True
             try:
-                # Everything that came is decrypted already, so this finds no data that it could stumble over.
+                # All received bytes are decrypted already, so `unwrap` finds no data that would make it fail.
                 with self._lock:
                     self._session.unwrap()
             except ssl.SSLError:
-                pass  # normally "the peer's close_notify is not here yet", which we do not wait for
+                pass  # normally because the peer's close_notify was not received yet; we do not wait for it
         await self.flush(timeout, duplex=True)
 
     def _encrypt(self, data: bytes | bytearray | memoryview) -> int:
@@ -577,7 +593,8 @@ class TLSStream:
             return 0
         try:
             with self._lock:
-                # All of it in one step: OpenSSL cuts it into records itself, and a memory buffer always has room.
+                # All data is encrypted in one step: OpenSSL cuts it into records itself, and a memory buffer always has
+                # room.
                 return self._session.write(data)
         except ssl.SSLWantReadError as error:
             message = "TLS failed while writing: the peer wants to negotiate again, which is not supported"
@@ -586,10 +603,10 @@ class TLSStream:
             raise self._write_error(self._fault or error) from error
 
     async def _send(self, timeout: float | None, duplex: bool) -> bool:
-        """Send the outbox and what the stream below then owes; only the one writer calls this."""
+        """Send the outbox, and the bytes that the stream below then holds; only the one writer calls this."""
         self._listening = not duplex
         try:
-            self._writing = True  # `_fill_outbox` takes the lock, behind which a reader looks at this
+            self._writing = True  # set before `_fill_outbox` takes the lock, under which a reader checks it
             return await self._send_outbox(timeout, duplex)
         except WriteTimeout as error:
             error.limit = timeout
@@ -602,7 +619,7 @@ class TLSStream:
         finally:
             self._listening = self._writing = False
             if self._outgoing.pending and not self._outbox:
-                self._answer()  # a reader made it when it was too late for us, and left it to us
+                self._answer()  # a reader made this after our last check, and left it to us
 
     async def _send_outbox(self, timeout: float | None, duplex: bool) -> bool:
         deadline = None if timeout is None else self._now() + timeout
@@ -617,11 +634,12 @@ class TLSStream:
                     break  # the usual case, in which the clock is not read
             else:
                 self._outbox = memoryview(self._outbox)[sent:]
-            # Bytes have moved: the next wait for room has the whole timeout again, as over TCP alone.
+            # Bytes were sent: the next wait for room has the whole timeout again, as over TCP alone.
             if sent:
                 left, deadline = timeout, None if timeout is None else self._now() + timeout
                 continue
-            # Input waits below: if it was but a session ticket it is out of the way now, and sending goes on.
+            # Input waits in the stream below. If it is only a session ticket, `_has_news` processes it, and sending
+            # goes on.
             if not duplex and self._has_news():
                 return False
             left = self._left(deadline)
@@ -631,10 +649,11 @@ class TLSStream:
         return True
 
     def _read_fault_after_write_error(self) -> ssl.SSLError | None:
-        """A write failed below: decrypt the bytes received before. Returns the alert in it, or another description of
-        the fault.
+        """After a write to the stream below has failed, decrypt the bytes received before. Returns the fault in them,
+        e.g. an alert; None if there is none.
 
-        Data in it is kept for `take` and `read`; more than a piece is not needed to detect an early answer.
+        Data in them is kept for `take` and `read`. At most about `PIECE` bytes are decrypted, which is enough to detect
+        an early answer.
         """
         try:
             while not self._over and len(self._plain) < PIECE and (raw := self._inner.take()):
@@ -667,13 +686,13 @@ class TLSStream:
         return self._inner.can_wake
 
     def wake(self) -> None:
-        """End the calls that wait in other tasks, as if their time were over."""
+        """End the calls that wait in other tasks, as if their timeout had passed."""
         self._inner.wake()
 
     def close(self) -> None:
-        """Release the connection, now. No close_notify: it could not be sent without waiting, and a message that
-        is complete does not need it. A caller that may wait awaits `end` first, which sends close_notify."""
-        self._closed = True  # first: a call that the next line ends finds out why
+        """Release the connection, now. No close_notify is sent: that might have to wait, and a message that is complete
+        does not need it. A caller that may wait awaits `end` first, which sends close_notify."""
+        self._closed = True  # set first: a call that the next line ends then sees the reason
         self._inner.close()
 
     def abandon(self) -> None:
@@ -703,7 +722,8 @@ class _Handshake:
                 raw = await stream._inner.read(PIECE, stream._left(deadline))
                 if not raw:
                     raise self._failure(closed_early(received))
-                # For the message alone: whether an answer that is not TLS looks like plain text.
+                # The first bytes are kept for the error message, which says whether an answer that is not TLS looks
+                # like plain text.
                 received += raw[: max(0, 200 - len(received))]
                 with stream._lock:
                     stream._incoming.write(raw)
@@ -721,7 +741,8 @@ class _Handshake:
         self._agreed()
 
     async def _step(self, deadline: float | None, received: bytes) -> bool:
-        """One step of the handshake with the received bytes, and the sending of its answer; True when it is done."""
+        """Make one step of the handshake with the received bytes, and send its answer. True when the handshake is
+        done."""
         stream = self._stream
         done = True
         try:
@@ -732,12 +753,12 @@ class _Handshake:
         except ssl.SSLError as error:
             await self._say_why(deadline)
             raise self._failure(explain(error, received, stream._session, stream._server_name)) from error
-        # Also when it is done: the client's Finished is the last flight of a TLS 1.3 handshake.
+        # This is sent also when the handshake is done: the client's Finished is the last flight of a TLS 1.3 handshake.
         await stream._send(stream._left(deadline), True)
         return done
 
     async def _say_why(self, deadline: float | None) -> None:
-        """Send the alert that OpenSSL has prepared, so that the peer's log tells the reason too."""
+        """Send the alert that OpenSSL has prepared, so that the peer's log can show the reason too."""
         stream = self._stream
         try:
             await stream._send(stream._left(deadline), True)
@@ -759,7 +780,7 @@ class _Handshake:
         )
         stream._info = StreamInfo(below.peer, below.local, tls)
         with stream._lock:
-            # Data may have come right behind the handshake.
+            # Data may have been received right after the handshake.
             stream._plain = b"".join(stream._decrypt())
         if stream._plain:
             stream._hand_over()

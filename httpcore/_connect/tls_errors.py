@@ -61,7 +61,7 @@ def _names(session: ssl.SSLObject) -> str:
         inside: Any = session
         found = inside._sslobj.get_unverified_chain()[0].get_info()["subjectAltName"]
         names = [show(str(name)) for _, name in found]
-    except Exception:  # another Python: then without the names
+    except Exception:  # another version of Python: the message then has no names
         return ""
     return f"; it is for {', '.join(names[:8])}{' and others' if len(names) > 8 else ''}"
 

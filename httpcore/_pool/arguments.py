@@ -17,7 +17,7 @@ from .._exact import exact_str
 from .._message.body import is_async_function, makes_async_generators
 from .._message.rules import ReadRules
 
-# Loaded where a pool has one.
+# Used in annotations only: these modules are loaded where a pool needs them.
 if TYPE_CHECKING:
     from .._connect.policy import NetworkPolicy
     from .._trace import Trace
@@ -51,7 +51,7 @@ def checked_protocols(http1: object, http2: object) -> tuple[str, ...]:
 
 
 def checked_trace(trace: object) -> Trace | None:
-    """Return the trace if it is a plain function: plain code calls it too, and would not await a coroutine."""
+    """Return the trace if it is a plain callable: plain functions call it too, and could not await a coroutine."""
     if trace is None:
         return None
     expected = "expected a plain callable that accepts a TraceEvent, or None"
@@ -94,7 +94,7 @@ def checked_proxy(proxy: Any) -> tuple[Proxy | None, Choose | None]:
 def checked_policy(policy: Any) -> NetworkPolicy | None:
     if policy is None:
         return None
-    module = modules.get("httpcore._connect.policy")  # if it is not loaded there is no policy: few pools have one
+    module = modules.get("httpcore._connect.policy")  # no policy can exist before its module is loaded
     if module is not None and isinstance(policy, module.NetworkPolicy):
         checked: NetworkPolicy = policy
         return checked

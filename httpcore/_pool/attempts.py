@@ -28,7 +28,7 @@ class Attempts:
 
     Arguments:
         retry_stale: as for the pool.
-        are_last: a failure ends the request, and its trace is called. Otherwise a retry policy decides first.
+        are_last: whether a failure ends the request and is recorded as its end. Otherwise a retry policy decides first.
     """
 
     __slots__ = ("_are_last", "_leases", "_retry_stale")
@@ -39,18 +39,20 @@ class Attempts:
         self._are_last = are_last
 
     async def send(self, call: Call) -> Delivery:
-        """Send the request until a response's head has been received: once, or again where the server cannot tell."""
+        """Send the request until a response's head has been received: once, or again where the server cannot tell the
+        difference."""
         leases = self._leases
         avoid: HTTPConnection | None = None
         resends = returns = 0
         try:
             while True:
-                # Made before anything is acquired: the delivery is the ticket, and its finaliser releases the
+                # The delivery is made before anything is acquired: it is the ticket, and its finaliser releases the
                 # connection, wherever Ctrl-C interrupts.
                 delivery = Delivery(call, leases)
                 connection: HTTPConnection | None = None
                 exchange: Exchange | None = None
-                # Until `begin`: a retry policy repeats any method as long as the request got no connection.
+                # `is_connected` is False until `begin`: a retry policy repeats a request with any method while it has
+                # got no connection.
                 call.is_connected = False
                 try:
                     connection = leases.acquire(delivery, call, avoid) or await leases.obtain(delivery, call, avoid)
@@ -67,7 +69,7 @@ class Attempts:
                 except BaseException as error:
                     slot = delivery.slot
                     self._give_up(call, delivery, exchange, error)
-                    # Only now, with the connection released: another attempt may need its place.
+                    # This is decided after the connection is released: another attempt may need its place.
                     where = None
                     if exchange is not None and not delivery.closed:
                         stale = delivery.was_reused and self._retry_stale
@@ -96,10 +98,10 @@ class Attempts:
 
     def _give_up(self, call: Call, delivery: Delivery, exchange: Exchange | None, error: BaseException) -> None:
         """End an attempt that failed and release its connection."""
-        # Before the release, which takes the ticket out of the ledger: a pool that drains must see the call in one of
-        # them.
+        # The call is recorded in `draining` before the release, which removes the ticket from the ledger: a pool that
+        # drains must find the call in one of these.
         self._leases.draining.keep(call)
-        if may_have_acted(exchange):  # before `give_up`, which also refuses bytes that have not been sent
+        if may_have_acted(exchange):  # read before `give_up`, which may send queued bytes of the request
             call.may_have_acted = True
         reusable = exchange is not None and exchange.give_up()
         self._leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
@@ -130,7 +132,7 @@ class Attempts:
             exchange.drain()
             clean = exchange.clean
             self._leases.release(delivery, reusable=clean, reason=None if clean else CloseReason.NOT_REUSABLE)
-            # RFC 9110, section 10.1.1: after 417 the same request without the expectation.
+            # RFC 9110, section 10.1.1: after 417 the same request is sent without the expectation.
             if where is Again.PLAIN:
                 call.request = call.request.without_expect()
             self._leases.totals.resends += 1
@@ -138,8 +140,8 @@ class Attempts:
         return where
 
     def _prepare(self, call: Call, where: Again, slot: Slot | None) -> None:
-        """Prepare the call for another attempt, after one on this slot."""
-        # Another route has another key: these connections are kept apart from those of HTTP/2.
+        """Prepare the call for another attempt, after an attempt on this slot."""
+        # Another route is another key: connections that offer only HTTP/1.1 are kept apart from the others.
         if where is Again.HTTP11:
             call.route = call.route._replace(offers=_HTTP11)
         elif slot is not None:

@@ -14,7 +14,7 @@ from .._errors import HTTPCoreError, Timeout
 from .._message.request import Request
 from .tracer import Tracer
 
-# Named in annotations alone: an import would only cost time.
+# These names are used in annotations only: importing them at run time would only cost time.
 if TYPE_CHECKING:
     from .._message.head import Head
     from .._timing import RequestTiming
@@ -33,14 +33,14 @@ class Call(Deadline):
     Attributes:
         request, route, backend, duplex: as given.
         tracer: makes the records, if there is a trace.
-        tag: the caller's name for it.
-        continues: an attempt before this one has ended.
-        may_have_acted: an earlier attempt reached a peer that did not refuse the request.
-        followed: seconds of waiting for another's dial, which count as time to connect; set when a connection is
-            requested.
-        connected: when the attempt had a connection; means something only after `is_connected`.
-        steps: the steps before that, if the attempt had to wait or dial.
-        is_connected: the attempt has got a connection.
+        tag: the value of `request(..., tag=)`.
+        continues: whether an attempt before this one has ended.
+        may_have_acted: whether an attempt has reached a peer that did not refuse the request.
+        followed: seconds spent waiting for another request's dial, which count as time to connect; set to 0 when a
+            connection is requested.
+        connected: when the attempt got its connection; valid only if `is_connected`.
+        steps: the steps of the attempt before it had a connection, if it had to wait or dial.
+        is_connected: whether the attempt has got a connection.
         attempts, pauses: how often the request was sent, and how often the retry policy paused it.
     """
 
@@ -88,17 +88,19 @@ class Call(Deadline):
 
     @property
     def number(self) -> int:
-        """The number of the request in this process, from 1. It is drawn when it is first read, since most never
-        are."""
+        """The number of the request in this process, from 1. It is assigned when it is first read, since most numbers
+        are never read."""
         if not self._number:
             number = next(_numbers)
-            # Another thread may list the requests in flight. No call lies between this test and the assignment.
+            # The number is tested again, since another thread that lists the requests in flight may have assigned one.
+            # No call lies between this test and the assignment, so no thread can come in between.
             if not self._number:
                 self._number = number
         return self._number
 
     def trace(self, trace: Trace) -> Tracer:
-        """From here on the trace gets a record of each event of the request; the first one says that it has begun."""
+        """From here on the trace gets a record of each event of the request; the first one says that the request has
+        begun."""
         self.tracer = tracer = Tracer(trace, self.number, self.tag, self.backend)
         tracer.started(self.request, self.began)
         return tracer
@@ -110,11 +112,12 @@ class Call(Deadline):
 
     def connect_limit(self) -> float | None:
         limit = self.config.connect_timeout
-        # One timeout for both: time spent waiting for another request's dial is not granted a second time.
+        # A wait for another request's dial and a dial of this request share one timeout: time that the wait used is not
+        # granted again.
         return None if limit is None else max(0.0, limit - self.followed)
 
     def interim(self, head: Head) -> None:
-        """A 1xx response was received."""
+        """Record a 1xx response."""
         if self.tracer is not None:
             self.tracer.interim(head)
 
@@ -157,13 +160,13 @@ class Call(Deadline):
         return error
 
     def with_context(self, error: BaseException, connection: HTTPConnection | None, phase: str) -> BaseException:
-        """Add the facts as `connect` needs them too: it has no request, so that there is no method and no number.
+        """Add the facts that errors of `connect` have too: without a request there is no method and no number.
 
-        `safe_to_retry` is set only here, since an earlier value is about one attempt.
+        This overwrites `safe_to_retry`, since an earlier value is about one attempt only.
         """
         if not isinstance(error, HTTPCoreError):
             return error
-        # Before facts are added: the error may be replaced by another one, a `TotalTimeout`.
+        # This comes before the facts are added, since it may replace the error by a `TotalTimeout`.
         if isinstance(error, Timeout):
             error = self.as_total_timeout(error)
         peer = connection.info.peer or None if connection is not None else None

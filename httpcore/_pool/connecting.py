@@ -1,4 +1,4 @@
-"""Makes a connection before a request wants it."""
+"""Makes a connection before a request needs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["connect"]
 async def connect(leases: Leases, call: Call) -> StreamInfo:
     """Make sure that a connection for the call's route is open, and release it at once for later requests.
 
-    It is acquired as for a request: an idle one is as good as a new one, and the pool's limits hold.
+    The connection is acquired as for a request: an idle one is used if there is one, and the pool's limits apply.
     """
     ticket = Ticket(call.route, "h2" in call.route.offers, leases.ledger.dropped.append)
     connection: HTTPConnection | None = None
@@ -28,7 +28,8 @@ async def connect(leases: Leases, call: Call) -> StreamInfo:
         if described is error:
             raise
         raise described from error
-    # From here on nothing waits. A peer that announced a keep-alive time counts it from its last response.
+    # From here on nothing waits. A peer that announced a keep-alive time counts it from its last response, so the slot
+    # keeps its time of expiry.
     slot = ticket.slot
     until = slot.expires if slot is not None and connection.uses and not connection.is_shared else None
     # The connection is like one that has served a request: the next request checks whether the peer has closed it, and

@@ -1,4 +1,4 @@
-"""One connection of a pool: dials its route when it is first used, then carries HTTP."""
+"""One connection of a pool, which dials its route and then carries HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .._totals import Totals
 from .._trace import RequestPhase
 from .engines import NATIVE, Engines
 
-# Named in annotations alone: to make the Protocols takes time.
+# These names are used in annotations only: creating the Protocol classes at run time takes time.
 if TYPE_CHECKING:
     from .tickets import Speaks
     from .wire import Begin, Exchange, OnInterim, Wire
@@ -38,14 +38,16 @@ class HTTPConnection:
 
     Attributes:
         engines: the readers and writers of each protocol that the server may choose.
-        uses: the number of exchanges; at least 1 where it was made before a request needed it. When it
-            is closed, all but the first are put into the pool's totals, and so are the streams that were opened on it.
-        is_shared: it carries many exchanges at once.
-        is_strict: unusual content is an error.
-        is_quiet: returns, once it is open, whether it is fit for another exchange: the peer has neither closed it nor
-            sent anything that forbids this. A plain and cheap function.
-        on_close: called once when the connection is closed, if a trace has a record of its opening.
-        tracer: the tracer of the request that uses the connection, if there is a trace and no other request can use it.
+        uses: the number of exchanges; at least 1 for a connection that was made before a request needed it. When the
+            connection is closed, all exchanges except the first are added to the pool's totals, and so are its HTTP/2
+            streams.
+        is_shared: whether it carries many exchanges at once.
+        is_strict: whether unusual content is an error.
+        is_quiet: a function that returns, once the connection is open, whether it is fit for another exchange: the peer
+            has neither closed it nor sent anything that forbids this. The function is plain and cheap.
+        on_close: called once when the connection is closed, if a traced request has used it.
+        tracer: the tracer of the request that uses the connection, if there is a trace and no other request can use the
+            connection.
     """
 
     is_quiet: Callable[[], bool]
@@ -71,7 +73,7 @@ class HTTPConnection:
         self._closed = False
         self.on_close: Callable[[], None] | None = None
         self.tracer: Tracer | None = None
-        self._interrupt: Interrupt | None = None  # set while the connection is being opened, as is the next one
+        self._interrupt: Interrupt | None = None  # set while the connection is being opened, like `_steps`
         self._steps: Steps | None = None
 
     async def open(
@@ -85,9 +87,10 @@ class HTTPConnection:
         """Dial; `spent` seconds of the connect timeout have already passed. `steps` is called at each step.
 
         Raises as `Dial.run` does, UnsupportedProtocol for an ALPN answer that was not offered, and PoolClosed when
-        `close` was called first.
+        `close` was called in the meantime.
         """
-        # Before the dial: a `close` of the pool must be able to end this from the first moment on.
+        # The interrupt is set before the dial: a `close` of the pool must be able to end the dial from its first moment
+        # on.
         self._interrupt = interrupt = Interrupt()
         self._steps = steps = Steps(backend.now, deadline.tracer) if steps is None else steps
         interruptible = getattr(backend, "interruptible", None)
@@ -96,7 +99,8 @@ class HTTPConnection:
             stream = await (dial.run() if interruptible is None else interruptible(interrupt, dial.run))
             await self._begin_protocol(stream, connector, backend, deadline)
         except Exception as error:
-            # Whichever error the closed stream raised: the caller closed the pool, and gets the error for that.
+            # Closing the stream may raise any error in the dial: the caller closed the pool, and gets the error for
+            # that.
             if self._closed and not isinstance(error, PoolClosed):
                 raise interrupt.error() from error
             raise
@@ -109,7 +113,8 @@ class HTTPConnection:
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
             http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval, self._totals)
-            # Before `wait_for_settings` waits: a `close` in the meantime must find the wire, not only the stream.
+            # The wire is stored before `wait_for_settings` waits: a `close` during that wait must find the wire, not only the
+            # stream.
             self._set_wire(http2, partial(HTTP2Exchange, http2))
             await http2.wait_for_settings(deadline)
         else:
@@ -126,7 +131,7 @@ class HTTPConnection:
     def _chosen(self, stream: Stream) -> str:
         """The protocol that TLS agreed on. Without ALPN it is HTTP/1.1, or HTTP/2 if that alone is offered."""
         offers = self.route.offers
-        tls = stream.info().tls if self.route.tls is not None else None  # otherwise TLS is with the proxy
+        tls = stream.info().tls if self.route.tls is not None else None  # otherwise any TLS is with the proxy
         alpn = None if tls is None else tls.alpn
         # RFC 9113, sections 3.2 and 3.3: HTTP/2 over TLS is agreed on by ALPN; without ALPN it needs prior knowledge.
         if alpn is None:
@@ -137,8 +142,8 @@ class HTTPConnection:
 
     def _reached(self, stream: Stream) -> None:
         self._stream = stream
-        # Store the stream first, test `_closed` after it; `close` does so in the other order, so one of the two closes
-        # it.
+        # The stream is stored before `_closed` is tested; `close` sets `_closed` before it reads the stream. So one of
+        # the two closes the stream.
         if self._closed:
             stream.close()
             raise Interrupt().error()
@@ -202,22 +207,22 @@ class HTTPConnection:
         return begin(request, deadline, on_interim, duplex)
 
     def counts(self) -> tuple[int, int]:
-        """The exchanges that reused it, and its HTTP/2 streams; zero once it is closed, since the totals have them
-        then."""
+        """How many exchanges reused the connection, and how many HTTP/2 streams it had. Both are zero once it is
+        closed, since the totals have them then."""
         if self._closed:
             return 0, 0
         return max(0, self.uses - 1), 0 if self._wire is None else self._wire.streams
 
     def close(self) -> None:
         reuses, streams = self.counts()
-        self._closed = True  # together with the next lines, see `Totals`
+        self._closed = True  # no call lies between this and the next two lines, see `Totals`
         self._totals.reuses += reuses
         self._totals.streams += streams
-        # Read once: the opening task sets it to None when it ends, perhaps in another thread.
+        # The attribute is read once: the opening task sets it to None when it ends, perhaps in another thread.
         interrupt = self._interrupt
         if interrupt is not None:
             interrupt.set()
-        # Taken out first: two threads may close the connection, and its close is recorded once.
+        # `on_close` is removed before its call: two threads may close the connection, whose close is recorded once.
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()

@@ -1,4 +1,4 @@
-"""A response on its way, with the connection that it holds."""
+"""A response that is being received, with the connection that it holds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tickets import Ticket, TicketState
 from .timing import timing_of
 from .tracer import Tracer, close_reason
 
-# Named in annotations alone: an import would only cost time.
+# These names are used in annotations only: importing them at run time would only cost time.
 if TYPE_CHECKING:
     from .._message.fields import Headers
     from .._message.head import Head
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery"]
 
-_DONE: Final = TicketState.DONE  # the lookup of an Enum's member costs more than the comparison
+_DONE: Final = TicketState.DONE  # named here, since looking up an Enum's member costs more than comparing it
 
 _BODY: Final = "read the response body"
 
@@ -43,12 +43,13 @@ _ELSEWHERE: Final = "the response belongs to another event loop: read it where t
 class Delivery(Ticket):
     """One attempt of a call and then its response: the source of a `Response`, which releases the connection.
 
-    It is the ticket of its attempt: it is made *before* it acquires, and when it is collected the ledger gets its
-    claim. Values that most attempts share are on the class, and not on each instance.
+    A delivery is the ticket of its attempt: it is made *before* it acquires a connection, and when it is
+    garbage-collected the ledger gets its claim. Values that most attempts share are on the class, and not on each
+    instance.
 
     Attributes:
         holds: the connection, once the attempt has one.
-        exchange: the exchange on it. head: the response head, once it has been received.
+        exchange: the exchange on that connection. head: the response head, once it has been received.
     """
 
     holds: HTTPConnection
@@ -59,14 +60,14 @@ class Delivery(Ticket):
     _reused = False
     _headed: float | None = None
     _completed: float | None = None
-    _decoded: int | None = None  # bytes that a content coding has made
+    _decoded: int | None = None  # bytes that content decoding has produced
     _noted: tuple[Leniency, ...] = ()  # deviations of the content
-    _is_put_off = False  # released in the middle of a step of the pool, which carries it out when the step ends
+    _is_put_off = False  # released in the middle of a step of the pool: the release is carried out when the step ends
 
     def __init__(self, call: Call, leases: Leases) -> None:
         route = call.route
-        # The current ledger, by a C function: the pool may have another one after a fork, which has none of
-        # these tickets.
+        # The callback belongs to the current ledger: after a fork the pool may have another ledger, which has none of
+        # these tickets. It is a C function, see `Claim`.
         Ticket.__init__(self, route, "h2" in route.offers, leases.ledger.dropped.append)
         self._call = call
         self._leases = leases
@@ -78,7 +79,7 @@ class Delivery(Ticket):
         self._reused = connection.uses > 0
         call.is_connected = True
         request = call.request
-        # Before the exchange sends anything: a close from here on is recorded for this request.
+        # This comes before the exchange sends anything: any later close of the connection is recorded for this request.
         if call.tracer is not None and self.claim.slot is not None:
             call.tracer.using(connection.info.peer, self._reused, connection.protocol)
             follow(self._leases, self.claim.slot, connection, call.tracer)
@@ -87,7 +88,7 @@ class Delivery(Ticket):
         return exchange
 
     @property
-    def continues(self) -> bool:  # type: ignore[override]  # see `Ticket.continues`, which is one for all
+    def continues(self) -> bool:  # type: ignore[override]  # see `Ticket.continues`, a class attribute
         return self._call.continues
 
     @property
@@ -103,7 +104,7 @@ class Delivery(Ticket):
         if state is TicketState.WAITING or slot is None:
             return RequestPhase.QUEUED
         if state is TicketState.DIALING:
-            opening: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what the pool put there
+            opening: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # the pool stored it
             return RequestPhase.CONNECT if opening is None else opening.step
         exchange: Exchange | None = self.__dict__.get("exchange")
         if exchange is None:
@@ -132,9 +133,9 @@ class Delivery(Ticket):
         if call.tracer is not None or not exchange.ended or exchange.switched:
             self._arrive_in_parts(head)
             return
-        # The whole response was received at once, as usual. The clock is read for the release in any case: a
-        # separate reading, and the steps of `_end` and `release` that are not needed here, would cost 1 %.
-        # The body is complete, so others may have the connection before the caller has read a byte of it.
+        # The whole response was received at once, which is usual. The release reads the clock anyway; a second reading,
+        # and the parts of `_end` and `release` that are not needed here, would cost 1 %. Since the body is complete,
+        # other requests may use the connection before the caller has read a byte of the body.
         reason = None if exchange.clean else CloseReason.NOT_REUSABLE
         expires = None if reason else self._expires()
         at = self._leases.release(self, reusable=reason is None, expires=expires, reason=reason)
@@ -215,8 +216,8 @@ class Delivery(Ticket):
         return body
 
     async def next(self) -> bytes:
-        # Read before the wait: afterwards a claim may be DONE because this response has ended.
-        taken_away = self.claim.state is _DONE and not self.claim.closed  # the body has not ended
+        # The state is read before the wait: after it the claim may be DONE because this response has ended.
+        taken_away = self.claim.state is _DONE and not self.claim.closed  # though the body has not ended
         if not (taken_away or self.claim.closed or self._call.backend.is_current()):
             raise LocalProtocolError(_ELSEWHERE, phase=_BODY)
         try:
@@ -233,7 +234,7 @@ class Delivery(Ticket):
         return data
 
     def add_request_context(self, error: HTTPCoreError) -> None:
-        """Add the request's facts to an error about the body: one of decoding, or of how the body was used."""
+        """Add the request's facts to an error about the body: a decoding error, or a wrong use of the body."""
         is_new = error.url is None and isinstance(error, (DecodingError, LimitExceeded))
         self.with_request_context(error, _BODY)
         if is_new:
@@ -274,7 +275,7 @@ class Delivery(Ticket):
         call = self._call
         try:
             await call.backend.sleep(0)
-            # After the turn: the total timeout may have passed while other tasks ran.
+            # The total timeout is checked after this turn, since it may have passed while other tasks ran.
             call.within(None)
         except BaseException as error:
             described = self._broken(error)
@@ -289,7 +290,7 @@ class Delivery(Ticket):
     def _broken(self, error: BaseException) -> BaseException:
         """Release the connection after an error in the body, and return the error with the request's facts."""
         if self.claim.state is not _DONE:
-            # An HTTP/2 exchange ends alone, so its error need not end the connection of the other exchanges.
+            # An HTTP/2 exchange can end without its connection, so its error need not end the other exchanges.
             fine = self.exchange.give_up()
             self.release(None if fine else close_reason(error))
         described = self.with_request_context(as_closed(self, error), _BODY)
@@ -301,8 +302,8 @@ class Delivery(Ticket):
         """Discard the rest of the body. A raw stream has an owner of its own and stays open."""
         exchange, tracer = self.exchange, self._call.tracer
         if self.claim.state is not _DONE and not exchange.switched:
-            # Before `_end` tests whether the connection is clean: it is, if a small rest of the body was already
-            # received.
+            # `drain` comes before `_end`, which tests whether the connection is clean: it is clean if the rest of the
+            # body is small and was already received.
             exchange.drain()
             self._end(None, CloseReason.CLOSED_EARLY)
         if tracer is not None and not exchange.switched:
@@ -327,7 +328,7 @@ class Delivery(Ticket):
             self.release(reason, None if reason else self._expires())
         elif not self.claim.closed:  # else the pool has closed the connection, and the rest was already received
             return
-        # Not where the response was closed early: there is no time of completion then.
+        # A response that was closed early has no time of completion.
         if exchange.ended:
             self._completed = at = self._call.now() if at is None else at
         if tracer is not None and at is not None:
@@ -338,8 +339,8 @@ class Delivery(Ticket):
                 tracer.differed(self.holds.engines.reports)
 
     def _expires(self) -> float | None:
-        """When `Keep-Alive: timeout=` of the server ends the idle connection, less a second: our time
-        must end before that of the server, which began when the server sent the response."""
+        """When to stop keeping the idle connection, by the server's `Keep-Alive: timeout=`, minus one second: our time
+        must end before the server's, which began when the server sent the response."""
         for name, value in self.head.marked:
             if name == b"keep-alive":
                 for part in value.split(b","):
@@ -349,7 +350,8 @@ class Delivery(Ticket):
         return None
 
     def __del__(self) -> None:
-        # The finaliser of the claim releases the slot; this only warns. Without a head there was no response to drop.
+        # The claim, a weak reference, releases the slot by its callback; this method only reports the drop. Without a
+        # head there was no response to drop.
         if not self._has_head:
             return
         if self._call.tracer is not None:
@@ -363,16 +365,16 @@ class Delivery(Ticket):
 class Handover:
     """The source of a response whose connection became a raw stream: there is no body.
 
-    The raw stream holds the delivery, and so the ticket; the delivery does not refer to it. So whichever of raw stream
-    and response is kept, the connection is held, and it is released when both are dropped.
+    The raw stream holds the delivery, and so the ticket; the delivery does not refer to the raw stream. So the
+    connection is held while the raw stream or the response is kept, and is released when both are dropped.
     """
 
     __slots__ = ("_delivery", "connection")
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
-        # Only one of the two refers to the other: otherwise there would be a cycle, and a dropped pair would hold its
-        # connection until the garbage collector runs.
+        # The stream refers to the delivery, and not the reverse: otherwise there would be a cycle, and a dropped pair
+        # would hold its connection until the garbage collector runs.
         self.connection: RawStream | None = _DescribedStream(delivery)
 
     @property
@@ -458,7 +460,7 @@ class _DescribedStream(RawStream):
         return CLOSED
 
     def _with_context(self, error: BaseException, phase: str) -> BaseException:
-        """Return the error that is to be raised. Each function awaits its step itself, which saves a coroutine per
+        """Return the error to raise. Each method above awaits the raw stream itself, which saves a coroutine per
         call."""
         described = self._delivery.with_request_context(as_closed(self._delivery, error), phase)
         self._delivery.count(described)

@@ -26,13 +26,12 @@ class IdleWaiters:
         self.events: list[Event] = []
 
     def notify(self) -> None:
-        """Wake those that wait, since perhaps nothing is in flight now: each checks this for itself. Plain and
-        quick."""
+        """Wake all waiters, since perhaps nothing is in flight now: each checks this itself. Plain and quick."""
         for event in list(self.events):
             event.set()
 
     async def wait(self, backend: Backend, timeout: float | None, is_idle: Callable[[], bool]) -> bool:
-        """Wait until `is_idle`; False when `timeout` seconds passed first."""
+        """Wait until `is_idle`. Returns False when `timeout` seconds passed first."""
         ends = None if timeout is None else backend.now() + timeout
         while True:
             event = backend.event()
@@ -53,7 +52,8 @@ class Draining(IdleWaiters):
     """The calls between two attempts, which the pool's ledger does not have; and the waiters for the end of all calls.
 
     Attributes:
-        between: calls whose attempt has failed, until the next one has a connection or the last error is raised.
+        between: calls of which an attempt has ended and another may follow, until one gets the response for the caller
+            or the last error is raised.
     """
 
     __slots__ = ("between",)
@@ -68,6 +68,6 @@ class Draining(IdleWaiters):
         self.between.add(call)
 
     def forget(self, call: Call) -> None:
-        """The call has a connection again, or has failed for good."""
+        """Record that the call has its response, or has failed."""
         self.between.discard(call)
         self.notify()

@@ -76,7 +76,7 @@ def checked_engines(engines: Any) -> Engines:
         names = dict.fromkeys(TABLES, "native") | dict(engines)
     else:
         raise TypeError(f"{where} is of type {type(engines).__name__}: {_FORM}")
-    # This is bounded, and any thread appends to it without a lock.
+    # The deque is bounded, and any thread may append to it without a lock.
     reports: deque[tuple[str, str]] = deque(maxlen=MOST_REPORTS)
     loaded = {protocol: _find(where, protocol, name)(partial(_report, reports)) for protocol, name in names.items()}
     return Engines(loaded["http/1.1"], loaded["http/2"], reports)

@@ -1,5 +1,5 @@
-"""Idle connections that expire before their turn: servers announce how long they keep one (`Keep-Alive: timeout=`); and
-connections that are too old to serve another ticket."""
+"""Idle connections that expire early, because their servers announce how long they keep them (`Keep-Alive: timeout=`),
+and connections that are too old to serve another ticket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["Aging", "Early"]
 
 
 class Early:
-    """A heap of notes, by the time when each slot expires. A note stays here when its slot is no longer idle."""
+    """A heap of notes, each of a slot and the time when it expires. A note may stay here when its slot is no longer
+    idle."""
 
     __slots__ = ("notes",)
 
@@ -36,8 +37,8 @@ class Early:
         notes = self.notes
         while notes and notes[0][0] <= now:
             when, _, slot = heappop(notes)
-            # A note is stale if its slot has been used since, or has a new time: stale notes are skipped here, not
-            # searched for.
+            # A note is stale if its slot has been used since, or expires at another time now. Stale notes are skipped
+            # here, and not searched for before.
             if slot in idle and slot.expires == when:
                 return slot
         return None
@@ -48,8 +49,8 @@ class Early:
 
 
 class Aging:
-    """The connections of a pool that has a `max_connection_lifetime`, the first to die first: all live equally long,
-    and time does not go back. Without a lifetime nothing is kept here.
+    """The connections of a pool that has a `max_connection_lifetime`, the oldest first. All lifetimes are equal, so
+    this is the order in which they end. Without a lifetime nothing is kept here.
     """
 
     __slots__ = ("_lifetime", "_slots")
@@ -82,7 +83,7 @@ class Aging:
         self._slots.pop(slot, None)
 
     def begin_anew(self, slots: Iterable[Slot]) -> None:
-        """Start again with those of these slots whose lifetime is limited."""
+        """Start again with the open slots among these whose lifetime is limited."""
         mortal = [slot for slot in slots if slot.state is _OPEN and slot.retires_at < inf]
         self._slots = dict.fromkeys(sorted(mortal, key=_retires_at))
 

@@ -1,5 +1,5 @@
-"""The requests in flight, and the wait for their end. They are the tickets of the ledger, and the calls that pause
-between two attempts.
+"""The requests in flight, and the wait for their end. Requests in flight are found by the tickets of the ledger, and by
+the calls that pause between two attempts.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ __all__ = ["drain", "in_flight"]
 
 def in_flight(leases: Leases) -> list[RequestInFlight]:
     """One value for each request, the oldest first. This takes no lock, and changes nothing."""
-    between = list(leases.draining.between)  # first: a call that is found nowhere has ended
-    # Without the pool's lock: this may hold the last reference to a ticket that is dropped in the meantime.
+    between = list(leases.draining.between)  # read first: a call that leaves it meanwhile has a ticket, or has ended
+    # The pool's lock is not held here, since this list may have the last reference to a ticket that is dropped in the
+    # meantime.
     tickets = [claim() for claim in list(leases.ledger.claims)]
     found = {
         ticket.call: _shown(ticket.call, ticket.phase, ticket.peer)
@@ -32,7 +33,7 @@ def in_flight(leases: Leases) -> list[RequestInFlight]:
 
 
 async def drain(leases: Leases, timeout: float | None) -> bool:
-    """Accept no new request, and wait until none is in flight. False when `timeout` seconds passed first."""
+    """Accept no new request, and wait until none is in flight. Returns False when `timeout` seconds passed first."""
     leases.refuse_new()
     if leases.backend is None:  # no request has begun yet
         return True

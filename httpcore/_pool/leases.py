@@ -2,7 +2,7 @@
 
 A request owns one ticket. Whatever happens to the request (a response, an error, a timeout, a cancellation, Ctrl-C),
 the ticket is released through `release`, a plain function; or, if even that is interrupted, through the ticket's
-finaliser. The ledger decides under a lock that is held over plain code only.
+finaliser. The ledger decides under a lock, which is held only while plain code runs.
 
 A signal handler, a finaliser or a weakref callback may run in the middle of a locked step of its own thread. Its
 call is then put into `_deferred`, and carried out when the step has ended. `_deferred` is checked after the release of
@@ -46,28 +46,29 @@ __all__ = ["Leases", "as_closed", "follow"]
 
 T = TypeVar("T")
 
-# The lookup of an Enum's member costs more than the comparison.
+# The member has a name here, since looking it up in its Enum costs more than comparing it.
 _HOLDING: Final = TicketState.HOLDING
 
 _every: weakref.WeakSet[Leases] = weakref.WeakSet()
 
 
 class Leases:
-    """The connections of one pool, and the requests that hold them or wait for one, in one event loop at a time.
+    """The connections of one pool, and the requests that hold one or wait for one, in one event loop at a time.
 
-    Requests and responses hold this object and not the pool; when the last of them and the pool are gone the
-    connections are closed.
+    Requests and responses hold a reference to this object, not to the pool. When the pool and the last of these are
+    gone, the connections are closed.
 
     Arguments:
         limits, network, ping_interval: as for the pool.
-        backend: the runtime, if it was given: it never changes then. None: the runtime that runs the requests.
+        backend: the runtime, if the user gave one; it never changes then. None: the runtime that runs the requests.
         trace: as for the pool.
 
     Attributes:
         backend: the runtime, once a request has been made.
-        lock, ledger, connector: of this process and event loop; a fork replaces them.
+        lock, ledger, connector: those of this process and event loop. They are replaced after a fork, and for another
+            loop.
         trace: the pool's own, if there is one.
-        totals: the pool's counts; those of this process, after a fork.
+        totals: the pool's counts. They begin at zero in the child of a fork.
         unreported: calls of traces that are made when the step of the ledger has ended.
         pausing: events of requests that pause before another attempt, and hold nothing; `close` sets them.
         draining: the calls between two attempts, and the tasks that wait until no request is in flight.
@@ -101,29 +102,30 @@ class Leases:
         self.connector = Connector(self._network)
         self.pausing: set[Event] = set()
         self.draining = Draining()
-        self._drains = self.draining.events  # read for each request, so the path to it is short
+        self._drains = self.draining.events  # an attribute of its own, since each request reads it
         self.unreported: deque[Callable[[Leases], None]] = deque()
 
     def __del__(self) -> None:
-        # Read from `__dict__`: Ctrl-C may have interrupted `__init__` before these were set.
-        # No request can be under way, since each holds this object; so no other thread can use it, and no lock is
-        # needed.
+        # The attributes are read from `__dict__`, since Ctrl-C may have interrupted `__init__` before they were set. No
+        # request can be in flight, since each holds a reference to this object; so no other thread can use it, and no
+        # lock is needed.
         ledger = self.__dict__.get("ledger")
         for slot in ledger.slots() if ledger is not None else ():
             if slot.connection is not None:
                 slot.reason = slot.reason or CloseReason.POOL_CLOSED
                 slot.connection.close()
-        if self.__dict__.get("unreported"):  # the last connection that was made
+        if self.__dict__.get("unreported"):  # the closes above, if a trace records them
             self.notify()
 
     # Acquire and release.
 
     def acquire(self, ticket: Ticket, call: Call, avoid: HTTPConnection | None) -> HTTPConnection | None:
-        """Ask for a connection. One that is open and quiet is returned at once; after None `obtain` must wait for one.
+        """Request a connection. One that is open and quiet is returned at once. After None, the caller must await
+        `obtain`.
 
         Arguments:
-            avoid: the connection of an attempt that failed: another one is acquired, and for a protocol that does not
-                share its connections, one that has served no request.
+            avoid: the connection of an attempt that failed, or None. Another connection is acquired, if there is room
+                for one. Where connections are not shared, it is one that has served no request.
         """
         call.followed = 0.0
         ledger = self.ledger
@@ -133,15 +135,16 @@ class Leases:
                 ledger.acquire(ticket, now)
                 if ledger.todo:
                     self._perform()
-        # After the lock is released, and in any case: a call that a finaliser has postponed must not wait for
-        # the next request.
+        # This runs after the lock is released, also after an error: a call that a finaliser has postponed must not wait
+        # for the next request.
         finally:
             if self._deferred:
                 self._catch_up()
         claim = ticket.claim
         if claim.state is _HOLDING:
             connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
-            # Outside of the lock, since `is_quiet` may be a system call: the ticket holds the connection meanwhile.
+            # This is done outside of the lock, since `is_quiet` may make a system call. The ticket already holds the
+            # connection.
             fits = avoid is None and (connection.uses == 0 or connection.is_quiet())
             if fits and not (connection.is_shared and connection.needs_check):
                 return connection
@@ -161,8 +164,8 @@ class Leases:
                 ):
                     call.connected = call.now()
                     return connection
-                # It was dead before a byte was sent, so no attempt has failed: the ticket keeps its place before all
-                # others.
+                # The connection is dead or unsuitable, and nothing of this request was sent on it, so no attempt has
+                # failed: the ticket keeps its place ahead of all waiters.
                 self.step(partial(self._redial, ticket))
             elif state is TicketState.DIALING:
                 await self._dial(ticket, call)
@@ -175,7 +178,7 @@ class Leases:
         self.ledger.redial(ticket, self.now())
 
     def _suits(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection) -> bool:
-        """Whether a reused connection may serve this ticket, whose attempt on `avoid` failed."""
+        """Whether a reused connection may serve this ticket, whose request has failed on `avoid`."""
         if not connection.is_shared:
             return False
         return connection is not avoid or not self.ledger.has_room(ticket)  # better the same connection than none
@@ -191,13 +194,12 @@ class Leases:
         followed: bool | None = None
         since = 0.0
         while True:
-            # A new event each time, stored as `wake` under the lock: a grant before `event.wait` begins is not
-            # lost.
+            # Each wait has a new event, whose `set` is stored as `wake` under the lock: a grant before `event.wait`
+            # begins is not lost.
             event = call.backend.event()
             follows = self.step(partial(self._begin_to_wait, ticket, event.set))
             now = call.now()
-            # A wait for another request's dial counts against the connect timeout, any other against the pool timeout;
-            # a wait may change from one to the other.
+            # The wait may change between the two kinds: `since` is when its current kind began.
             if follows is not followed:
                 if followed:
                     call.followed += now - since
@@ -215,8 +217,9 @@ class Leases:
         return self.ledger.follows(ticket)
 
     def _check_granted(self, ticket: Ticket, call: Call, follows: bool) -> None:
-        """After a timeout: raise, unless the ticket was granted at the same moment, or now waits for something else."""
-        # Read under the lock: a grant and the timeout may coincide, and a granted connection wins over the timeout.
+        """Raise after a timeout, unless the ticket stopped waiting at the same moment, or waits for something else
+        now."""
+        # The state is read under the lock: a grant and the timeout may coincide, and the grant wins.
         if self.step(lambda: ticket.state is not TicketState.WAITING or self.ledger.follows(ticket) is not follows):
             return
         if follows:
@@ -239,11 +242,12 @@ class Leases:
         slot = ticket.slot
         if slot is None:
             return  # the pool was closed since the ledger decided to dial
-        # Before the first wait: a `close` of the pool can then end that wait. The state is read after that, in
-        # the reverse order of `close`, so that one of the two sees the other.
+        # The connection is stored before the first wait, so that a `close` of the pool can end that wait. The slot's
+        # state is read after that; `close` sets the state first and then reads the connection. So either this method
+        # sees the close, or `close` sees the connection.
         slot.connection = connection
         if slot.state is SlotState.GONE:
-            return  # likewise; the close may not have seen the connection yet
+            return  # the pool was closed, perhaps before it could see the connection
         steps = call.begin_steps()
         began = steps.dialing()
         self.totals.dials += 1
@@ -253,15 +257,15 @@ class Leases:
             await connection.open(self.connector, call.backend, call, call.followed, steps)
         except BaseException as error:
             self.totals.failed_dials += 1
-            # After Ctrl-C and a cancellation `release` hands the dial to the next waiter; a failure is not
-            # passed on, since each waiter then dials for itself.
+            # After Ctrl-C or a cancellation, `release` lets the next waiter dial. A failure is recorded by `failed`
+            # instead, after which each waiter dials for itself.
             if isinstance(error, Exception):
                 connection.close()
                 self.step(lambda: self.ledger.failed(ticket, self.now()))
             if call.tracer is not None:
                 call.tracer.dial_failed(call.route, error)
             raise
-        # Before it is OPEN: otherwise input in between would find no callback.
+        # The callback is set before the slot is OPEN: otherwise input in between would find no callback.
         connection.watch(_Watch(self, slot))
         self.step(
             lambda: self.ledger.opened(ticket, self.now(), capacity=connection.capacity, protocol=connection.protocol)
@@ -277,8 +281,8 @@ class Leases:
     def release(
         self, ticket: Ticket, *, reusable: bool, expires: float | None = None, reason: CloseReason | None = None
     ) -> float | None:
-        """End a ticket; every ticket ends here. Returns the time of the release; None if it is postponed until the step
-        of this thread has ended.
+        """End a ticket; every ticket ends here. Returns the time of the release; None if the release is postponed until
+        the current step of this thread has ended.
 
         Arguments:
             reason: why the connection is not reusable.
@@ -288,7 +292,8 @@ class Leases:
         # A finaliser or a signal handler has interrupted a step of this thread: the ledger is in the middle of
         # a change.
         if self.is_inside():
-            # Neither this nor `acquire` has a lambda: its variables would be cells, which cost more than all the rest.
+            # Neither `release` nor `acquire` has a lambda: the variables that it uses would be cells, which cost more
+            # than all other lines of the function.
             self._deferred.append(partial(self._release_later, ticket, reusable, expires))
             return None
         ledger, backend = self.ledger, self.backend
@@ -323,11 +328,12 @@ class Leases:
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        """Carry out the postponed calls. A call is removed after it is done, so that Ctrl-C loses none: to do it twice
+        """Carry out the postponed calls. A call is removed after it is done, so that Ctrl-C loses none; a repeated call
         is harmless.
         """
         deferred = self._deferred
-        # Checked again after the release of the lock: a finaliser may have added a call just before it.
+        # `_deferred` is checked again after each release of the lock: a finaliser may have added a call just before the
+        # release.
         while deferred and not self.is_inside():
             with self.lock:
                 while deferred:
@@ -341,8 +347,8 @@ class Leases:
         """Carry out the ledger's tasks, under the lock. Each task is plain, quick, and harmless when it is repeated."""
         todo = self.ledger.todo
         while todo:
-            # Done first, removed after it: Ctrl-C between the two repeats it, which is harmless; the other order would
-            # lose it.
+            # A task is carried out before it is removed: Ctrl-C in between repeats the task, which is harmless. The
+            # other order would lose it.
             todo[0].perform()
             todo.popleft()
         if self._drains and self.is_idle():
@@ -351,7 +357,8 @@ class Leases:
             self._deferred.append(_nothing)  # makes `_catch_up` run: no trace is called under the lock
 
     def notify(self) -> None:
-        """Call traces with the records of a step. Their exceptions cannot fail a request here, so they are reported."""
+        """Call traces with the records of a step. An exception of a trace cannot fail a request here, so it is passed
+        to `sys.excepthook`."""
         unreported = self.unreported
         while unreported:
             try:
@@ -375,12 +382,12 @@ class Leases:
             self.step(act)
 
     def notice(self, slot: Slot) -> None:
-        """Handle a watched connection that received bytes or its end while it was idle, or a shared one that has
-        changed."""
+        """Handle a watched connection that received bytes, or was closed by the peer, while it was idle; or a shared
+        one that has changed."""
         self._step_or_later(partial(self._check_slot, slot))
 
     def _check_slot(self, slot: Slot) -> None:
-        connection: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # what `_dial` put there
+        connection: HTTPConnection | None = slot.connection  # type: ignore[assignment]  # `_dial` stored it
         if connection is None or slot.state is SlotState.GONE:
             return
         if not connection.is_shared:
@@ -419,7 +426,7 @@ class Leases:
         self.step(refuse)
 
     def is_idle(self) -> bool:
-        """Whether no request is in flight. To be called under the lock."""
+        """Whether no request is in flight. Call this under the lock."""
         return not (self.ledger.claims or self.draining.between)
 
     # The runtime.
@@ -427,13 +434,14 @@ class Leases:
     def enter(self) -> Backend:
         """Return the runtime of a request that begins."""
         backend = self.backend
-        # A given backend stays: it has its runtime, and is never checked.
+        # A backend that the user gave stays, and is never checked.
         if backend is not None and (self._is_fixed or backend.is_current()):
             return backend
         return self._settle_in(current_backend())
 
     def _settle_in(self, backend: Backend) -> Backend:
-        """Set the runtime for the first request, or for one from another loop: the pool's old loop must have ended."""
+        """Set the runtime for the first request, or for a request in another loop; the pool's previous loop must have
+        ended."""
         if self.backend is not None:
             if not self.backend.is_gone():
                 raise LocalProtocolError(
@@ -452,8 +460,8 @@ class Leases:
                 slot.reason = slot.reason or CloseReason.LOOP_CLOSED
                 slot.connection.close()
         self.notify()
-        # Connections first, because the ledger has none after `disband`. Responses of the old loop still
-        # hold its tickets, and may release them here later, which does nothing.
+        # The connections are closed first, because the next ledger does not have them. Responses of the old loop may
+        # still hold tickets of the old ledger, and release them here later, which does nothing.
         self.ledger.disband()
         self._begin_afresh()
         self.ledger.refuses_new = refuses_new
@@ -464,7 +472,8 @@ class Leases:
         """Begin anew in the child, with new locks and an empty pool: the connections belong to the parent."""
         for slot in self.ledger.slots():
             if slot.connection is not None:
-                # Not `close`, which shuts down a socket that the parent shares, and over HTTP/2 sends a GOAWAY.
+                # `close` must not be called: it would shut down a socket that the parent shares, and over HTTP/2 send a
+                # GOAWAY.
                 slot.connection.abandon()
         self.ledger.disband()
         self._begin_afresh()
@@ -474,7 +483,8 @@ class Leases:
 
 
 def as_closed(ticket: Ticket, error: BaseException) -> BaseException:
-    """Return the error of an exchange or a dial; if the pool has closed its connection, the error for that instead."""
+    """Return the error of an exchange or a dial, or a `PoolClosed` in its place if the pool has closed the
+    connection."""
     if not ticket.closed or not isinstance(error, HTTPCoreError) or isinstance(error, PoolClosed):
         return error
     closed = PoolClosed("the pool was closed by close(abort=True)", phase=error.phase, peer=error.peer)
@@ -483,7 +493,7 @@ def as_closed(ticket: Ticket, error: BaseException) -> BaseException:
 
 
 def _done(ticket: Ticket, closed: bool) -> HTTPCoreError:
-    """Why a request holds nothing, though it has not released anything."""
+    """The error of a request whose ticket is DONE, although the request has not released it."""
     if ticket.closed:
         why = "the pool is closed" if closed else "the pool drains: expected requests before drain()"
         return PoolClosed(why, phase="wait for a connection")
@@ -507,18 +517,19 @@ def _nothing() -> None:
 
 
 def follow(leases: Leases, slot: Slot, connection: HTTPConnection, tracer: Tracer) -> None:
-    """Record the close of a connection that a traced request uses."""
+    """Have the close of a connection recorded, since a traced request uses the connection."""
     if connection.on_close is None:
-        # Not a method of `leases`: nothing that the connection holds may keep the pool alive.
+        # The callback is not a method of `leases`, since the connection must not keep the pool alive.
         connection.on_close = partial(leases.unreported.append, partial(_record_close, slot, connection))
     connection.tracer = None if connection.is_shared else tracer
-    if connection.is_closed:  # by another thread, just before
+    if connection.is_closed:  # another thread has closed it just before
         connection.close()
         leases.notify()
 
 
 def _open_counts(ledger: Ledger) -> list[tuple[int, int]]:
-    """The counts of the connections that the totals lack. A connection that is to be closed is in `todo` alone."""
+    """The counts of connections that are not in the totals yet. A connection that is still to be closed is only in
+    `todo`."""
     slots = {*ledger.slots(), *[item for item in list(ledger.todo) if isinstance(item, Slot)]}
     connections: list[HTTPConnection | None] = [slot.connection for slot in slots]  # type: ignore[misc]
     return [connection.counts() for connection in connections if connection is not None]

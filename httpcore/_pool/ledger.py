@@ -1,22 +1,23 @@
 """The assignment of connections to requests. No I/O, no clock, no lock, no await.
 
-The pool holds its lock, reads its clock, calls one step, and then carries out `todo`. A request has one `Ticket`: it
-waits, dials or holds, and `release` ends each of these. The cost of a step is the same with ten connections, waiters
-and origins as with ten thousand.
+The pool holds its lock, reads its clock, calls one step, and then carries out `todo`. A request has one `Ticket`, which
+waits for a connection, dials one or holds one; `release` ends each of these states. The cost of a step is the same with
+ten connections, waiters and origins as with ten thousand.
 
-Why this is fair. Inside an origin the first waiter is served first. Between origins, a freed connection serves its own
-origin first, since reuse costs nothing and a new connection does. But there is a ring of those origins whose first
-waiter would be helped by room for a connection, and when the head of the ring has been passed over 2 x
-`max_connections` times, the next freed connection is closed and the head dials in its place. Room that becomes free
-otherwise goes to the head too. An origin that had a turn goes to the end, as does the head when it is served by a
-connection of its own. So an origin with p others before it has its turn after at most (p + 1) x (2 x `max_connections`
-+ 1) connections have become free, whatever the others do. (An HTTP/2 connection that must close accepts no more
-requests, and closes when its last stream ends.) An origin at its own limit is not in the ring: room would not help it,
-and it would hold up the others.
+Why the assignment is fair. Inside an origin the first waiter is served first. Between origins, a freed connection
+serves its own origin first, since reuse costs nothing, unlike a new connection. But the origins whose first waiter
+could use room for a connection form a ring. When the head of the ring has been passed over 2 x `max_connections` times,
+the next freed connection is closed and the head dials in its place. Room that becomes free in another way goes to the
+head too. An origin that had its turn moves to the end of the ring; so does the head when one of its own connections
+serves it. So an origin with p origins ahead of it in the ring has its turn after at most (p + 1) x (2 x
+`max_connections` + 1) connections have become free, whatever the others do. (A freed HTTP/2 connection that must close
+accepts no more requests, and closes when its last stream ends.) An origin at its own limit
+(`max_connections_per_origin`) is not in the ring: room would not help it, and it would block the others.
 
-Ctrl-C may interrupt a step. Two dicts, of claims and of slots, and the state of each claim and slot are the
-truth; everything else is derived from them. Each step changes the truth in an order that is valid wherever it stops,
-and sets a mark while it runs; the next step that finds the mark derives everything else anew (`rebuild`).
+Ctrl-C may interrupt a step. The dict of claims, the dict of slots, and the state of each claim and slot are the truth;
+everything else is derived from them. Each step changes the truth in an order that leaves it valid wherever the step
+stops, and sets a mark while the step runs. The next step that finds the mark set derives everything else anew
+(`rebuild`).
 """
 
 from __future__ import annotations
@@ -56,20 +57,23 @@ __all__ = ["Ledger"]
 
 
 class Ledger:
-    """The tickets that wait, dial or hold. Every step is made under the pool's lock, with the time read under it.
+    """The tickets that wait, dial or hold. Every step is made under the pool's lock, with a time that was read under
+    this lock.
 
     Arguments:
         limits: how many connections there may be.
 
     Attributes:
-        todo: the pool's tasks after a step, in order: connections to close and owners to wake, each by its `perform`.
-            Each may be repeated after Ctrl-C. The pool removes an item only when it is done, so that nothing is
-            lost; threads take turns at it, or one would remove a task that another has begun.
-        dropped: claims whose tickets were collected. Every step releases the connections, dials and waits of these.
+        todo: the pool's tasks after a step, in order: slots whose connections to close, and claims whose owners to
+            wake; `perform` carries out one task. The pool removes a task only when it is done: Ctrl-C may cause it to
+            be repeated, but not to be lost. Only one thread at a time may work on `todo`: otherwise it could remove a
+            task that another thread has begun.
+        dropped: claims whose tickets were garbage-collected. Every step releases the connections, dials and waits of
+            these claims.
         claims: the claims of all tickets that wait, dial or hold; read only.
         closed: whether `close` was called.
-        refuses_new: a ticket that acquires is DONE and `closed`, unless it `continues` an earlier request. Also set
-            by the pool, which then waits for `claims` to become empty.
+        refuses_new: whether a ticket that acquires becomes DONE and `closed`, unless it `continues` an earlier request.
+            A pool that drains sets this too, and then waits for `claims` to become empty.
     """
 
     def __init__(self, limits: PoolLimits) -> None:
@@ -81,29 +85,29 @@ class Ledger:
         self._most_idle = inf if limits.max_keepalive is None else limits.max_keepalive
         self._keepalive = inf if limits.keepalive_expiry is None else limits.keepalive_expiry
 
-        # The truth, together with the states.
+        # The truth: these two dicts, and the states of the claims and slots in them.
         self.claims: dict[Claim, None] = {}
         self._slots: dict[Slot, None] = {}
         self.closed = self._aborted = False
-        self._dirty = False  # a step runs, or was interrupted
+        self._dirty = False  # a step is running, or was interrupted
         self._now = -inf
 
-        # Derived state. The idle slots: the least recently used first, which is also the order in which they expire,
-        # except those that their server closes earlier; these are in the heap `_early` too, and may stay there when
-        # they are no longer idle.
+        # Derived state. `_idle` has the least recently used slot first, which is also the order in which slots expire,
+        # except those whose server closes them earlier. Such a slot is in the heap `_early` too, and may stay there
+        # when it is no longer idle.
         self._origins: dict[Hashable, Origin] = {}
         self._idle: OrderedDict[Slot, None] = OrderedDict()
         self._early = Early()
         self._aging = Aging(inf if limits.max_connection_lifetime is None else limits.max_connection_lifetime)
-        self._next_expiry = inf  # nothing expires before this
+        self._next_expiry = inf  # no slot expires or is too old before this time
         self._dialing = 0
         self._waiting = 0
         self._ring = Ring(2 * self._most)
 
         self._protocols = Protocols()
-        self._numbers = 0  # of slots
-        self._joins = 0  # to queues
-        self._front = 0  # turns before all others; counts downwards
+        self._numbers = 0  # given to slots so far
+        self._joins = 0  # how often a claim has joined a queue
+        self._front = 0  # the turn of the last claim that was put first in its queue; counts downwards
 
     # Steps: one method for each event.
 
@@ -112,14 +116,14 @@ class Ledger:
 
         Arguments:
             key: the key of its connection.
-            may_share: the origin may speak HTTP/2, so that one dial is enough for all while this is not known. All
-                tickets of a key should have the same value.
+            may_share: whether the origin may speak HTTP/2. While its protocol is not known, the ticket then waits for a
+                dial in progress, whose connection may serve it too. All tickets of a key should have the same value.
         """
         return Ticket(key, may_share, self.dropped.append)
 
     def acquire(self, ticket: Ticket, now: float) -> None:
-        """Find a connection: afterwards the ticket is HOLDING, DIALING (the caller dials for its slot), WAITING, or,
-        when the ledger is closed, DONE.
+        """Find a connection: afterwards the ticket is HOLDING, DIALING (the caller must dial for its slot), WAITING,
+        or, when the ledger refuses it, DONE.
 
         Raises:
             ValueError: the ticket has acquired before.
@@ -127,7 +131,7 @@ class Ledger:
         claim = ticket.claim
         if claim.state is not _NEW:
             raise _misplaced("acquire", claim, _NEW)
-        # `_begin`, called only where it has something to do: three tests cost less than a call for each request.
+        # `_begin` is called only where it has something to do: these tests cost less than a call for each request.
         if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
         self._now = now
@@ -135,11 +139,12 @@ class Ledger:
         if self.refuses_new and (self.closed or not ticket.continues):
             self._refuse(claim)
         else:
-            # In the dict before it holds anything: after Ctrl-C a claim outside of the dict could not be found again.
+            # The claim is put into the dict before it holds anything: after Ctrl-C a claim outside of the dict could
+            # not be found again.
             self.claims[claim] = None
             origin = self._origins.get(claim.key) or self._origin_for(claim.key)
             if origin.ready:
-                # The most recently used one, so that connections which are not needed expire.
+                # The most recently used slot is chosen, so that connections which are not needed expire.
                 self._hold(claim, next(reversed(origin.ready)))
             elif not origin.shared_by(claim) and self._make_room(origin):
                 self._dial(claim, origin)
@@ -150,10 +155,11 @@ class Ledger:
         self._dirty = False
 
     def opened(self, ticket: Ticket, now: float, *, capacity: int = 1, protocol: Speaks = "HTTP/1.1") -> None:
-        """The dial succeeded: the ticket is HOLDING. If it is DONE (the ledger was closed) nothing happens.
+        """Record that the dial succeeded: the ticket is HOLDING afterwards. Nothing happens if the ticket is DONE
+        because the ledger was closed.
 
         Arguments:
-            capacity: how many may use the connection at once: 1 for HTTP/1.1, the stream limit for HTTP/2.
+            capacity: how many tickets may hold the connection at once: 1 for HTTP/1.1, the stream limit for HTTP/2.
             protocol: the protocol of the connection; remembered for the key.
 
         Raises:
@@ -163,14 +169,15 @@ class Ledger:
         _demand("opened", claim, _DIALING)
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
-            led = slot.origin.is_followed()  # before anything changes: afterwards the followers wait for something else
+            led = slot.origin.is_followed()  # read first, since the changes below end this wait
             slot.origin.protocol = protocol
             self._protocols.remember(slot.key, protocol)
             slot.protocol = protocol
             slot.capacity = capacity
             slot.since = now
             self._next_expiry = min(self._next_expiry, self._aging.begin(slot, now))
-            # The slot before the claim, as the section on claims explains: HOLDING needs a slot that is open.
+            # The slot changes before the claim (see "Transitions of a claim" below): a claim that is HOLDING needs a
+            # slot that has been opened.
             slot.state = _DRAINING if slot.retire_when_open else _OPEN
             claim.state = _HOLDING
             slot.used = 1
@@ -182,7 +189,8 @@ class Ledger:
         self._end()
 
     def failed(self, ticket: Ticket, now: float) -> None:
-        """The dial failed: the ticket is DONE, and those that waited for this dial now dial for themselves.
+        """Record that the dial failed: the ticket is DONE afterwards, and each ticket that waited for this dial now
+        needs a dial of its own.
 
         Raises:
             ValueError: the ticket does not dial.
@@ -192,7 +200,8 @@ class Ledger:
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
             led = slot.origin.is_followed()
-            # All current waiters joined before this: each dials for itself, so that one failure does not fail them all.
+            # All current waiters joined before this failure: each dials for itself, so that one failure does not fail
+            # them all.
             slot.origin.failed_before = self._joins
             self._finish(claim)
             self._remove(slot)
@@ -204,10 +213,10 @@ class Ledger:
         """End the ticket, from any state: afterwards it is DONE. A second call does nothing.
 
         Arguments:
-            reusable: the connection is clean. Otherwise it serves no other ticket, and closes when its last user
+            reusable: whether the connection is clean. If not, it serves no other ticket, and closes when its last user
                 releases it.
-            expires: when the peer closes the connection if it stays idle, on the clock of `now`. Default None: not
-                known.
+            expires: the time, on the clock of `now`, at which the peer closes the connection if it stays idle. Default
+                None: not known.
         """
         if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
@@ -220,15 +229,15 @@ class Ledger:
             self._fill()
         self._dirty = False
         if holds:
-            ticket.claim = SPENT  # its own claim ends here, so that the end of the ticket needs no step
+            ticket.claim = SPENT  # its own claim is freed here, so that collecting the ticket needs no step
 
     def redial(self, ticket: Ticket, now: float) -> None:
-        """The connection that this ticket holds was dead before anything was sent.
+        """Record that the connection which this ticket holds was dead before anything was sent.
 
-        The connection serves no other ticket. If this one was its only user it is DIALING again, ahead of all waiters
-        and in the same place of the count. If there is no room it is HOLDING another connection of its origin, or
-        WAITING as the first of its origin; it also waits while another ticket dials for an origin that speaks HTTP/2.
-        If the ledger is closed it is DONE.
+        The connection serves no other ticket. If there is room for a new one, as there is when this ticket was its only
+        user, the ticket is DIALING again, ahead of all waiters. If there is no room, or if another ticket already dials
+        a connection that may serve this ticket too, the ticket is HOLDING another connection of its origin, or WAITING
+        as the first of its origin. If the ledger is closed, the ticket is DONE.
 
         Raises:
             ValueError: the ticket does not hold.
@@ -248,7 +257,8 @@ class Ledger:
         self._end()
 
     def resize(self, slot: Slot, capacity: int, now: float) -> None:
-        """Set how many tickets may use the connection at once; it may be 0. Tickets that hold it keep it."""
+        """Set how many tickets may use the connection at once; 0 is allowed. Tickets that hold the connection keep
+        it."""
         self._begin(now)
         slot.capacity = capacity
         self._offer(slot)
@@ -262,11 +272,11 @@ class Ledger:
         self._end()
 
     def close(self, now: float, *, abort: bool = False) -> None:
-        """Make no more connections: tickets that wait or dial are DONE and `closed`, as is each that acquires later.
-        Idle connections close now, the others when they are released.
+        """Make no more connections: tickets that wait or dial become DONE and `closed`, as does each ticket that
+        acquires later. Idle connections close now; connections in use close when they are released.
 
         Arguments:
-            abort: the others close now too, and each ticket that holds one is DONE and `closed`.
+            abort: whether connections in use close now too; each ticket that holds one becomes DONE and `closed`.
         """
         self._begin(now)
         self.refuses_new = self.closed = True
@@ -275,12 +285,13 @@ class Ledger:
         self._end()
 
     def disband(self) -> None:
-        """Mark every ticket DONE and every connection GONE: they belong to the parent of a fork, or to an ended event
-        loop.
+        """Mark every ticket DONE and every connection GONE: the connections belong to the parent of a fork, or to an
+        ended event loop.
 
-        The pool begins a new ledger and uses this one no more. But earlier requests and responses may still
-        hold its tickets, and release them to the new ledger, which has none of them: a ticket that is DONE is ignored.
-        Only marks are set, so a step may be unfinished, in this thread or in one that no longer exists.
+        The pool makes a new ledger and no longer uses this one. But earlier requests and responses may still hold
+        tickets of this ledger, and release them to the new one, which has no record of them: it ignores a ticket that
+        is DONE. Only marks are set here, so this may be called while a step is unfinished, in this thread or in one
+        that no longer exists.
         """
         for claim in list(self.claims):
             claim.state = _DONE
@@ -289,7 +300,7 @@ class Ledger:
             slot.state = _GONE
 
     def stats(self) -> PoolStats:
-        """The counts after a step, which releases the tickets that were dropped."""
+        """Return the counts after a step, which releases the tickets that were dropped."""
         self._begin(self._now)
         self._end()
         return self.snapshot()
@@ -303,11 +314,11 @@ class Ledger:
         self._dirty = True
         while self.dropped:
             claim = self.dropped.popleft()
-            if claim in self.claims:  # else the ticket has released it
+            if claim in self.claims:  # otherwise it was released before
                 self._release(claim, now)
         if now >= self._next_expiry:
             self._expire(now)
-        if self._ring:  # room that was just freed is for those that wait, not for the ticket of this step
+        if self._ring:  # room that was just freed is for waiting tickets, not for the ticket of this step
             self._fill()
 
     def _end(self) -> None:
@@ -315,12 +326,12 @@ class Ledger:
             self._fill()
         self._dirty = False
 
-    # Transitions of a claim. Its state changes last, after its slot has been set, so that Ctrl-C leaves
-    # no claim HOLDING without one. DONE is set first and the claim leaves the dict last: a claim that is DONE and still
-    # in the dict is repaired by `recovery`; one that has left the dict and is not DONE would be lost.
+    # Transitions of a claim. The slot of a claim is set before its state, so that Ctrl-C leaves no claim HOLDING
+    # without a slot. A claim that ends is DONE before it leaves the dict: `recovery` repairs a claim that is DONE and
+    # still in the dict, but a claim that left the dict before it was DONE would be lost.
 
     def _hold(self, claim: Claim, slot: Slot) -> None:
-        """Hold the slot that is last in `ready`, where it stays until it is full."""
+        """Make the claim hold this slot, the last one in `ready`, where the slot stays until it is full."""
         claim.slot = slot
         claim.state = _HOLDING
         if not slot.used:
@@ -330,7 +341,7 @@ class Ledger:
             del slot.origin.ready[slot]
 
     def _dial(self, claim: Claim, origin: Origin) -> None:
-        """Begin a dial: there is room for it."""
+        """Begin a dial. The caller has made sure that there is room for it."""
         self._numbers += 1
         slot = Slot(origin, self._numbers)
         self._slots[slot] = None
@@ -339,7 +350,7 @@ class Ledger:
         origin.count += 1
         origin.dialing += 1
         self._dialing += 1
-        self._origins[origin.key] = origin  # the origin is new, or making room has removed its last slot
+        self._origins[origin.key] = origin  # absent if it is new, or if making room removed its last slot
         self._rank(origin)
 
     def _wait(self, claim: Claim, origin: Origin, *, first: bool = False) -> None:
@@ -348,7 +359,7 @@ class Ledger:
         if first:
             self._front -= 1
             claim.turn = self._front
-            if origin.waiters:  # so that in a queue `joined` never falls, which `wants_room` relies on
+            if origin.waiters:  # `joined` must not fall within a queue: `wants_room` relies on this
                 claim.joined = next(iter(origin.waiters)).joined
         claim.slot = None
         claim.state = _WAITING
@@ -360,7 +371,7 @@ class Ledger:
         self._rank(origin)
 
     def _refuse(self, claim: Claim) -> None:
-        """Refuse a claim, since the ledger is closed."""
+        """Refuse a claim: the ledger is closed, or accepts no new requests."""
         claim.closed = True
         self._finish(claim)
 
@@ -373,7 +384,7 @@ class Ledger:
         state = claim.state
         slot = claim.slot
         if state is _HOLDING and slot is not None:
-            # The slot was retired while it was in use: it is closed, whatever its exchange reports.
+            # The slot was retired while it was in use: its connection closes, whatever the exchange reports.
             if slot.state is not _OPEN:
                 reusable = False
             elif not reusable or (expires is not None and expires <= now):
@@ -398,7 +409,8 @@ class Ledger:
         elif state is _DIALING and slot is not None:
             self._finish(claim)
             self._remove(slot)
-            # A cancelled dial is a freed connection: a waiter of its own origin takes it over.
+            # A cancelled dial counts as a freed connection: a waiter of the same origin dials instead, unless it is the
+            # turn of the ring's head.
             if slot.origin in self._ring and not self._ring.must_yield(slot.origin):
                 self._dial_for_first(slot.origin)
         else:
@@ -416,7 +428,7 @@ class Ledger:
         slot.state = _DRAINING
         slot.reason = slot.reason or CloseReason.STALE
         slot.used -= 1
-        # First, so that the room of the dead connection is available for the dial that replaces it.
+        # The dead connection is removed first, so that its room is available for the dial that replaces it.
         self._unoffer(slot)
         if self.closed:
             self._refuse(claim)
@@ -430,7 +442,8 @@ class Ledger:
     # Transitions of a slot.
 
     def _freed(self, slot: Slot, now: float) -> None:
-        """Use an open, clean connection that was released."""
+        """Use a released connection that is open and clean: close it for the ring's head, give it to a waiter, or keep
+        it idle."""
         origin = slot.origin
         # Fairness between origins: see the head of this file.
         if self._ring and slot.used < slot.capacity and self._ring.must_yield(origin):
@@ -445,7 +458,7 @@ class Ledger:
             self._serve(origin)
         if slot.used:
             return
-        # It stays idle until it expires.
+        # The connection stays idle until it expires.
         if slot.expires < now + self._keepalive:
             self._early.note(slot, self._idle)
         if len(self._idle) > self._most_idle:
@@ -457,14 +470,14 @@ class Ledger:
 
     def _expire(self, now: float) -> None:
         idle = self._idle
-        # These go first, since they expire ahead of their turn, and the loop below stops at the first slot that
-        # does not.
+        # The slots in `_early` come first: they expire before their turn in `_idle`, and the loop below stops at the
+        # first slot that has not expired.
         while (slot := self._early.pop(now, idle)) is not None:
             self._remove(slot, CloseReason.EXPIRED)
         while (oldest := next(iter(idle), None)) is not None and oldest.expires <= now:
             self._remove(oldest, CloseReason.EXPIRED)
         while (slot := self._aging.pop(now)) is not None:
-            self._retire(slot, CloseReason.OLD)  # its exchanges are not interrupted
+            self._retire(slot, CloseReason.OLD)  # running exchanges are not interrupted
         self._next_expiry = min(oldest.expires if oldest else inf, self._early.next(inf), self._aging.next(inf))
 
     def _offer(self, slot: Slot) -> None:
@@ -485,18 +498,19 @@ class Ledger:
             self._unoffer(slot)
 
     def _unoffer(self, slot: Slot) -> None:
-        """Stop offering a slot that is DRAINING."""
+        """Stop offering a slot that is DRAINING, and remove it if no ticket uses it."""
         slot.origin.ready.pop(slot, None)
         if not slot.used:
             self._remove(slot)
 
     def _remove(self, slot: Slot, reason: CloseReason | None = None) -> None:
-        """Remove a slot that no ticket uses. As with claims, it is GONE, and in `todo`, before it leaves the dict."""
+        """Remove a slot that no ticket uses."""
         slot.reason = slot.reason or reason
         origin = slot.origin
         dialing = slot.state is SlotState.DIALING
         slot.state = _GONE
-        # Before it leaves the dict: after Ctrl-C in between it is GONE and still in the dict, and is closed.
+        # The slot is GONE, and in `todo`, before it leaves the dict: after Ctrl-C in between, `recovery` finds it GONE
+        # in the dict and has it closed.
         self.todo.append(slot)
         del self._slots[slot]
         self._idle.pop(slot, None)
@@ -510,7 +524,7 @@ class Ledger:
     # The order of turns.
 
     def _serve(self, origin: Origin) -> None:
-        """Serve the waiters of an origin by its own connections."""
+        """Serve the waiters of an origin with its own connections."""
         while origin.ready and origin.waiters:
             claim = self._call_first(origin)
             self._hold(claim, next(reversed(origin.ready)))
@@ -521,7 +535,7 @@ class Ledger:
         """Use free room for the ring, if there is any."""
         while self._ring:
             origin = self._ring.head()
-            # The head continues to wait: to serve one behind it, which could reuse a connection, would starve it.
+            # Without room the head continues to wait, and so do the origins behind it.
             if not self._make_room(origin):
                 break
             self._ring.turn(origin)
@@ -539,14 +553,14 @@ class Ledger:
         return claim
 
     def _make_room(self, origin: Origin) -> bool:
-        """Whether this origin may dial; if need be the connection that was idle for longest is closed for it."""
+        """Return whether this origin may dial. If that needs room, close the connection that was idle for longest."""
         if origin.count >= self._most_per_origin:
             return False
         if len(self._slots) < self._most:
             return True
         if not self._idle:
             return False
-        # One of any origin: an idle connection is worth less than a request that waits.
+        # The closed connection may be of any origin: an idle connection is worth less than a request that waits.
         self._remove(next(iter(self._idle)), CloseReason.EVICTED)
         return True
 
@@ -554,8 +568,8 @@ class Ledger:
         self._ring.rank(origin, wants=origin.count < self._most_per_origin and origin.wants_room())
 
     def _drop_if_unused(self, origin: Origin) -> None:
-        """Drop an origin that has no slots and no waiters any more: memory would grow with each new origin
-        otherwise."""
+        """Drop an origin that has no slots and no waiters any more: otherwise memory would grow with each new
+        origin."""
         self._rank(origin)
         if not origin.count and not origin.waiters:
             self._origins.pop(origin.key, None)
@@ -566,8 +580,9 @@ class Ledger:
         return Origin(key, self._protocols.get(key))
 
     def _close_all(self) -> None:
-        """End the waiters first, so that none takes over a dial that is cancelled here. `todo` is first: a claim that
-        is DONE and out of the dict could no longer be woken after Ctrl-C."""
+        """End the waits first, so that no waiter takes over a dial that is cancelled here. Each claim is put into
+        `todo` before it is released: after Ctrl-C, a claim that is DONE and out of the dict could no longer be
+        woken."""
         for state in (_WAITING, _DIALING, _HOLDING) if self._aborted else (_WAITING, _DIALING):
             for claim in [claim for claim in self.claims if claim.state is state]:
                 self.todo.append(claim)
@@ -579,8 +594,8 @@ class Ledger:
             self._retire(slot, CloseReason.POOL_CLOSED)
 
     def _wake_followers(self, origin: Origin) -> None:
-        """Wake those that no longer wait for a dial, but for a connection: another timeout applies now, see
-        `follows`."""
+        """Wake the waiters of an origin: they no longer wait for a dial but for a connection, to which another timeout
+        applies (see `follows`)."""
         if self._ring:
             self._fill()
         self.todo.extend(origin.waiters)
@@ -588,7 +603,7 @@ class Ledger:
     # After Ctrl-C.
 
     def rebuild(self) -> None:
-        """Derive everything else from claims and slots anew. If this is interrupted, the next step begins again."""
+        """Derive all other state from claims and slots anew. If this is interrupted, the next step does it again."""
         self._dirty = True
         mend(self.claims, self._slots, self.todo, self._finish)
         derived = derive(self.claims, self._slots, self._origin_anew)
@@ -619,8 +634,8 @@ class Ledger:
     # Queries.
 
     def follows(self, ticket: Ticket) -> bool:
-        """Whether the ticket waits for the end of another ticket's dial, since its origin has no connection yet. When
-        this changes while it waits, its `wake` is called."""
+        """Whether the ticket waits for the end of another ticket's dial, since its origin has no open connection yet.
+        When this changes while the ticket waits, the ticket's `wake` is called."""
         claim = ticket.claim
         if claim.state is not _WAITING:
             return False
@@ -639,23 +654,24 @@ class Ledger:
         return list(self._slots)
 
     def snapshot(self) -> PoolStats:
-        """The current counts. This is no step and changes nothing: it reads the truth alone, which is valid in the
-        middle of a step too. So a handler that has interrupted one, or another thread, can call it. Each claim and slot
-        is read once.
+        """The current counts. This is not a step and changes nothing: it reads only the claims and slots, which are
+        valid in the middle of a step too. So a signal handler that has interrupted a step can call it, and so can
+        another thread. Each claim and slot is read once.
         """
         return counted(list(self.claims), self.slots())
 
     def crowd(self) -> tuple[int, int, int]:
-        """How many connections are busy, how many are being dialed, and how many tickets wait: as in `snapshot`, but
-        not counted anew: many may wait, and each that times out reports these. Call it under the pool's lock."""
-        if self._dirty:  # by Ctrl-C: the counts may be wrong until the next step
+        """The numbers of busy connections, of dials, and of waiting tickets, as in `snapshot`. They are not counted
+        anew, since many tickets may wait, and each that times out reports these numbers. Call this under the pool's
+        lock."""
+        if self._dirty:  # Ctrl-C interrupted a step: the counts may be wrong until the next one
             stats = self.snapshot()
             return stats.busy, stats.dialing, stats.waiting
         return len(self._slots) - self._dialing - len(self._idle), self._dialing, self._waiting
 
 
 def _demand(step: str, claim: Claim, state: TicketState) -> None:
-    """Raise ValueError for any state but this one and DONE: the ledger may have been closed while the caller dialed."""
+    """Raise ValueError unless the claim is in this state, or DONE because the ledger was closed in the meantime."""
     if claim.state is not state and claim.state is not _DONE:
         raise _misplaced(step, claim, state)
 

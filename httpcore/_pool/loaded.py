@@ -1,16 +1,18 @@
 """Every module that a request may need, imported when the first pool is made, so that no request imports anything.
 
-An import inside a request holds a lock that is not ours. A fork in another thread meanwhile leaves this lock held in
-the child for good, a signal handler that imports the same module fails or waits for itself, and an event loop stands
-still. So a module that is imported inside a function, because `import httpcore` must stay light, is imported here
-first: the function finds it loaded then, and takes no lock. Only TLS contexts are made later, since reading the
-certificates takes longest: off the loop, and under the gate that a fork waits for (`_forking`), so certifi may be
-imported then, with its own imports. And the libraries that few requests need are imported under the same gate: idna, a
-third of all that was imported here, with the first host that is not ASCII; brotli and zstd with the first body that is
-coded by them; the codec by which `ssl` encodes host names with the first https origin.
+An import inside a request holds an import lock of Python, and blocks the event loop. If another thread forks at that
+time, the lock stays held in the child for ever. If a signal handler imports the same module, it fails, or waits for
+itself. So a module that is imported inside a function, because `import httpcore` must stay light, is imported here
+first: the function then finds it loaded, and takes no lock.
 
-Not here: the event loop's backend, which `_backends.load` chooses; and the modules that an argument of the pool needs
-(proxies, policies, retries).
+Some imports happen later, under the gate that a fork waits for (`_forking`). TLS contexts are made off the event loop,
+since reading the certificates takes longest, and certifi is imported then. The libraries that few requests need are
+imported at their first use: idna with the first host that is not ASCII (it took a third of the time of all imports
+here); brotli and zstd with the first body that is coded by them; the codec by which `ssl` encodes host names with the
+first https origin.
+
+Two more kinds of modules are not imported here: the event loop's backend, which `_backends.load` chooses, and the
+modules that an argument of the pool needs (proxies, policies, retries).
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionPool"]
 
-# What most pools have: to make and check these took three quarters of the time that making a pool takes.
+# Most pools have these values. Making and checking them took three quarters of the time of making a pool.
 _SSL: Final = SSLConfig()
 _LIMITS: Final = PoolLimits()
 _NETWORK: Final = Network()
@@ -86,49 +86,53 @@ class ConnectionPool:
             Default: certifi's bundle, TLS 1.2 or later.
         timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each.
         limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive.
-        http1, http2: the protocols that may be used. Both (the default): whatever the server chooses by ALPN, and
-            HTTP/1.1 over plain http. `http1=False` is prior knowledge: HTTP/2 is used, over plain http too. An
-            `SSLContext` means HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it.
+        http1, http2: the protocols that may be used. Both (the default): the one that the server chooses by ALPN, and
+            HTTP/1.1 over plain http. `http1=False` means prior knowledge: HTTP/2 is used, over plain http too. With an
+            `SSLContext` HTTP/1.1 is used, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made the context.
         proxy: how all origins are reached: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
-            `proxies_from_environment()`. Default None: none, also if the environment has one.
-        uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
-        local_address: an IP address of this machine to connect from, not beside `uds`. Default None: any.
+            `proxies_from_environment()`. Default None: no proxy, even if the environment names one.
+        uds: path of a unix domain socket, to which all requests are sent instead of their URL's host and port. Default
+            None.
+        local_address: an IP address of this machine to connect from; it cannot be combined with `uds`. Default None:
+            any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
             every socket. Default none.
-        resolver: finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. A name
-            has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
+        resolver: finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. Up to 16
+            addresses of a name are tried, a quarter of a second apart (RFC 8305).
         resolve: addresses that need no resolver, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
         network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: it checks each resolved
-            address, of proxies too. Under a policy an HTTP proxy tunnels all requests, and gets addresses that were
-            checked instead of names, so that names must resolve here. It means nothing to `uds`. Default None: all.
+            address, of proxies too. Under a policy an HTTP proxy tunnels all requests, and is sent checked addresses
+            instead of names, so this machine must be able to resolve the names. A policy does not apply to `uds`.
+            Default None: all addresses.
         retries: how often a connection that cannot be made is tried again, after pauses that begin at half a second and
             double; or a `RetryPolicy`, which also retries responses. A paused request holds no
             connection. Default 0.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
-        ping_interval: seconds after which an HTTP/2 connection that has been quiet is sent a PING,
-            by a request that waits on it or is about to use it; without an answer in as many seconds more it is taken
-            to be dead. Default None: only when a request has given up after a second of silence.
-        strict: refuse every response with something unusual about it, whatever `ResponseInfo.lenient` has a name for,
-            with RemoteProtocolError or DecodingError: for gateways, which must not pass such things on. Default False.
+        ping_interval: seconds of silence after which a PING is sent on an HTTP/2 connection, by a request that waits on
+            it or is about to use it. If nothing is received for as many seconds again, the connection is considered
+            dead. Default None: a PING is sent only when a request has given up after a second of silence.
+        strict: whether to refuse, with RemoteProtocolError or DecodingError, every response that has a deviation named
+            in `ResponseInfo.lenient`. This is for gateways, which must not forward such responses. Default False.
         max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as
-            decoded. None: no limit. Left out: no limit for what is received; decoded it may grow to 64 MiB, and beyond
-            that to 32 times the bytes received. `Response.stream()` has no limit.
+            decoded. None: no limit. Left out: no limit for the received bytes, and for the decoded ones the larger of
+            64 MiB and 32 times the received bytes. `Response.stream()` has no limit.
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to each request and
             connection. Default None.
         backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing`), a wrapper around another
             backend, or one of your own. Default None: asyncio or trio, whichever runs the first request.
         engines: the readers and writers of the protocols: "native", this library; "reference", h11 and h2 under the
-            same rules; "shadow", native with the reference beside it, whose differences are traced; or one for each,
-            e.g. `{"http/1.1": "reference", "http/2": "native"}`, native where one is left out. Default None: the value
-            of the environment variable HTTPCORE_ENGINES, else native.
+            same rules; "shadow", the native engine with the reference beside it, each difference between the two being
+            traced; or a mapping with one for each protocol, e.g. `{"http/1.1": "reference", "http/2": "native"}`,
+            native where a protocol is left out. Default None: the value of the environment variable HTTPCORE_ENGINES,
+            else native.
 
     Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
 
     Raises:
-        TypeError, ValueError: an argument has another type, or a value that is not allowed; also `uds` with `proxy`,
-            and neither `http1` nor `http2`.
+        TypeError, ValueError: an argument has another type, or a value that is not allowed; also if `uds` is given with
+            `proxy`, or neither `http1` nor `http2` is True.
         InvalidURL: `proxy` is not the URL of one (it is a ValueError).
     """
 
@@ -204,28 +208,29 @@ class ConnectionPool:
             method: e.g. "GET" (RFC 9110 section 9). Sent as given: methods are case-sensitive.
             url: absolute, http or https. A fragment is not sent; user info is neither sent nor used.
             headers: pairs of bytes or ASCII str, or a mapping. `Host`, and `Content-Length` or `Transfer-Encoding`, are
-                added when absent, nothing else. In a pool with `proxy`, `Proxy-Authorization` is refused where no proxy
-                forwards the request, since its origin would get it.
+                added when absent; nothing else is. In a pool with `proxy`, `Proxy-Authorization` is refused where no
+                proxy forwards the request, since the origin would receive it.
             body: bytes, str (UTF-8), an (async) iterable or iterator of bytes, a callable that returns one, a binary
                 file, or a `ReplayableBody`.
             stream: False reads the whole body before returning; True returns at the head, and the response must be
                 read to its end or closed.
             ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the pool's. Default None: the pool's.
             timeout: a `TimeoutConfig`, whose missing fields have the pool's values; or seconds for each kind of wait,
-                which leaves the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the
+                which keeps the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the
                 pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
             trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
-            max_body: the most bytes of the response's body that are kept, as received and as decoded; more is
-                LimitExceeded. None: no limit. Left out: the pool's.
+            max_body: the most bytes of the response's body that are kept, as received and as decoded; a larger body
+                raises LimitExceeded. None: no limit. Left out: the pool's.
             trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to this request,
                 after the pool's own trace if there is one. Default None.
             tag: any value, which appears in the records of this request. Default None.
-            duplex: leave the request open: the response returns at its head, and `response.connection` sends more of
-                the request and receives the response at the same time. `body` is the beginning; an iterator is read
-                until the head has been received, and an empty piece lets the pool look for it; the caller keeps the
-                unread rest. An iterator that ends before the head ends the request. Over HTTP/1.1 the body is chunked,
-                unless there is a Content-Length. It means nothing for CONNECT, TRACE and an Upgrade. Default False.
+            duplex: whether to leave the request open: the response is returned at its head, and `response.connection`
+                then sends more of the request and receives the response at the same time. `body` is the beginning of
+                the request body. An iterator is read until the response head has been received, and an empty piece
+                makes the pool check for the head; the caller keeps the unread rest. An iterator that ends before the
+                head is received ends the request. Over HTTP/1.1 the body is chunked, unless there is a Content-Length.
+                `duplex` has no effect on CONNECT, TRACE and a request with Upgrade. Default False.
 
         Returns: a `Response`. A status of 400 or more is no error, and redirects are not followed: that is for
             `httpcore.AsyncClient`.
@@ -251,7 +256,7 @@ class ConnectionPool:
             asked = Request.of(method, url, headers, body, target, trailers, duplex)
             backend = leases.enter()
             asked, route = self._routing.of(asked, None if ssl is None else checked_ssl(ssl))
-        except HTTPCoreError as error:  # about an argument: there is no call yet that could add this
+        except HTTPCoreError as error:  # about an argument: no call exists yet that could set this
             error.safe_to_retry = True
             raise
         config = self._timeout if timeout is UNSET else self._timeout.overlaid(timeout)
@@ -299,17 +304,17 @@ class ConnectionPool:
         trace: Trace | None = None,
     ) -> StreamInfo:
         """Make sure that a connection for requests to `url` is open and idle, and return its facts: both ends, and TLS.
-        Thus the first request need not wait for the connection, and a deployment can check names and certificates.
+        So the first request need not wait for the connection, and a deployment can check names and certificates.
 
-        A connection that is idle is as good as a new one. The connection is not reserved: `keepalive_expiry` and the
+        No new connection is made if an idle one exists. The connection is not reserved: `keepalive_expiry` and the
         limits apply to it. Retries do not apply here.
 
         Arguments:
             url: of any resource of the origin; only scheme, host and port count.
-            ssl, timeout, trace: as for `request`, whose `ssl` distinguishes connections. The trace
-                gets the records of the dial and of the connection, and none of a request.
+            ssl, timeout, trace: as for `request`; only requests with an equal `ssl` use the connection. The trace gets
+                the records of the dial and of the connection, and none of a request.
 
-        Raises: as `request`, for the part up to the connection.
+        Raises: the errors of `request` that can occur before there is a connection.
         """
         leases = self._leases
         try:
@@ -368,13 +373,14 @@ class ConnectionPool:
         )
 
     async def close(self, *, abort: bool = False) -> None:
-        """Close the idle connections, now. Requests that wait or dial end with PoolClosed, as later ones do; those that
-        were sent run on, their bodies stay readable, and their connections close when they end.
+        """Close the idle connections, now. Requests that wait or dial end with PoolClosed, as later requests do.
+        Requests that have a connection continue: their response bodies stay readable, and their connections close when
+        they end.
 
         Arguments:
-            abort: those that were sent end with PoolClosed too, at once, whatever they wait for; so do reads of
-                responses and raw streams. Code of the caller is not interrupted: the
-                iterator of a request's body, a trace, and in threads a resolver. Default False.
+            abort: whether requests that have a connection end with PoolClosed too, at once, whatever they wait for, as
+                do reads of responses and raw streams. Code of the caller is not interrupted: the iterator of a
+                request's body, a trace, and in threads a resolver. Default False.
 
         Raises:
             TypeError: `abort` is no bool.
@@ -385,15 +391,16 @@ class ConnectionPool:
         self._leases.close(abort=abort)
 
     async def drain(self, timeout: float | None = None) -> bool:
-        """Refuse new requests with PoolClosed, and wait until those in flight have ended: until their bodies were
-        received, or their responses and raw streams closed. Requests that wait for a connection get one, and retries
-        are made. The pool stays open: call `close()` after it, with `abort=True` to end the remaining requests.
+        """Refuse new requests with PoolClosed, and wait until the requests in flight have ended: until their bodies
+        were received, or their responses and raw streams closed. Requests that wait for a connection get one, and
+        retries are made. The pool stays open: call `close()` afterwards, with `abort=True` to end the remaining
+        requests.
 
         Arguments:
-            timeout: seconds to wait; 0 looks once. Default None: no limit.
+            timeout: seconds to wait; 0 checks once. Default None: no limit.
 
         Returns:
-            Whether all have ended. False: some are still in flight; `requests()` lists them.
+            Whether all requests have ended. False: some are still in flight; `requests()` lists them.
 
         Raises:
             TypeError, ValueError: `timeout` is no number of seconds.
@@ -405,10 +412,10 @@ class ConnectionPool:
         return await drain(self._leases, seconds)
 
     def requests(self) -> list[RequestInFlight]:
-        """The requests that are in flight, the oldest first: from their start until their body was received, or their
-        response or raw stream closed. Their state is kept anyway, so this costs nothing before it is called.
-        Any thread may call it. Where a signal handler or a finaliser has interrupted a step of this pool it is the
-        state in the middle of that step.
+        """The requests in flight, the oldest first. A request is in flight from its start until its response body was
+        received, or its response or raw stream was closed. The pool has this state in any case, so this method costs
+        nothing until it is called. Any thread may call it. Called by a signal handler or a finaliser that has
+        interrupted a step of this pool, it returns the state in the middle of that step.
         """
         return in_flight(self._leases)
 
@@ -422,7 +429,7 @@ class ConnectionPool:
 
     @property
     def timeout(self) -> TimeoutConfig:
-        """The timeouts of requests that name none: `http.timeout.replace(read=60)` derives others."""
+        """The timeouts of requests without `timeout`: `http.timeout.replace(read=60)` derives others."""
         return self._timeout
 
     @property
@@ -441,10 +448,10 @@ class ConnectionPool:
         return self._max_body
 
     def stats(self) -> PoolStats:
-        """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and wait
-        for one, in all and per origin: one consistent snapshot. Where a signal handler or a finaliser has interrupted
-        a step of this pool it is the state in the middle of that step. Also the limits, and the counts since the
-        pool was made: see `PoolTotals`.
+        """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and how
+        many wait for one, in all and per origin, as one consistent snapshot. It also has the limits, and the counts
+        since the pool was made: see `PoolTotals`. Called by a signal handler or a finaliser that has interrupted a step
+        of this pool, this returns the state in the middle of that step.
         """
         return self._leases.stats()
 

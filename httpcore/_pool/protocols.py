@@ -1,4 +1,4 @@
-"""The protocols that origins were found to speak, for those that were used lately."""
+"""The protocols that origins were found to speak, for the most recently used origins."""
 
 from __future__ import annotations
 

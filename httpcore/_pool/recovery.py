@@ -1,8 +1,8 @@
 """The ledger after Ctrl-C: unfinished steps are repaired, and the derived state is computed anew.
 
-Claims, slots and their states are the truth. Each step of the ledger changes them in an order that makes sense
-wherever it stops, so nothing is guessed here: where claim and slot do not agree, the owner of the claim was interrupted
-and will release it. If this is itself interrupted, it is done again.
+Claims, slots and their states are the truth. Each step of the ledger changes them in an order that is valid wherever
+the step stops, so nothing is guessed here. Where a claim and its slot do not agree, the owner of the claim was
+interrupted and will release the claim. If the repair is itself interrupted, it is done again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ __all__ = ["Derived", "derive", "mend"]
 def mend(
     claims: dict[Claim, None], slots: dict[Slot, None], todo: deque[Slot | Claim], finish: Callable[[Claim], None]
 ) -> None:
-    """Make the states of claims and slots agree with each other, and wake (again) the owners that need not wait.
+    """Make the states of claims and slots agree with each other, and wake the owners that need not wait, even if they
+    were woken before.
 
     Arguments:
         finish: makes a claim DONE, and removes it from `claims`.
@@ -30,14 +31,14 @@ def mend(
     holders = Counter(claim.slot for claim in claims if claim.state is _HOLDING)
     dialed = {claim.slot for claim in claims if claim.state is _DIALING}
     for slot in list(slots):
-        # The users are counted from the claims: only the state of these is changed in a safe order.
+        # The users of a slot are counted from the claims, whose states are changed in a safe order; `used` is not.
         slot.used = holders[slot]
         ownerless = slot.state is SlotState.DIALING and slot not in dialed
         if ownerless or (slot.state is _DRAINING and not slot.used):
             slot.state = _GONE
         if slot.state is _GONE:
             slot.reason = slot.reason or CloseReason.INTERRUPTED
-            # In `todo` before it leaves the dict, as in the ledger: this may be interrupted too.
+            # The slot is in `todo` before it leaves the dict, as in the ledger, since this may be interrupted too.
             todo.append(slot)
             del slots[slot]
 
@@ -46,8 +47,8 @@ def _mend_claim(claim: Claim, todo: deque[Slot | Claim], finish: Callable[[Claim
     slot = claim.slot
     if claim.state is _WAITING:
         claim.slot = None
-    if claim() is None:  # dropped
-        # Its exchange did not end: bytes on the connection belong to a request that was dropped.
+    if claim() is None:  # its ticket was dropped
+        # The exchange did not end: bytes on the connection belong to a request that was dropped.
         if claim.state is _HOLDING and slot is not None and slot.state is _OPEN:
             slot.state = _DRAINING
         finish(claim)
@@ -76,10 +77,10 @@ class Derived(NamedTuple):
 
 
 def derive(claims: Iterable[Claim], slots: Iterable[Slot], origin_of: Callable[[Hashable], Origin]) -> Derived:
-    """Derive it anew.
+    """Derive anew the state that depends on claims and slots.
 
     Arguments:
-        origin_of: a new record for an origin, with its remembered facts.
+        origin_of: makes a new record for an origin, with the facts that are remembered about it.
     """
     origins: dict[Hashable, Origin] = {}
     idle: OrderedDict[Slot, None] = OrderedDict()

@@ -1,4 +1,4 @@
-"""Whether a request that failed may be sent again. Values in, values out."""
+"""Whether a request that failed may be sent again. The functions decide from their arguments alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._message.request import Request
 __all__ = ["Again", "Attempt", "again", "again_after", "may_have_acted", "may_resend"]
 
 RESENDS: Final = 3
-"""The most often that one request is sent again, for whatever reasons."""
+"""How often one request is sent again at most, for all reasons together."""
 
 RETURNS: Final = 100
 """How often a request may find, before anything was sent, that its connection has become full."""
@@ -31,18 +31,21 @@ def may_have_acted(attempt: MultiplexedAttempt | None) -> bool:
     """Whether the peer may have acted on the request in an attempt that failed before its response. `attempt` is None
     if there was no connection: the request waited for one, or none could be made.
 
-    Only this decides `error.safe_to_retry`. The peer may have acted if a part of the request was handed to the stream,
-    and the peer has not refused it (REFUSED_STREAM, or a stream above the last one of GOAWAY; RFC 9113, section 8.7).
+    `error.safe_to_retry` depends on this. The peer may have acted if a part of the request was handed to the stream,
+    and the peer has not refused the request (REFUSED_STREAM, or a stream above the last one of GOAWAY; RFC 9113,
+    section 8.7).
     """
     return attempt is not None and attempt.sent > 0 and not attempt.refused
 
 
 def may_resend(request: Request, error: BaseException, attempt: Attempt) -> bool:
-    """The rule for a *reused* connection that died before a byte of the response was received (RFC 9112 9.3.1).
+    """Whether to send a request again whose *reused* connection died before a byte of the response was received (RFC
+    9112 9.3.1).
 
-    The server may have closed it while it was idle, so this request need not be the cause of the failure. It is sent
-    once more on a fresh connection if its body can be sent again and the peer cannot have acted on it, or may act
-    twice: nothing was handed to the socket, or the method is idempotent.
+    The server may have closed the connection while it was idle, so this request need not be the cause of the failure.
+    The request is sent once more, on a fresh connection, if its body can be sent again and one of two things holds:
+    nothing was handed to the socket, so that the peer cannot have acted; or the method is idempotent, so that the peer
+    may act twice.
     """
     if attempt.started or not isinstance(error, (NetworkError, RemoteProtocolError)):
         return False
@@ -50,7 +53,7 @@ def may_resend(request: Request, error: BaseException, attempt: Attempt) -> bool
 
 
 class Again(Enum):
-    """The route on which a request is sent again."""
+    """Where or how a request is sent again."""
 
     FRESH = "on another connection"
     ANYWHERE = "on any connection"
@@ -71,14 +74,14 @@ class MultiplexedAttempt(Attempt, Protocol):
 def again(
     request: Request, error: BaseException, attempt: MultiplexedAttempt, *, reused: bool, resends: int, returns: int
 ) -> Again | None:
-    """The route on which a request whose attempt failed is sent again; None if it is not sent again.
+    """Where or how a request whose attempt failed is sent again; None if it is not sent again.
 
     The peer has not acted on a request that it refused (REFUSED_STREAM, or a stream above the last one of GOAWAY;
     RFC 9113, 8.7), so that any method may be sent again. HTTP_1_1_REQUIRED means that HTTP/1.1 must be used. For all
     other errors see `may_resend`.
 
     Arguments:
-        reused: the connection had served other requests; the caller chooses whether that counts.
+        reused: whether the connection had served other requests; False also where `retry_stale` is off.
         resends: how often the request was sent again before.
         returns: how often the request has found its connection full before.
     """
@@ -98,16 +101,17 @@ def again(
 
 
 def again_after(request: Request, head: Head, *, stale: bool, resends: int, duplex: bool) -> Again | None:
-    """Where to send a request again after such a response; None: the response is for the caller.
+    """Where or how to send a request again after this response; None: the response is for the caller.
 
-    417 to an expectation means that the request is worth another try without it (RFC 9110, 10.1.1: SHOULD). 408 on a
-    reused connection that the server then closes was sent before our request arrived (15.5.9: MAY): a repetition is
-    safe if it is harmless to act twice.
+    After 417, a request with an expectation is repeated without it (RFC 9110, 10.1.1: SHOULD). A server may send 408 on
+    an idle connection before our request arrives: if the connection was reused and closes with the 408, a request with
+    an idempotent method is repeated (15.5.9: MAY).
 
     Arguments:
-        stale: the connection had served other requests, and ends with this response.
+        stale: whether the connection had served other requests, and ends with this response; False also where
+            `retry_stale` is off.
         resends: as for `again`.
-        duplex: the caller sends more of the request later, which cannot be sent again.
+        duplex: whether the caller sends more of the request later, which cannot be sent again.
     """
     if not request.body.replayable or duplex or resends >= RESENDS:
         return None

@@ -1,7 +1,7 @@
-"""Whether and when a request is sent again because a connection could not be made, or because of the answer's status.
+"""Whether and when a request is sent again because a connection could not be made, or because of the response's status.
 
-Values in, values out, except the budget, which counts. The clock, the draw and the pause itself are the pool's. Dead
-*reused* connections and refused HTTP/2 streams are another subject: see `resend`.
+The functions decide from their arguments alone, and only the budget has a state. The pool reads the clock, draws the
+random number and makes the pause. For dead *reused* connections and refused HTTP/2 streams see `resend`.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ from .._values import dataclass
 
 __all__ = ["Budget", "RetryPolicy", "pause_after", "retry_after"]
 
-_MOST: Final = 10**9  # the largest count, so that it can be calculated with
+_MOST: Final = 10**9  # the largest count, so that calculations with it cannot overflow
 
 
 @public
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class RetryPolicy:
-    """When a request is sent again, and after which pause. Values, compared by value.
+    """When a request is sent again, and after which pause. Immutable, and compared by value.
 
-    There are two reasons to send again: a connection could not be made (any method, since nothing was sent), and an
-    answer whose status is in `statuses`. No reason is a TLS handshake that failed, an address that the network policy
-    denies, or a proxy that refuses a tunnel or sends no valid answer (to CONNECT, by SOCKS), unless it answers our
-    CONNECT with one of `statuses`; for a number, as `retries=3`, there are no `statuses`. A body that cannot be sent
-    again is a reason against both. A pause that would exceed the total timeout is not begun: the last error is raised,
-    or the last response returned, at once. The same happens when the budget is spent.
+    A request is sent again for two reasons: a connection could not be made (then with any method, since nothing was
+    sent), or the status of the response is in `statuses`. It is not sent again after a TLS handshake that failed, an
+    address that the network policy denies, or a proxy that refuses a tunnel or sends no valid answer (to CONNECT, or
+    over SOCKS), except if the proxy answers our CONNECT with one of `statuses`. With a number, as in `retries=3`, there
+    are no `statuses`. A request whose body cannot be sent again is never repeated. A pause that would exceed the total
+    timeout is not begun: the last error is raised, or the last response returned, at once. The same happens when the
+    budget is spent.
 
     Attributes:
-        attempts: how often a request is sent at most, the first time included. Silent resends (a reused connection
-            was dead, see `retry_stale`; an HTTP/2 server did not process it) are not counted. Default 4.
+        attempts: how often a request is sent at most, the first time included. Silent resends (because a reused
+            connection was dead, see `retry_stale`, or an HTTP/2 server did not process the request) are not counted.
+            Default 4.
         backoff: seconds of the first pause; each further one is twice as long as the one before. Default 0.5.
         max_backoff: the longest such pause, in seconds. Default 30.0.
         jitter: the part of each such pause that may be removed at random, from 0 to 1, so that clients that failed
@@ -45,15 +47,15 @@ class RetryPolicy:
         statuses: statuses after which the request is sent again. Default 429 and 503, which mean "later", and 502 and
             504, with which a gateway reports that it did not reach the server; not 500, which the server would most
             likely send again.
-        methods: the methods (case matters) for which a status counts; None means those that are idempotent (RFC 9110,
-            section 9.2.2), and requests with an `Idempotency-Key`. CONNECT and `duplex=True` never count. Default None.
+        methods: the methods (case matters) for which a status counts. None means idempotent methods (RFC 9110, section
+            9.2.2), and any request with an `Idempotency-Key`. CONNECT and `duplex=True` never count. Default None.
         max_retry_after: the longest `Retry-After` that is waited for, in seconds. A longer one means that the response
             is returned at once, since a retry sooner than the server allows adds to its load. A value that is not a
-            number or a date, or is negative, is ignored; a date is measured against the answer's own `Date`. The pause
-            is never shorter than the backoff. Default 60.0.
+            number or a date, or is negative, is ignored; a date is measured against the `Date` of the response. The
+            pause is never shorter than the backoff. Default 60.0.
         budget: how many retries all requests of the pool have in reserve; None means no limit. Default 100.
-        budget_refill: the part of a retry that each success adds to it. Default 0.1: when a server fails for a long
-            time, the reserve is used up, and then at most one request in eleven is a retry.
+        budget_refill: the part of a retry that each success adds to the budget. Default 0.1: when a server fails for a
+            long time, the reserve is used up, and then at most one request in eleven is a retry.
 
     Raises:
         TypeError, ValueError: a value has another type, or is out of range.
@@ -101,9 +103,8 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, value: object) -> Self | None:
-        """The value of `retries=`: a policy, or how often a connection that could not be made is tried again.
-
-        None where nothing is ever sent again.
+        """The policy for a value of `retries=`, which is a policy, or how often a connection that could not be made is
+        tried again. None if nothing is ever sent again.
 
         Raises:
             TypeError, ValueError: the value is neither.
@@ -119,7 +120,7 @@ class RetryPolicy:
         return cls(attempts=value + 1, statuses=frozenset()) if value else None
 
     def pause(self, retries: int, draw: float) -> float:
-        """Seconds of backoff after so many retries; `draw` is from 0 up to 1."""
+        """Seconds of backoff after this number of retries; `draw` is a random number from 0 up to 1."""
         doubled = self.backoff * 2.0 ** min(retries, 1000) if self.backoff else 0.0
         return min(doubled, self.max_backoff) * (1.0 - self.jitter * draw)
 
@@ -156,18 +157,18 @@ def pause_after(
         if asked is not None:
             if asked > policy.max_retry_after:
                 return None
-            # Never shorter than the backoff: otherwise `Retry-After: 0` from an overloaded server would cause a flood
-            # of retries.
+            # The pause is never shorter than the backoff: otherwise `Retry-After: 0` from an overloaded server would
+            # cause a flood of retries.
             pause = max(pause, asked)
     return pause if left is None or pause < left else None
 
 
 def _is_passing(policy: RetryPolicy, request: Request, error: BaseException) -> bool:
-    """Whether the reason why there is no connection may have ended a moment later."""
-    if isinstance(error, ProxyError):  # about our CONNECT, or over SOCKS: the origin has not seen the request
+    """Whether the failure to get a connection may be temporary."""
+    if isinstance(error, ProxyError):  # about CONNECT or a SOCKS request: the origin has not seen our request
         if request.method == b"CONNECT":
             return False
-        if error.status_code is None:  # the connection to the proxy broke; a refusal by SOCKS would be repeated
+        if error.status_code is None:  # only a broken connection to the proxy is temporary; SOCKS would refuse again
             return isinstance(error.__cause__, NetworkError)
         return error.status_code in policy.statuses
     # A TLS failure is not temporary: certificates and versions are the same a second later.
@@ -191,7 +192,7 @@ class Budget:
         self.left = self._most
 
     def spend(self) -> bool:
-        """Pay for one retry; False if none is left."""
+        """Take one retry from the budget; False if none is left."""
         # As floats, ten tenths add up to a little less than one.
         if self.left < 1.0 - 1e-9:
             return False

@@ -1,6 +1,6 @@
 """Attempts by a retry policy: a failed one is followed by a pause and another attempt, as long as the policy allows it.
 
-A paused request holds no connection. Only pools that have a policy import this.
+A paused request holds no connection. Only pools that have a policy import this module.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Retrying:
         self._attempts = Attempts(leases, retry_stale, are_last=False)
         self._policy = policy
         self._budget = Budget(policy)
-        self._ledger: Ledger = leases.ledger  # tied to the budget: after a fork that is full again
+        self._ledger: Ledger = leases.ledger  # the ledger of this budget: after a fork the budget is full again
         self._draw = draw
 
     async def send(self, call: Call) -> Delivery:
@@ -54,11 +54,11 @@ class Retrying:
             reason: BaseException | str
             try:
                 if call.tracer is not None:
-                    # Set for each attempt: an error ends the request only if the policy does not retry it.
+                    # This is set for each attempt: an error ends the request only if the policy does not retry it.
                     call.tracer.awaits_policy = True
                 delivery = await self._attempts.send(call)
             except BaseException as error:
-                # The policy does not apply to a failure after the first byte: how the server handled the request is not
+                # The policy does not apply to a failure on a connection: how the server handled the request is not
                 # known.
                 pause = None if call.is_connected else self._pause(call, error)
                 if pause is None:
@@ -72,7 +72,7 @@ class Retrying:
                         call.tracer.accepted()
                     return delivery
                 call.may_have_acted = True
-                # Before the response is discarded: see `Attempts.send`.
+                # The call is recorded in `draining` before the response is discarded: see `Attempts._give_up`.
                 self._leases.draining.keep(call)
                 delivery.discard()
                 reason = f"status {delivery.head.status}"
@@ -94,13 +94,13 @@ class Retrying:
             left=None if call.ends is None else call.ends - call.now(),
             duplex=call.duplex,
         )
-        # Spent last: a retry that is not made for another reason must not be charged to the budget.
+        # The budget is charged last: a retry that another rule refuses must not cost anything.
         if pause is None or not self._leases.step(self._spend):
             return None
         call.pauses += 1
         return pause
 
-    # Under the lock.
+    # To be called under the pool's lock.
 
     def _earn(self) -> None:
         self._current_budget().earn()
@@ -116,7 +116,7 @@ class Retrying:
         return self._budget
 
     async def _sleep_before_retry(self, call: Call, seconds: float) -> None:
-        """Wait without a connection until it is time for another attempt. The pool's close ends it."""
+        """Wait without a connection until it is time for another attempt. A close of the pool ends the wait."""
         event = call.backend.event()
         pausing = self._leases.pausing
         try:
@@ -130,14 +130,14 @@ class Retrying:
             pausing.discard(event)
 
     def _begin_pause(self, event: Event) -> bool:
-        """True when the pool is closed, which would have set the event."""
+        """Register the event. True when the pool is already closed, and so will not set the event."""
         self._leases.pausing.add(event)
         return self._leases.ledger.closed
 
 
 def draw() -> float:
     """A random number from 0 up to 1, to spread the pauses of requests that failed together."""
-    # From the operating system, like all random numbers of the library (docs/security.md, A8).
+    # The number comes from the operating system, like all random numbers of the library (docs/security.md, A8).
     return int.from_bytes(os.urandom(4)) / 2**32
 
 

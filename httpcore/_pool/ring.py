@@ -14,7 +14,8 @@ class Ring(OrderedDict[Origin, None]):
     """The origins whose first waiter would be helped by room for a connection, the next one first.
 
     Arguments:
-        limit: how many freed connections may pass the head over; the next one makes room for it.
+        limit: how many connections that other origins free may pass over the head; the next one closes to make room for
+            it.
     """
 
     def __init__(self, limit: float) -> None:
@@ -50,13 +51,15 @@ class Ring(OrderedDict[Origin, None]):
         self.move_to_end(origin)
 
     def must_yield(self, origin: Origin) -> bool:
-        """Whether connections that this origin frees go to the head. Its members are counted."""
+        """Whether a connection that this origin has freed must make room for the head. Each call counts one freed
+        connection."""
         if self.head() is origin:
-            self.turn(origin)  # its own freed connection serves it: that was its turn
+            self.turn(origin)  # a connection of its own serves it: that is its turn
             return False
         self._passed += 1
         return self._passed > self._limit
 
     def yields(self) -> None:
-        """Begin a new count: a connection closes to make room for the head, and no other need close in the meantime."""
+        """Begin a new count: one connection closes to make room for the head, and no other connection needs to close in
+        the meantime."""
         self._passed = 0

@@ -26,9 +26,9 @@ class Routing:
     Arguments:
         ssl: the TLS settings for https origins, unless a request has its own. protocols: the allowed ones, best
             first.
-        proxy: the proxy through which all origins are reached, or
-        choose: a function that returns the proxy for each request.
-        uds: the path of the unix socket that replaces host and port.
+        proxy: the proxy through which all origins are reached, if there is one.
+        choose: a function that returns the proxy for each request, if the pool has one instead of `proxy`.
+        uds: the path of the unix socket that replaces host and port, if there is one.
         tunnels: whether proxies tunnel all requests.
     """
 
@@ -50,8 +50,8 @@ class Routing:
         self._choose = choose
         self._uds = uds
         self._tunnels = tunnels
-        # Routes by scheme, host and port, used where nothing else matters: no proxy, no context that may change, no
-        # Upgrade. The keys are parts of a URL that cannot be credentials.
+        # Known routes by scheme, host and port, used where no other fact decides the route: no proxy, no context that
+        # may change, no Upgrade. The keys are parts of a URL that contain no credentials.
         self._known: Bounded[str, Route] | None = None
         if proxy is None and choose is None and isinstance(ssl, SSLConfig):
             self._known = Bounded()
@@ -80,7 +80,8 @@ class Routing:
             if self._choose is not None:
                 request.refuse_proxy_authorization("no proxy was chosen for this request")
             return request, route_to(request.url, tls, offers, None, self._uds)
-        # The first two make a connection usable for one origin alone; a policy must see the address of the origin.
+        # After an Upgrade or a CONNECT only one origin can use the connection; a policy (`_tunnels`) must check the
+        # address of the origin.
         tunnel = request.upgrade or request.method == b"CONNECT" or self._tunnels
         route = route_to(request.url, tls, offers, proxy, tunnel=tunnel)
         if route.forwards:

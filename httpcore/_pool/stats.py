@@ -33,18 +33,18 @@ class TimeoutTotals:
 @resolvable
 @dataclass(frozen=True, slots=True)
 class PoolTotals:
-    """The counts of a pool since it was made; in the child of a fork, since the fork. None ever falls.
+    """The counts of a pool since it was made; in the child of a fork, since the fork. No count ever falls.
 
-    Each event is counted when it happens, so that of two counts one may be a step ahead. A Ctrl-C in the middle of a
+    Each event is counted when it happens, so one count may be a step ahead of another. A Ctrl-C in the middle of a
     system call may leave the bytes of this one call uncounted.
 
     Attributes:
         requests: calls of `request()` and `stream()` whose arguments were valid.
         dials: attempts to make a connection; `failed_dials` of them failed, because of an error or a
             cancellation.
-        reuses: attempts on an open connection.
-        resends: times that a request was silently sent again: because its connection had died in the
-            pool, or the server had refused it unprocessed, or required another form of it.
+        reuses: attempts on a connection that was already open.
+        resends: times that a request was silently sent again: because its connection had died in the pool, or the
+            server had refused to process it, or required another form of it.
         retries: how often a request was sent again because of `retries`.
         streams: HTTP/2 streams that were opened.
         timeouts: timeouts that expired.
@@ -150,11 +150,12 @@ class RequestInFlight:
     """A request that has begun and not ended, at one moment.
 
     Attributes:
-        number: of the request in this process, as on `response.info.request_number` and in the records of a trace.
+        number: the number of the request in this process, as on `response.info.request_number` and in the records of a
+            trace.
         tag: the value of `request(..., tag=)`.
-        method, url: of the request; `url` has no credentials.
+        method, url: those of the request; `url` has no credentials.
         phase: its current step; see `RequestPhase`, whose values are text.
-        peer: the address of its peer ("127.0.0.1:8080", a path), None before it is connected.
+        peer: the address of its peer ("127.0.0.1:8080", or a path); None before it has a connection.
         age: seconds since it began.
     """
 

@@ -18,11 +18,11 @@ class Connection(Protocol):
     """The methods of a connection that the pool calls. The ledger only decides, and calls none of them."""
 
     def close(self) -> None:
-        """Close the connection now. May be called again."""
+        """Close the connection now. A second call does nothing."""
         ...
 
     def abandon(self) -> None:
-        """Like `close`, in the child of a fork."""
+        """Like `close`, in the child of a fork: it does not affect the parent's connection."""
         ...
 
 
@@ -46,7 +46,7 @@ class SlotState(Enum):
     GONE = "gone"
 
 
-# The lookup of an Enum's member costs more than the comparison.
+# Each member has a name here, since looking it up in its Enum costs more than comparing it.
 _NEW: Final = TicketState.NEW
 _WAITING: Final = TicketState.WAITING
 _DIALING: Final = TicketState.DIALING
@@ -58,7 +58,7 @@ _GONE: Final = SlotState.GONE
 
 
 class Slot:
-    """One connection as the ledger sees it: a place in the count, from the start of the dial to the close.
+    """One connection as the ledger sees it: it counts against the limits from the start of its dial to its close.
 
     Attributes:
         key: the key of the connection.
@@ -67,7 +67,7 @@ class Slot:
         protocol: "HTTP/1.1" or "HTTP/2" once it is open.
         capacity: how many may hold it at once.
         reason: why it closes, once that is known.
-        used: how many tickets hold it. It exceeds `capacity` only after `resize` has lowered that.
+        used: how many tickets hold it. It exceeds `capacity` only after `resize` has lowered the capacity.
     """
 
     __slots__ = (
@@ -98,7 +98,7 @@ class Slot:
         self.reason: CloseReason | None = None
         self.retire_when_open = False  # retired before it was open
         self.retires_at = inf  # the time from which it accepts no more tickets; known once it is open
-        self.since = 0.0  # when it was last released
+        self.since = 0.0  # when it was opened or last released
         self.expires = 0.0  # the time until which it may be idle; valid only while it is idle
 
     def perform(self) -> None:
@@ -108,10 +108,11 @@ class Slot:
 
 
 class Claim(weakref.ref["Ticket"]):
-    """The ledger's record of a ticket, which does not keep it alive.
+    """The ledger's record of a ticket, which does not keep the ticket alive.
 
-    When a ticket is collected its claim is put into `Ledger.dropped`. That a weak reference does this, not a `__del__`,
-    is what makes it sure: no Python code runs, so nothing can interrupt it, and it cannot lock or raise.
+    When a ticket is garbage-collected, its claim is put into `Ledger.dropped`. The callback of a weak reference does
+    this, not a `__del__`: the callback is the `append` of a deque, so no Python code runs that could be interrupted,
+    wait for a lock or raise.
     """
 
     __slots__ = ("closed", "joined", "key", "may_share", "slot", "state", "turn", "wake")
@@ -121,8 +122,8 @@ class Claim(weakref.ref["Ticket"]):
     slot: Slot | None
     wake: Callable[[], None] | None
     closed: bool
-    turn: int  # the place in its origin's queue; set once it has waited
-    joined: int  # when it began to wait, counted in waits; set like `turn`
+    turn: int  # its place in its origin's queue; set when it begins to wait
+    joined: int  # how many waits of the ledger had begun by then; set like `turn`
 
     # A weak reference is hashed and compared by its referent; a claim, by identity.
     __hash__ = object.__hash__
@@ -135,17 +136,17 @@ class Claim(weakref.ref["Ticket"]):
 
 
 class Ticket:
-    """The hold of one request: a wait, a dial or a share of a connection. Made by `Ledger.ticket`.
+    """One request's wait for a connection, its dial, or its share of a connection.
 
-    A ticket that is collected without `release` is released all the same, as not reusable, at the next step. One that
-    has released a connection has the claim `SPENT` in place of its own, which ends then without a callback: so
-    `Ledger.dropped` gets only tickets that still have something to release.
+    A ticket that is garbage-collected without `release` is released at the next step, and its connection is not reused.
+    A ticket that has released a connection has the claim `SPENT` in place of its own claim, which is then freed without
+    its callback. So the usual ticket never gets into `Ledger.dropped`.
     """
 
     __slots__ = ("__weakref__", "claim")
 
     continues = False
-    """Whether it is another attempt of a request that has begun: a ledger that drains accepts it."""
+    """Whether the ticket is for another attempt of a request that has begun: a ledger that `refuses_new` accepts it."""
 
     def __init__(self, key: Hashable, may_share: bool, dropped: Callable[[Claim], None]) -> None:
         self.claim = claim = Claim(self, dropped)
@@ -168,18 +169,18 @@ class Ticket:
 
     @property
     def slot(self) -> Slot | None:
-        """The connection, while this is DIALING or HOLDING."""
+        """The slot of its connection while the ticket is DIALING or HOLDING, else None."""
         return self.claim.slot
 
     @property
     def closed(self) -> bool:
-        """Whether it is DONE because the ledger was closed."""
+        """Whether the ticket is DONE because the ledger was closed, or accepts no new requests."""
         return self.claim.closed
 
     @property
     def wake(self) -> Callable[[], None] | None:
-        """Called, possibly more than once, after the ticket stops WAITING, and when the object of its wait changes (see
-        `Ledger.follows`). Set by the pool in a locked step."""
+        """A function that is called, possibly more than once, after the ticket stops WAITING, and when it begins to
+        wait for something else (see `Ledger.follows`). The pool sets it in a step under its lock."""
         return self.claim.wake
 
     @wake.setter
@@ -209,27 +210,29 @@ class Origin:
     def __init__(self, key: Hashable, protocol: Speaks | None) -> None:
         self.key = key
         self.protocol = protocol
-        self.count = 0  # slots of any state but GONE
+        self.count = 0  # slots of any state except GONE
         self.dialing = 0
-        self.ready: OrderedDict[Slot, None] = OrderedDict()  # open and not full, the most recently used last
+        self.ready: OrderedDict[Slot, None] = OrderedDict()  # open slots that are not full, the most recently used last
         self.waiters: OrderedDict[Claim, None] = OrderedDict()
-        self.failed_before = 0  # the joins before the last failed dial: those waiters dial for themselves
+        self.failed_before = 0  # the joins up to the last failed dial: these waiters dial for themselves
 
     def shared_by(self, claim: Claim) -> bool:
-        """Whether a dial in progress may turn out to serve this claim, so that it should not dial too."""
+        """Whether the connection of a dial in progress may serve this claim too, which then should not dial."""
         if not self.dialing:
             return False
         return self.protocol == "HTTP/2" or (self.protocol is None and claim.may_share)
 
     def is_followed(self) -> bool:
-        """Whether at least its last waiter waits for another ticket's dial, while no connection is open yet."""
+        """Whether at least the last waiter waits for another ticket's dial, since the origin has no open connection
+        yet."""
         if self.count > self.dialing or not self.waiters:
             return False
         last = next(reversed(self.waiters))
         return last.joined > self.failed_before and self.shared_by(last)
 
     def wants_room(self) -> bool:
-        """Whether the first waiter would dial. Those that joined before a failed dial are first in the queue."""
+        """Whether the first waiter would dial if there were room. Waiters that joined before a failed dial are first in
+        the queue."""
         if not self.waiters:
             return False
         first = next(iter(self.waiters))

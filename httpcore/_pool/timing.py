@@ -1,4 +1,4 @@
-"""The times of one request, made of readings of the clock that its call, its steps and its exchange have kept."""
+"""The times of one request, computed from the clock readings that its call, its steps and its exchange have kept."""
 
 from __future__ import annotations
 

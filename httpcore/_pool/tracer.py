@@ -1,4 +1,5 @@
-"""Makes the records of one request for a trace. Made only where `trace=` is set, so that nothing else pays for it."""
+"""Makes the records of one request for a trace. A tracer is made only where there is a trace, so that other requests do
+not pay for it."""
 
 from __future__ import annotations
 
@@ -84,8 +85,8 @@ class _Both:
 
 
 def clock_offset(backend: Backend) -> float:
-    """The difference that turns a reading of the runtime's clock into one of `time.monotonic`, as in all records, or
-    into one of a simulation's own clock."""
+    """The seconds to add to a reading of the runtime's clock, so that it becomes one of `time.monotonic`, as in all
+    records, or one of a simulation's own clock."""
     offset: float = getattr(backend, "clock_offset", 0.0)
     return offset
 
@@ -106,7 +107,7 @@ _HTTP11_ALONE: Final = (
 class Tracer:
     """Makes the records of one request, with its number (0: a connection without a request), its tag and its clock.
 
-    The argument `at` is a time that was already read, and is the same one that `RequestTiming` has.
+    The argument `at` of the methods is a time that was already read; `RequestTiming` has the same time.
 
     Attributes:
         awaits_policy: whether a retry policy decides before the request has ended.
@@ -146,7 +147,7 @@ class Tracer:
         self.awaits_policy = self.awaits_reading = False
 
     def _record(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> None:
-        if not self._ended:  # bytes of a cancelled request may still leave after its last record
+        if not self._ended:  # bytes of a cancelled request may still be sent after its last record
             self._trace(self._made(kind, *facts, at=at, **more))
 
     def _made(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> TraceEvent:
@@ -156,7 +157,7 @@ class Tracer:
     # Before there is a connection.
 
     def started(self, request: Request, began: float) -> None:
-        """The first record; its time is that from which the request's timeouts count."""
+        """Make the first record; its time is the one from which the request's timeouts count."""
         self._record(RequestStarted, request.method.decode("ascii"), request.url.redacted, at=began)
 
     def queued(self, route: Route, at: float) -> None:
@@ -217,7 +218,7 @@ class Tracer:
 
     def request_sent(self, at: float | None, *, complete: bool = True) -> None:
         if not self._request_sent:
-            # A small request is sent in one write: its head was sent by it too, and is recorded first.
+            # A small request is sent in one write, which includes its head: the head is recorded first.
             self.head_sent(at)
             self._request_sent = True
             self._record(RequestSent, self._peer, self._reused, at=at, complete=complete)
@@ -260,7 +261,7 @@ class Tracer:
         self._end(RequestDropped, received)
 
     def failed(self, error: BaseException) -> None:
-        self._last = None  # a complete body could not be decoded
+        self._last = None  # the body was complete, but could not be decoded
         self.awaits_policy = self.awaits_reading = False
         self._end(RequestFailed if isinstance(error, Exception) else RequestCancelled, _text(error), exception=error)
 
@@ -291,7 +292,7 @@ class Tracer:
 
     def _record_last(self) -> None:
         last = self._last
-        # Delayed while a retry, or the decoding of the body, may still change the end.
+        # The last record is delayed while a retry, or the decoding of the body, may still change the end.
         if last is not None and not (self.awaits_policy or self.awaits_reading):
             self._last = None
             self._ended = True

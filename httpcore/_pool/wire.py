@@ -1,7 +1,7 @@
 """The interface of a protocol for the pool: a connection, and one exchange on it.
 
-HTTP/1.1 and HTTP/2 have the same methods here, so that the pool need not distinguish them; a third protocol is a
-third pair of classes. `_pool/resend` reads from the same object how far an exchange got.
+HTTP/1.1 and HTTP/2 have the same methods here, so that the pool need not distinguish them; a third protocol would need
+a third pair of classes. `_pool/resend` reads from an exchange how far it got.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Wire(Protocol):
 
     @property
     def is_quiet(self) -> Callable[[], bool]:
-        """Whether it is fit for another exchange: the peer has neither closed it nor sent anything that forbids
-        this."""
+        """A function that returns whether the connection is fit for another exchange: the peer has neither closed it
+        nor sent anything that forbids this."""
         ...
 
     def watch(self, callback: Callable[[], None]) -> None:
@@ -110,7 +110,8 @@ class Exchange(Protocol):
 
     @property
     def lenient(self) -> tuple[Leniency, ...]:
-        """The names of the deviations of the framing, the interim heads and the trailers; the head has its own."""
+        """The names of the deviations of the framing, the interim heads and the trailers; those of the response head
+        are in `Head.lenient`."""
         ...
 
     @property
@@ -145,7 +146,7 @@ class Exchange(Protocol):
 
     @property
     def bytes_received(self) -> int:
-        """All bytes received for it so far, likewise."""
+        """All bytes received for it so far: head, framing, body, and those of a raw stream after it."""
         ...
 
     @property
@@ -155,7 +156,8 @@ class Exchange(Protocol):
 
     @property
     def first_at(self) -> float | None:
-        """When the first bytes of a response were received; None: together with its head, or not at all."""
+        """When the first bytes of a response were received; None if they were received together with its head, or not
+        at all."""
         ...
 
     @property
@@ -178,7 +180,7 @@ class Exchange(Protocol):
         ...
 
     async def next(self) -> bytes:
-        """The next bytes of the body as sent, `b""` at its end."""
+        """The next bytes of the body as the peer sent them, not decoded; `b""` at its end."""
         ...
 
     def buffered_body(self) -> bytes | None:
