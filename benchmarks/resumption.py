@@ -4,8 +4,8 @@ directory.
 It makes CONNECTIONS (100) connections to one origin, one after the other. The server closes each after a small GET.
 Once each connection has a pool of its own, so that nothing can be resumed, and once all have one pool. The server
 (Python's ssl, with keys for an elliptic curve and for RSA, and an intermediate authority, as is usual) runs in another
-process, counts the resumed sessions, and reports its own CPU time. Three rounds of each are run by turns. The program prints the medians of milliseconds per
-connection, and the saving by resumption.
+process, counts the resumed sessions, and reports its own CPU time. Three rounds of each are run by turns. The program
+prints the medians of milliseconds per connection, and the saving by resumption.
 """
 
 from __future__ import annotations
