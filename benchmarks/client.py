@@ -5,7 +5,7 @@ core.
 
 Jobs: `get` (a few bytes), `vary` (the same, but nothing repeats: each URL is new, with five request fields, twelve
 response fields of which three always differ, and the list of them read), `post` (10 KB), `down` and `up` (200 MB,
-streamed). Ways: `plain`, `tls` (HTTP/1.1 both) and
+streamed). Transports: `plain`, `tls` (HTTP/1.1 both) and
 `h2`. Costs are CPU seconds (user and system) of this process over the operations, after a warm-up, so that other work
 on the machine affects them little. Peers may bring PyPI's `httpcore`, whose import name is ours, so each side has a
 virtual environment of its own. `LOOP=uvloop` runs asyncio clients on uvloop.
@@ -74,7 +74,7 @@ def report(start: tuple[float, float], operations: int, **more: float) -> None:
         **more,
     }
     print(json.dumps(cost), flush=True)
-    os._exit(0)  # what runs at exit does not count
+    os._exit(0)  # code that runs at exit does not count
 
 
 def unverified() -> ssl.SSLContext:
@@ -292,7 +292,7 @@ def settings() -> dict[str, Any]:
 
     limits = httpcore.PoolLimits(max_connections=CONNECTIONS)
     made = {"ssl": httpcore.SSLConfig(verify=False), "timeout": 60, "limits": limits, "http2": HTTP2}
-    # The older commits that this may be measured beside have no choice of engines.
+    # Older commits, with which this one may be compared, have no choice of engines.
     return {**made, "engines": "reference"} if "reference" in NAME else made
 
 

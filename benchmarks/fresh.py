@@ -62,7 +62,7 @@ def code(client: str, work: str, url: str) -> str:
     if lines and "await" in request:
         body = "".join(f"\n    {line}" for line in lines)
         lines = [f"async def main():{body}", "import asyncio", "asyncio.run(main())"]
-    lines.append("os._exit(0)")  # what runs at exit does not count
+    lines.append("os._exit(0)")  # code that runs at exit does not count
     return "\n".join(["import os", f"import {module}", f"url = {url!r}", *lines])
 
 

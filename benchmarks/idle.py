@@ -241,7 +241,7 @@ def sockets() -> int:
 
 def end(**found: float) -> None:
     print(json.dumps(found), flush=True)
-    os._exit(0)  # what runs at exit does not count
+    os._exit(0)  # code that runs at exit does not count
 
 
 async def make(made: Callable[[], Any], count: int) -> None:

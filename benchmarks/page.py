@@ -14,31 +14,32 @@ from works import Work, is_floor, is_ours
 INTRODUCTION = """\
 # Benchmarks
 
-`scripts/bench` has measured and written this, and the picture; it runs anywhere and sets itself up. Absolute figures
-are this machine's, the ratios are what counts.
+`scripts/bench` has measured this and written the page and the picture; it runs on any machine, and installs what it
+needs. Absolute figures are those of this machine; compare the ratios.
 
 ![Cost of the same work beside ours, by client](benchmarks.svg)
 
 - Each client runs in a process of its own on the first core, the server on the last one, in {rounds} interleaved
   rounds. The figures are medians; the ratios are the medians of the rounds' ratios.
-- The cost of a request is the CPU time, user and system, that the client's process takes for it, after a warm-up; what
-  a server takes is in no figure. `per second` is what one process did, and depends on the server and the rest of the
+- The cost of a request is the CPU time, user and system, that the client's process uses for it, after a warm-up; no
+  figure includes the server. `per second` is what one process did, and depends on the server and the rest of the
   machine too.
-- A floor (in italics) is what the same bytes cost with nothing around: a socket, an `asyncio.Protocol`; `bare h2` is
-  that library alone, without a network; `bare uvicorn` answers by itself.
-- Small GETs bring 13 bytes over connections that are kept alive. They flatter clients that remember: the request never
+- A floor (in italics) is the cost of the same bytes without an HTTP client: a socket, an `asyncio.Protocol`; `bare h2`
+  is that library alone, without a network; `bare uvicorn` responds without an upstream.
+- Small GETs receive 13 bytes over connections that are kept alive. They favour clients with caches: the request never
   changes, and the server repeats its head for a second. In the *varied* work nothing repeats: each URL is new, with
-  five request fields and twelve response fields, of which three always differ, and the list of them is read.
-- 200 MB are streamed, as the client hands them out by default. "100 at once" are as many tasks on as many connections,
-  or on one with HTTP/2; "10,000 on 100" are tasks that wait for one of 100 connections.
-- The gateway is `httpcore.gateway` under uvicorn and wrk with 64 connections; the others are the same app with
-  another client in it (`benchmarks/gateways.py`); nginx, Caddy and aiohttp on both sides are gateways of their own
-  (`benchmarks/fronts.py`), one process and one thread each.
-- An idle event stream is what one takes of the process's private memory, kernel buffers not counted; then events are
-  timed from the upstream's write to the client's read, of several rounds the best, ahead of all other processes where
-  this runs as root (`benchmarks/streams.py`). `bare uvicorn` has half of each stream: a client, and no upstream.
-- Import times are net of the interpreter, with bytecode compiled. Memory is of the process, over 1,000 idle connections
-  or 100 pools, and taken in one round.
+  five request fields and twelve response fields, of which three always differ, and the list of response fields is read.
+- 200 MB are streamed, in the pieces that the client returns by default. "100 at once" are as many tasks on as many
+  connections, or on one with HTTP/2; "10,000 on 100" are tasks that wait for one of 100 connections.
+- The gateway is `httpcore.gateway` under uvicorn, loaded by wrk with 64 connections; the others are the same app with
+  another client in it (`benchmarks/gateways.py`). nginx, Caddy and aiohttp (as server and client) are gateways of
+  their own (`benchmarks/fronts.py`), each with one process and one thread.
+- The memory of an idle event stream is the private memory of the process for one stream, without kernel buffers. Then
+  events are timed from the upstream's write to the client's read; the figure is the best of several rounds. As root,
+  these processes run ahead of all others (`benchmarks/streams.py`). `bare uvicorn` has half of each stream: a client,
+  and no upstream.
+- Import times do not include the start of the interpreter, and bytecode is compiled before. Memory is the
+  process's memory for one idle connection or pool, measured with 1,000 connections or 100 pools, in one round.
 """
 
 

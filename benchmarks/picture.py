@@ -15,7 +15,7 @@ from works import Work, is_floor, is_ours
 
 WIDTH = 900
 LEFT, RIGHT = 400, 800  # of the axis; names to the left of it, room for the last bar's text to the right
-LOWEST, HIGHEST = -3, 4  # powers of two; what is beyond ends there, and its text tells
+LOWEST, HIGHEST = -3, 4  # powers of two; a longer bar ends there, and its text has its ratio
 BAR, GAP, TOP = 13, 12, 66
 
 STYLE = """

@@ -1,11 +1,11 @@
 """Measures the CPU time that TLS 1.3 sessions save: `python benchmarks/resumption.py [CONNECTIONS]`, from the project's
 directory.
 
-CONNECTIONS (100) connections to one origin, one after the other, each closed by the server after a small GET: once in
-a pool of their own each, so that nothing can be resumed, and once in one pool. The server (Python's ssl, with keys for
-an elliptic curve and for RSA, and an authority between, as is usual) runs in another process, counts what was resumed,
-and reports its own CPU time. Three rounds of each by turns; printed are the medians of milliseconds per connection, and
-the saving by resumption.
+It makes CONNECTIONS (100) connections to one origin, one after the other. The server closes each after a small GET.
+Once each connection has a pool of its own, so that nothing can be resumed, and once all have one pool. The server
+(Python's ssl, with keys for an elliptic curve and for RSA, and an intermediate authority, as is usual) runs in another
+process, counts the resumed sessions, and reports its own CPU time. Three rounds of each are run by turns. The program
+prints the medians of milliseconds per connection, and the saving by resumption.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\nHel
 
 
 def serve(certificate: str) -> None:
-    """Tells its port, then for each line on its input what there was since the last: connections, resumed, CPU."""
+    """Print the port; then for each line of input the counts since the last: connections, resumed ones, CPU time."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -87,7 +87,7 @@ class Bench:
         key = work.measure.key
         all_rounds = []
         once = work.measure is MEMORY  # it hardly varies, and a thousand handshakes take their time
-        for number in range(1 if once else rounds):  # every other round backwards: who comes first gains nothing
+        for number in range(1 if once else rounds):  # every other one backwards: being first is no gain
             order = clients if number % 2 == 0 else clients[::-1]
             all_rounds.append({client: self.cell(work, client) for client in order})
         floor = next((client for client in clients if is_floor(client)), None)
@@ -142,7 +142,7 @@ PEERS = f"{OURS} h11 hpack httptools ngh2 aiohttp httpcore2 httpx2 h2 urllib3 re
 
 
 def versions(python: str, names: str) -> str:
-    """Which of those that Python has."""
+    """The versions of the named packages that this Python has."""
     done = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=False)
     found = {line.split()[0].lower(): line for line in done.stdout.splitlines()}
     return ", ".join(found[name] for name in names.split() if name in found)

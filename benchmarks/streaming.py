@@ -1,9 +1,8 @@
 """An upstream of event streams that sends nothing without a command: `streaming.py PORT [h2]`.
 
 Each request is answered with a head and one event at once, and is never ended. Each line on standard input, `RATE
-COUNT`, has it send COUNT events, RATE in a second, on streams that are chosen at random; "done" on standard output is
-the answer. An event is the time at which it was written, by the monotonic clock, which all processes of a machine
-share.
+COUNT`, makes it send COUNT events, RATE in a second, on streams that are chosen at random; then it prints "done". An
+event is the time at which it was written, by the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class Clients:
             self.events(many)
 
     def events(self, count: int) -> list[float]:
-        """Of so many events the ms that each took."""
+        """The milliseconds that each of the events took."""
         took: list[float] = []
         end = time.monotonic() + 30
         while len(took) < count:
