@@ -66,7 +66,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
 
 
 class Target(NamedTuple):
-    """`start` and `there` are authorities with a scheme; `same`: they are one origin; `host`: one host for a jar."""
+    """`start` and `there` are authorities with a scheme. `same`: both are one origin. `host`: both are one host for a
+    jar.
+    """
 
     start: str
     there: str
@@ -201,7 +203,7 @@ def check(seen: list[Seen], base: str, hops: int, case: str, target: Target) -> 
     assert len(later) >= (hops if case != "digest" or target.same else 1)
     if case == "jar":
         assert not carries(own[0])
-        for each in later:  # a jar has hosts, and neither ports nor origins (RFC 6265bis, section 8.5)
+        for each in later:  # a jar stores cookies by host, not by port or origin (RFC 6265bis, section 8.5)
             host = (each.get("host") or "").rpartition(":")[0]
             assert carries(each) is (target.host or host == "a.test"), each
         return

@@ -148,7 +148,7 @@ def test_of_lighttpds_three_challenges_the_strongest_is_answered(runtime: Runtim
             assert sum(name == b"www-authenticate" for name, _ in first.headers) == 3
             url, password = f"{lighttpd}/all/hello", PEOPLE["Aladdin"]
             assert (await over_pool(DigestAuth("Aladdin", password), pool, "GET", url)).status_code == 200
-            weak = DigestAuth("Aladdin", password, algorithms=["MD5"])  # for which lighttpd has no password
+            weak = DigestAuth("Aladdin", password, algorithms=["MD5"])  # lighttpd has no password for MD5
             assert (await over_pool(weak, pool, "GET", url)).status_code == 401
 
     runtime.run(body)
