@@ -66,7 +66,7 @@ def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def interrupted(act: Callable[[], object], line: int) -> bool:
-    """Run `act`, with KeyboardInterrupt at the n-th line of httpcore that it reaches; False if it reaches fewer lines."""
+    """Run `act`, with KeyboardInterrupt at its n-th line of httpcore. Return False if it has fewer lines."""
     return interrupted_and_kept(act, line)[0]
 
 

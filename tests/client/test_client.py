@@ -379,7 +379,7 @@ def test_a_stream_left_early_frees_its_connection(runtime: Runtime) -> None:
 
 @each_runtime
 def test_a_raw_stream_of_a_client_is_used_as_its_calls_are(runtime: Runtime) -> None:
-    """With a `Client` the call blocks; with an `AsyncClient` it is awaited. A transport's two entries behave the same."""
+    """With a `Client` the call blocks; with an `AsyncClient` it is awaited. The entries of a transport do the same."""
 
     def script(peer: Peer) -> None:
         peer.head()

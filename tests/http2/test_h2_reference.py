@@ -72,7 +72,7 @@ def test_the_shadow_finds_nothing_in_the_table(case: Case, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("kind", [1, 5, 9], ids=["HEADERS", "PUSH_PROMISE", "CONTINUATION"])
 def test_the_shadow_waits_for_the_end_of_a_header_block(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """h2 reports nothing of an incomplete frame, the native rules may refuse it at once."""
+    """h2 reports nothing about an incomplete header block; the native rules may refuse it at once."""
     monkeypatch.setattr("h2_events.make_engine", watched)
     promise = struct.pack(">L", 2) if kind == 5 else b""
     part = promise + b"\x00\x07:status\x03200"

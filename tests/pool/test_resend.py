@@ -38,7 +38,7 @@ GONE = httpcore.ReadError("gone")
         ("GET", b"", NOTHING, httpcore.ReadTimeout(), False),  # the server may still be working on it
         ("GET", b"", NOTHING, httpcore.LocalProtocolError(), False),
         ("GET", b"", NOTHING, httpcore.LimitExceeded(), False),
-        ("GET", b"", NOTHING, OSError(), False),  # the user's own
+        ("GET", b"", NOTHING, OSError(), False),  # an error of the user's code
         ("GET", b"", NOTHING, KeyboardInterrupt(), False),
     ],
 )
