@@ -118,7 +118,7 @@ def test_hints_of_public_classes_can_be_resolved() -> None:
             typing.get_type_hints(thing) if inspect.isclass(thing) else None
         except NameError as error:
             failed[name] = str(error)
-    assert failed.keys() <= {"Proxy", "RequestExtensions"}  # which name `ssl.SSLContext`, and do not import it
+    assert failed.keys() <= {"Proxy", "RequestExtensions"}  # these two name `ssl.SSLContext`, but do not import it
 
 
 def before(a: int, b: int = 2, *, c: int = 3) -> None: ...

@@ -43,7 +43,7 @@ class Lines:
         self._below = below
 
     def start(self) -> None:
-        self._before = sys.gettrace()  # coverage's, perhaps
+        self._before = sys.gettrace()  # the trace function of coverage, perhaps
         sys.settrace(self._step)
 
     def stop(self) -> None:

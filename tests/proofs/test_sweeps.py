@@ -308,7 +308,7 @@ def test_cancelled_at_every_await_of_random_schedules(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_pool_closed_at_every_await(name: str) -> None:
-    """A request that was sent continues; one that was not ends with PoolClosed; no connection stays open."""
+    """A request that was sent continues; an unsent request ends with PoolClosed; no connection stays open."""
     scenario = SCENARIOS[name]
 
     async def scene(runtime: Runtime) -> None:
