@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """A test that measures CPU time runs without the trace function of coverage, which multiplies it."""
+    """A test that measures CPU time runs without the trace function of coverage, which multiplies this time."""
     if item.get_closest_marker("cpu_time") is None:
         return (yield)
     here, in_threads = sys.gettrace(), threading.gettrace()

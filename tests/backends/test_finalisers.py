@@ -25,7 +25,7 @@ import httpcore
 from httpcore._backends.asyncio import AsyncioBackend, AsyncioStream
 from httpcore._backends.sockets import Descriptor
 from httpcore._backends.threads import BlockingBackend, BlockingStream
-from httpcore._client.client import _Face  # it has the finaliser of all clients
+from httpcore._client.client import _Face  # `_Face` has the finaliser of all clients
 from httpcore._config import PoolLimits, TimeoutConfig
 from httpcore._connect.network import Network
 from httpcore._connect.route import Route

@@ -375,7 +375,7 @@ def test_a_refused_first_address_costs_no_quarter(runtime: Runtime, server: Scri
             assert response.info.peer == f"127.0.0.1:{server.port}"
         return time.monotonic() - begun
 
-    assert runtime.run(body) < 0.25 * len(refusing)  # it takes a few milliseconds
+    assert runtime.run(body) < 0.25 * len(refusing)  # the race takes a few milliseconds
 
 
 @each_runtime

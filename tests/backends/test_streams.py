@@ -445,7 +445,7 @@ def test_the_answer_behind_a_refused_upload_is_never_lost(run: Any, listener: An
         sock.settimeout(LONG)
         sock.recv(PIECE)
         sock.sendall(answer)
-        sock.close()  # with unread input, so the system sends RST
+        sock.close()  # the input is unread, so the system sends RST
 
     async def upload(backend: Any) -> bytes:
         stream = await backend.connect_tcp(*at(listener), LONG)

@@ -554,7 +554,7 @@ def test_a_client_that_is_dropped_open_warns() -> None:
         use()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        httpcore.Client()  # it holds no resource yet
+        httpcore.Client()  # a new client holds no resource yet
         gc.collect()
 
 

@@ -294,7 +294,7 @@ def test_three_thousand_cookies_are_kept() -> None:
     assert cookies.header("http://d10.example/") == b"a=b"
     assert len(cookies.select()) == 3000
     cookies.set("c", "d", domain="new.example")
-    assert cookies.header("http://d10.example/") == b"a=b"  # it was used recently
+    assert cookies.header("http://d10.example/") == b"a=b"  # this cookie was used recently
     assert cookies.header("http://d11.example/") is None
 
 

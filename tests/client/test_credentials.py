@@ -1,7 +1,7 @@
 """The matrix of credentials: however they were passed and wherever a redirect leads, they stay with their origin.
 
-Kinds of target times kinds of credentials times HTTP/1.1 and HTTP/2 times one to three hops, over sockets; the servers
-record every request, and all of these are searched for the canary in each credential.
+The matrix combines the kinds of target, the kinds of credentials, HTTP/1.1 and HTTP/2, and one to three hops, over
+sockets. The servers record every request, and all recorded requests are searched for the canary in each credential.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def test_squid_forwards_for_each_user_as_it_does_for_curl(runtime: Runtime, squi
     async def body() -> None:
         auth = DigestAuth(user, PEOPLE[user], proxy=True)
         async with runtime.pool(proxy=Proxy(squid)) as pool:
-            for _ in range(12):  # more requests than one nonce is valid for
+            for _ in range(12):  # one nonce is not valid for so many requests
                 response = await over_pool(auth, pool, "POST", f"{origin}/echo?a=b", b"content")
                 assert (response.status_code, response.body) == (200, b"content")
             refused = DigestAuth(user, "wrong", proxy=True)

@@ -27,7 +27,7 @@ from httpcore._client.urls import URL
 
 @pytest.fixture(autouse=True)
 def _files_of_our_own() -> Iterator[None]:
-    """Files are made readable for their owner alone."""
+    """Make the files of the test readable for their owner alone."""
     before = os.umask(0o077)
     yield
     os.umask(before)

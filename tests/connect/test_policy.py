@@ -215,7 +215,7 @@ EMBEDDINGS = {
 }
 """Each function maps an IPv4 address to an IPv6 address, both as numbers."""
 
-FEW = settings(max_examples=30)  # there are many embeddings
+FEW = settings(max_examples=30)  # a few examples for each, since there are many embeddings
 EACH_EMBEDDING = pytest.mark.parametrize("embedding", EMBEDDINGS)
 
 

@@ -151,7 +151,7 @@ def both_families() -> socket.socket:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server's certificate and key. It is not checked here: only the requested address matters."""
+    """A server's certificate and key. The certificate is not checked here: only the requested address matters."""
     path = tmp_path_factory.mktemp("reach") / "server.pem"
     trustme.CA().issue_cert("example.com").private_key_and_cert_chain_pem.write_to_path(str(path))
     return path

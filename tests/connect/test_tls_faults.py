@@ -167,7 +167,7 @@ def expected(fault: str, place: str, framing: str, variant: str) -> tuple[tuple[
 CASES = [
     case
     for case in itertools.product(FAULTS, PLACES, FRAMINGS, VARIANTS)
-    if not (case[1] == "before the head" and case[2] != "length")  # no framing yet
+    if not (case[1] == "before the head" and case[2] != "length")  # before the head there is no framing
     and not (case[3] == "HTTP/2" and case[2] == "chunked")  # HTTP/2 has no chunked framing
 ]
 

@@ -1,4 +1,4 @@
-"""The hosts of each certificate: 40 certificates, each shown to every host.
+"""The hosts that each certificate is valid for: 40 certificates, each checked for every host.
 
 The tests use no sockets: the real stream runs between two memory buffers, with the real context and the host in the
 form that a URL makes.

@@ -555,7 +555,7 @@ def test_a_writer_sees_an_early_answer() -> None:
         taken = 0
         while step := await stream.write_some(MUCH, 5.0):
             taken += step
-        assert taken <= _ENCRYPTED  # only bytes that were encrypted before the flag was checked
+        assert taken <= _ENCRYPTED  # these bytes were encrypted before the flag was checked
         assert not await stream.flush(5.0)
         assert stream.take() == b"413"
         assert await stream.flush(5.0)  # the input has been read, so it no longer stops the flush
@@ -924,7 +924,7 @@ def test_a_read_ends_at_its_deadline(delay: float) -> None:
         assert caught.value.limit == 3.5
         assert runtime.now - began == pytest.approx(3.5, abs=0.01)
         if delay:
-            assert await stream.read(1000, None) == b"x" * 100  # no byte of it is lost
+            assert await stream.read(1000, None) == b"x" * 100  # no byte of the record is lost
 
     runtime = Runtime()
     joined(body, runtime)

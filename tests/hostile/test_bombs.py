@@ -103,7 +103,7 @@ def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: 
 
 
 async def within(runtime: Runtime, seconds: float, act: Callable[[], Awaitable[int]]) -> float:
-    """How long it took until the caller's own timeout had ended `act`."""
+    """The seconds until the caller's own timeout had ended `act`."""
     began = time.monotonic()
     if runtime.name == "trio":
         with trio.move_on_after(seconds) as scope:
@@ -149,7 +149,7 @@ def test_total_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, variant:
 @each_loop
 @each_case
 def test_other_tasks_run_while_gigabytes_are_decoded(runtime: Runtime, variant: str) -> None:
-    """No more than some pieces' worth of CPU time passes between two turns of another task."""
+    """At most the CPU time of a few pieces passes between two turns of another task."""
 
     async def body() -> list[float]:
         turns: list[float] = []

@@ -246,7 +246,7 @@ FLOODS = {
 @each_runtime
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_is_stopped_with_a_reason_in_flat_memory(runtime: Runtime, name: str) -> None:
-    """This takes less than a second of our CPU time, too."""
+    """The flood takes less than a second of our CPU time."""
     flood = FLOODS[name]
     sent = 0
     took = Took()
@@ -300,7 +300,7 @@ LATE_FLOODS: dict[str, bytes] = {
 @each_runtime
 @pytest.mark.parametrize("name", LATE_FLOODS)
 def test_a_flood_on_a_stream_that_was_given_up_is_stopped(runtime: Runtime, name: str) -> None:
-    """This takes less than a second of our CPU time and less than 4 MiB, while another request waits on the same
+    """The flood takes less than a second of our CPU time and less than 4 MiB, while another request waits on the same
     connection.
     """
     took = Took()
@@ -726,7 +726,7 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(runtime: Runtime) -> None:
 
 
 def without_end(talk: Talk, piece: bytes) -> None:
-    """Send until the client disconnects; its bytes are discarded."""
+    """Send until the client disconnects; the bytes of the client are discarded."""
     threading.Thread(target=talk.receive_the_rest, daemon=True).start()
     while True:
         talk.send(piece)
@@ -882,8 +882,8 @@ def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_after_hundreds_of_cancellations_the_window_is_full(seed: int) -> None:
-    """Row F8: this holds for bytes that were received, in flight, padded, or received later, for a request that was
-    cancelled.
+    """Row F8: the window is full again after cancelled requests, whose bytes were received, in flight, padded, or
+    received later.
     """
     chance = random.Random(seed)
 

@@ -265,8 +265,8 @@ def test_a_requests_own_proxy_credentials_never_reach_an_origin(
 
 @each_runtime
 def test_own_proxy_credentials_go_to_the_proxy_that_forwards(runtime: Runtime, keys: Keys) -> None:
-    """They replace those of the `Proxy`; without any proxy they are sent to the server of the request, since that may
-    be a proxy.
+    """The caller's own credentials replace those of the `Proxy`. Without any proxy they are sent to the server of the
+    request, since that may be a proxy.
     """
     own = [("Proxy-Authorization", f"Basic {TOKEN}")]
 

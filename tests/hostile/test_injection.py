@@ -32,8 +32,8 @@ FIELD = re.compile(rb"(" + TOKEN + rb"): ((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[
 
 
 class Strict(ScriptedServer):
-    """Reads requests exactly as RFC 9112 defines them, and accepts no deviation. Each is kept: method, target, fields,
-    body, trailers.
+    """Reads requests exactly as RFC 9112 defines them, and accepts no deviation. Each request is kept: method, target,
+    fields, body, trailers.
     """
 
     def __init__(self) -> None:
@@ -419,8 +419,8 @@ def test_a_status_and_a_files_length_are_exact() -> None:
 
 
 def test_requests_of_every_kind_compare_no_bytes_with_text() -> None:
-    """`python -bb` makes such a comparison an error. Otherwise it returns False, so a check that compares bytes with
-    text would check nothing.
+    """`python -bb` makes a comparison of bytes with text an error. Otherwise such a comparison returns False, so a
+    check that makes one would check nothing.
     """
     with Strict() as server:
         subprocess.run(

@@ -164,7 +164,7 @@ def test_a_body_is_read_until_the_head_and_no_further(runtime: Runtime) -> None:
             try:
                 yield b"1"
                 while True:
-                    yield b""  # lets the pool check for the head
+                    yield b""  # this lets the pool check for the head
                     time.sleep(0.001)
             finally:
                 closed = True

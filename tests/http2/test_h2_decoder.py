@@ -217,7 +217,7 @@ RIGHT: dict[str, tuple[list[bytes], list[Fields]]] = {
 def test_a_block_means(name: str) -> None:
     blocks, fields = RIGHT[name]
     assert both(blocks) == fields
-    assert both(blocks) == fields  # again, when the literals are known
+    assert both(blocks) == fields  # this time the literals are known
 
 
 WRONG: dict[str, tuple[list[bytes], str]] = {

@@ -524,8 +524,8 @@ def test_a_burst_beyond_an_unknown_limit_is_sent_again() -> None:
 @pytest.mark.parametrize("most", [1, 5, 32])
 @pytest.mark.parametrize("connections", [1, 4, 100])
 def test_burst_to_a_new_origin_keeps_to_limit_of_its_settings(most: int, connections: int) -> None:
-    """This includes bodies that can be sent only once: no stream is refused. h2, as a server, ends the connection
-    otherwise.
+    """This includes bodies that can be sent only once, so no stream may be refused. If the client exceeded the limit,
+    h2 would end the connection.
     """
     open_at_once: list[int] = []
 

@@ -30,7 +30,9 @@ def pieces() -> Iterator[bytes]:
 
 
 def read_head(head: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
-    """A strict parser of RFC 9112, written apart from the parser that it checks: split, then look at every byte."""
+    """A strict parser of RFC 9112, written apart from the code that it checks: it splits a head, then checks every
+    byte.
+    """
     lines = head.split(b"\r\n")
     assert lines[-2:] == [b"", b""]
     assert b"" not in lines[:-2], "more than one message"

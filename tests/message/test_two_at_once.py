@@ -352,7 +352,7 @@ def test_close_ends_a_waiting_read_with_response_closed(
 @pytest.mark.parametrize("case", [CASES[name] for name in MAIN], ids=MAIN)
 @pytest.mark.parametrize("closes", [False, True], ids=["read to the end", "closed"])
 def test_threads_that_share_an_iterator_get_each_byte_once(origin: Origin, closes: bool) -> None:
-    """This includes the case that one of them closes the response at this moment; only our own errors are raised."""
+    """This includes the case that one of the threads closes the response meanwhile; only our own errors are raised."""
     origin.go.set()
     raised: list[BaseException] = []
 

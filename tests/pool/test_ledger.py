@@ -534,7 +534,7 @@ def test_a_burst_to_an_unknown_origin_waits_on_the_first_dial() -> None:
     pool = Pool()
     tickets = [pool.acquire("a", may_share=True) for _ in range(5)]
     assert states(*tickets) == [DIALING, *[WAITING] * 4]
-    assert pool.acquire("a").state is DIALING  # this one may not share
+    assert pool.acquire("a").state is DIALING  # this ticket may not share
 
 
 def test_http2_burst_gets_streams_up_to_the_limit_and_rest_dials() -> None:
@@ -862,7 +862,7 @@ def test_stats_name_each_origin_in_use_and_sum_those_of_one_name() -> None:
     one, other = Key("a"), Key("a")
     pool.release(pool.open(one))
     tickets = [pool.open(other, capacity=2, protocol="HTTP/2"), *(pool.acquire(key) for key in (other, "b", "c", "b"))]
-    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one was closed
+    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle connection was closed
     pool.opened(tickets[3])
     pool.release(tickets[3])
     tickets += [pool.acquire(one), pool.acquire("b")]

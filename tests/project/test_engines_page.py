@@ -1,6 +1,6 @@
 """`docs/reference/engines.md` shows the tables of differences as they are, and names tests that exist.
 
-To rewrite the tables: `python tests/project/test_engines_page.py`.
+To rewrite the tables, run `python tests/project/test_engines_page.py`.
 """
 
 from __future__ import annotations

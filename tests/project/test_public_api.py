@@ -1,8 +1,8 @@
 """No public name, signature or error of an earlier version disappears: `public_api.json` lists those of 2.0.0.
 
 New names need not be listed; listed names must continue to work: each parameter with its name, its kind, its place and
-its default, each class with its bases, each attribute. To list what has been added since: `python
-tests/project/test_public_api.py`, which adds and never removes names.
+its default, each class with its bases, each attribute. To list the names added since, run
+`python tests/project/test_public_api.py`, which adds and never removes names.
 """
 
 from __future__ import annotations

@@ -367,7 +367,7 @@ ENDS: dict[str, tuple[type[BaseException], ...]] = {
     "cancelled": (Cancelled,),
     "timed out": (httpcore.Timeout,),
     "reset": (httpcore.NetworkError, httpcore.RemoteProtocolError),
-    "cut": (httpcore.Timeout, httpcore.ReadError),  # or an unanswered PING
+    "cut": (httpcore.Timeout, httpcore.ReadError),  # a ReadError means an unanswered PING
 }
 """The errors that a request may end with."""
 

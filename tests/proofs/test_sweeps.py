@@ -2,8 +2,8 @@
 time.
 
 All tests run in the deterministic runtime: a scripted network, a virtual clock, no sockets. A strike is a cancellation,
-a clock that jumps past every timeout, a reset or a cut of every connection, or the pool's close; it happens once, or a
-second time in the victim's clean-up, just after the victim begins to wait and just before it continues.
+a clock that jumps past every timeout, a reset or a cut of every connection, or the pool's close. It happens just after
+the victim begins to wait, or just before the victim continues. In some runs a second strike follows in the clean-up.
 """
 
 from __future__ import annotations

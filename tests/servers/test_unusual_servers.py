@@ -1,6 +1,6 @@
-"""Responses of servers in use that violate the RFCs: they are read as curl and urllib3 read them, and named in
-`info.lenient`; the connection is not used again after them. Bytes that two readers could interpret differently are
-refused in any mode.
+"""Responses of servers in use that violate the RFCs: they are read as curl and urllib3 read them, and `info.lenient`
+names the deviations; the connection is not used again afterwards. Bytes that two readers could interpret differently
+are refused in any mode.
 
 curl and urllib3 read the same bytes from the same kind of server, so that a row has the results of other clients.
 """

@@ -61,7 +61,7 @@ class H2Peer:
     async def begin(self, **settings: int) -> None:
         """Send the preface; settings by their names, e.g. `MAX_CONCURRENT_STREAMS=1`."""
         self.h2.initiate_connection()
-        if settings:  # in a frame of their own, so that h2 enforces them only after the client has acknowledged them
+        if settings:  # they have their own frame, so that h2 enforces them only after the client's acknowledgement
             self.h2.update_settings({getattr(Settings, name): value for name, value in settings.items()})
         await self.flush()
 

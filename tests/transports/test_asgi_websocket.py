@@ -357,7 +357,7 @@ def test_the_closing_handshake_of_the_caller(runtime: Runtime, how: str, code: i
             closing = await web.message()
             assert (closing.code, closing.reason or "") == (code, reason)
             assert await web.message() is None
-            await web.connection.send(b"lost")  # as on a connection that the peer has closed
+            await web.connection.send(b"lost")  # these bytes are lost, as on a connection that the peer has closed
 
     run(runtime, body)
     assert events == [(code, reason)]
