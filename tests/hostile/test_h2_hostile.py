@@ -359,7 +359,7 @@ def test_a_window_that_is_opened_byte_by_byte_is_a_flood(runtime: Runtime, strea
     runtime.run(body)
 
 
-# Endless data: rows F7, F8, F10 and 37. A peer that would send ten gigabytes, as fast as it can.
+# Endless data: rows F7, F8, F10 and 37. The peer would send ten gigabytes, as fast as it can.
 
 
 class Endless(ScriptedServer):
@@ -928,7 +928,7 @@ def test_after_hundreds_of_cancellations_the_window_is_full(seed: int) -> None:
     play(main, serve, runtime=runtime, place={"delay_there": 0.01, "delay_back": 0.01, "window": 1 << 20})
 
 
-# Bytes that we send: rows A1 and A10. h2 refuses bytes that violate RFC 9113, and keeps the received bytes.
+# Bytes that we send: rows A1 and A10. The peer is h2, which refuses bytes that violate RFC 9113.
 
 WHERE: dict[str, Callable[[bytes], dict[str, Any]]] = {
     "method": lambda value: {"method": value},

@@ -575,7 +575,7 @@ def test_a_name_too_long_for_socks_is_refused_before_any_byte(runtime: Runtime, 
     runtime.run(body)
 
 
-# The address that a proxy receives, where names are resolved here: there is one try.
+# The address that a proxy receives if the client resolves the name: the client tries one address.
 
 NOTED = {
     "socks5": ("socks5", ["::1", "127.0.0.1", "127.0.0.2"], b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50"),

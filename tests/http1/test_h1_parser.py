@@ -372,7 +372,7 @@ ACCEPTED: dict[str, Accepted] = {
     ),
 }
 
-# Each is refused although a valid message follows: nothing here depends on the end of the stream.
+# Each message is refused although a valid message follows: nothing here depends on the end of the stream.
 REFUSED: dict[str, tuple[bytes, Asked]] = {
     **{
         f"status line {line!r}": (with_head(b"Content-Length: 0", status=line), GET)
@@ -807,7 +807,7 @@ def test_small_chunks_take_linear_time() -> None:
         assert joined(parts) == [b"x" * count, End([])]
         return time.process_time() - begun
 
-    assert min(seconds(80_000) for _ in range(3)) < 9 * min(seconds(20_000) for _ in range(3))  # 4 linear, 16 squared
+    assert min(seconds(80_000) for _ in range(3)) < 9 * min(seconds(20_000) for _ in range(3))  # 4 linear, 16 quadratic
 
 
 def test_body_bytes_of_one_piece_come_as_one_object() -> None:

@@ -151,7 +151,7 @@ def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.Monke
             codes.add(step[2])
             for octet in range(256):
                 with suppress(ValueError):
-                    # One more octet of the tree.
+                    # This adds one more octet to the tree.
                     h2_table._learn(step, octet)
             left += [following for following in step[1] if following is not None]
     held = tracemalloc.get_traced_memory()[0]

@@ -276,7 +276,7 @@ def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.Mon
     monkeypatch.setattr("h2_events.make_engine", ReferenceEngine)
     engine = opened()
     number = engine.request(POST, end=False)
-    # A fault of our code, which h2 detects: the window is larger in our engine than in h2.
+    # This is a fault of our code that h2 detects: the window is larger in our engine than in h2.
     monkeypatch.setattr(ReferenceEngine, "window", lambda self, stream: 1 << 20)
     with pytest.raises(HTTPCoreError, match="h2 refuses to send this") as caught:
         engine.data(number, bytes(100_000), end=True)

@@ -1866,7 +1866,7 @@ def test_every_request_ends_and_the_pool_is_clean(act: str) -> None:
         if act == "cancel":
             task.cancel()
         elif act == "close":
-            # The plain function that `close()` calls: a strike must not wait.
+            # A strike must not wait, so it calls the plain function that `close()` calls.
             pools[-1]._close()
         elif act == "cut":
             for connection in runtime.connections:

@@ -536,7 +536,7 @@ def test_the_windows_of_a_chain_take_32_mib_at_most(logs: list[int], fits: bool,
     for log in logs:
         compressor = brotli.Compressor(lgwin=log, quality=9)
         body = bytes(compressor.process(body) + compressor.flush() + compressor.finish())
-        # The premise of this test; no public name shows the window.
+        # This is the premise of the test; no public name shows the window.
         assert _decoders._brotli_window(body) == 1 << log
     codings = ", ".join(["br"] * len(logs))
     if fits:

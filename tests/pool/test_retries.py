@@ -496,7 +496,7 @@ def test_the_pool_closed_at_every_await_of_a_retried_request(name: str) -> None:
     pools: list[httpcore.ConnectionPool] = []
 
     def close(runtime: Runtime, victim: Task[Any]) -> None:
-        # The plain function that `close()` calls: a strike must not wait.
+        # A strike must not wait, so it calls the plain function that `close()` calls.
         pools[-1]._close()
 
     assert at_every_point(scene_of(SCENES[name], (httpcore.PoolClosed, httpcore.ConnectError), pools), close) >= 6

@@ -507,7 +507,7 @@ def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
         assert all(connection.client_closed for connection in runtime.connections)
 
     pools: list[Pool] = []
-    # The plain function that `close()` calls: a strike must not wait.
+    # A strike must not wait, so it calls the plain function that `close()` calls.
     at_every_point(scene, lambda runtime, victim: pools[-1]._close())
 
 
