@@ -105,7 +105,7 @@ def test_both_pools_and_the_transport_take_engines() -> None:
     assert httpcore.SyncConnectionPool(engines=engines)._pool._leases.engines.http1[0] == H11
     assert httpcore.ConnectionPool(engines=engines)._leases.engines.http1[0] == H11
     with httpcore.HTTPTransport(engines=engines) as transport:
-        # No public name shows it for the pools of the transport either.
+        # No public name shows the engine of the transport's pools either.
         assert transport._sync is not None
         assert transport._sync._leases.engines.http1[0] == H11
         assert transport._make()._leases.engines.http1[0] == H11
