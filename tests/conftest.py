@@ -24,7 +24,7 @@ SERVER_FIXTURES = {"nginx", "nghttpd", "hypercorn", "squid", "tinyproxy", "dante
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test is marked by the folder that it is in, and `servers` also if it uses a server of Debian or PyPI."""
+    """Mark each test by its folder, and also as `servers` if it uses a server of Debian or PyPI."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in MARKED_FOLDERS:
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """A test that measures CPU time runs without the trace function of coverage, which multiplies it."""
+    """A test that measures CPU time runs without the trace function of coverage, which multiplies this time."""
     if item.get_closest_marker("cpu_time") is None:
         return (yield)
     here, in_threads = sys.gettrace(), threading.gettrace()
@@ -49,7 +49,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         threading.settrace(in_threads)
 
 
-# Examples that are the same each time, and may take long: a busy machine is no failure.
+# Examples are the same in each run, and may take long: a busy machine must not fail a test.
 settings.register_profile(
     "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -77,7 +77,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def trusting_real(place: Path) -> httpcore.SSLConfig:
-    """Trusts those servers."""
+    """A config that trusts the certificates of the servers of `place`."""
     return httpcore.SSLConfig(verify=str(place / "ca.pem"))
 
 

@@ -12,7 +12,7 @@ from httpcore._connect.environment import proxies_from_environment
 from httpcore._connect.socks import Conversation, socks5
 from httpcore._message.url import URL
 
-# text, its one spelling (None: no address), its zone
+# The text, its canonical spelling (None: not an address), and its zone.
 SPELLINGS: list[tuple[str, str | None, str]] = [
     ("127.0.0.1", "127.0.0.1", ""),
     ("::1", "::1", ""),
@@ -79,7 +79,7 @@ def test_policy_no_proxy_and_socks_see_the_same_address(text: str, spelling: str
 
 @pytest.mark.parametrize("text", [text for text, spelling, zone in SPELLINGS if spelling is None and text])
 def test_no_other_spelling_of_an_address_is_a_host_with_a_number(text: str) -> None:
-    """A text that is not an address is a name that no reader takes for one, or no URL at all."""
+    """A text that is not an address is not a valid host of a URL either, except a name or an address in brackets."""
     try:
         host = URL.parse(f"http://{text}/").host
     except InvalidURL:

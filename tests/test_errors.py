@@ -197,20 +197,20 @@ def broken(coding: str, body: bytes) -> httpcore.Response:
     return httpcore.Response(200, headers={"Content-Encoding": coding}, body=body)
 
 
-class Strict(_Given):  # as above
+class Strict(_Given):  # the private source of a response made by hand
     """A body of a strict pool: unusual content is an error."""
 
     def note(self, name: httpcore.Leniency) -> bool:
         return False
 
     def made(self, size: int) -> None:
-        """Nothing counts here."""
+        """This source counts no bytes."""
 
 
 def strictly_read() -> httpcore.Response:
     response = broken("nothing", b"x")
-    assert isinstance(response._source, _Given)  # as above
-    response._source = Strict(response._source._body)  # as above: no pool is needed for it
+    assert isinstance(response._source, _Given)  # no public name returns the source
+    response._source = Strict(response._source._body)  # the source of a strict pool, without a pool
     return response
 
 

@@ -80,7 +80,7 @@ def play(body: Body, **settings: Any) -> Simulation:
 
     async def main() -> None:
         async with httpcore.ConnectionPool(**settings) as pool:
-            await runtime.sleep(1)  # so that the clock is not at 0, as no real one is
+            await runtime.sleep(1)  # no real clock is at 0, so this one is not either
             await body(pool)
 
     runtime.run(main())
@@ -294,7 +294,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 async def two_gets(pool: Any, events: list[httpcore.TraceEvent], **named: Any) -> list[RequestTiming]:
-    """On a new connection and on the same: each compared with its records."""
+    """One GET on a new connection and one on the same connection; the timing of each is compared with its records."""
     timings = []
     for _ in range(2):
         response = await pool.request("GET", **named)
@@ -310,7 +310,7 @@ async def two_gets(pool: Any, events: list[httpcore.TraceEvent], **named: Any) -
 @each_runtime
 @pytest.mark.parametrize("protocol", ["http1", "http2"])
 def test_each_time_is_that_of_its_record(runtime: Runtime, case: Case, protocol: str) -> None:
-    """Over a proxy with TLS, a tunnel through it, and TLS with the origin."""
+    """The cases are a proxy with TLS, a tunnel through it, and TLS with the origin."""
     events: list[httpcore.TraceEvent] = []
 
     async def body() -> None:

@@ -376,7 +376,7 @@ def all_kinds(kind: type[TraceEvent]) -> set[type[TraceEvent]]:
 def test_every_kind_of_record_is_public_and_tested_here() -> None:
     kinds = {kind.__name__ for kind in all_kinds(TraceEvent)}
     assert kinds <= set(httpcore.__all__)
-    assert kinds - {"EngineDifference"} <= set(globals())  # which has tests of its own
+    assert kinds - {"EngineDifference"} <= set(globals())  # EngineDifference has its own tests
 
 
 def test_a_tag_is_in_all_records_of_its_request() -> None:

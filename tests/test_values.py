@@ -148,6 +148,6 @@ def test_neither_dataclasses_nor_inspect_are_imported() -> None:
         "print(*[name for name in ('dataclasses', 'inspect') if name in sys.modules and name not in before])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    if sys.version_info < (3, 12):  # from there on `importlib.resources`, which certifi needs, imports `inspect`
+    if sys.version_info < (3, 12):  # from 3.12 on `importlib.resources`, which certifi needs, imports `inspect`
         assert done.stdout.split() == []
     assert "dataclasses" not in done.stdout.split()

@@ -27,7 +27,8 @@ from places import black_hole
 
 from httpcore._backends import lookup as names
 
-# The bounds of a stream's buffer and of a turn are no promise to callers: the tests are about their effect.
+# The bounds of a stream's buffer and of a turn are not promised to callers; the tests check the effects of these
+# bounds.
 from httpcore._backends.asyncio import _MOST_KEPT, _TURN, AsyncioBackend, AsyncioEvent, AsyncioStream
 from httpcore._backends.base import PIECE
 from httpcore._backends.sockets import Descriptor
@@ -91,7 +92,7 @@ class Pair:
 
     @property
     def sock(self) -> socket.socket:
-        # Received input and free room are facts of the system, which no method of a stream returns.
+        # Only the system's socket shows received input and free buffer space; no method of a stream returns them.
         return self.stream._descriptor.sock
 
     def reset(self) -> None:
@@ -103,19 +104,19 @@ class Pair:
         assert poll.poll(LONG * 1000)
 
     def wait_until_here(self) -> None:
-        """Wait, with the loop standing still, until the system has input for us."""
+        """Block the loop until the system has input for us."""
         assert select.select([self.sock], [], [], LONG)[0]
 
     def fill(self) -> None:
-        """Leave no room for a single byte."""
+        """Write until the buffers have no room for a single byte."""
         refused = 0
         while refused < 2:
             try:
                 self.sock.send(bytes(PIECE))
                 refused = 0
             except BlockingIOError:
-                # Bytes in flight may still find room at the peer and make room here. It is not enough that `select`
-                # reports no room: it requires a third of the buffer, and a write requires one byte.
+                # Bytes in flight may still move to the peer's buffer and so make room in ours. `select` alone does not
+                # show this: it reports room only if a third of the buffer is free, and a write needs only one byte.
                 select.select([], [self.sock], [], SHORT)
                 refused += not self._segments_under_way()
 
@@ -125,7 +126,7 @@ class Pair:
 
 
 async def connect(listener: socket.socket, **named: Any) -> Pair:
-    """The kernel accepts for the listener, so no second thread is needed."""
+    """Connect to the listener. The kernel completes the handshake, so no second thread is needed."""
     host, port = listener.getsockname()[:2]
     stream = await AsyncioBackend.current().connect_tcp([host], port, LONG, **named)
     return Pair(stream, listener.accept()[0])
@@ -145,7 +146,7 @@ def open_descriptors() -> set[str]:
 
 @contextmanager
 def thread(target: Callable[[], object]) -> Iterator[None]:
-    """Another thread, joined at the end; an exception in it fails the test."""
+    """Run `target` in another thread, which is joined at the end; an exception in it fails the test."""
     failures: list[BaseException] = []
 
     def guarded() -> None:
@@ -453,7 +454,7 @@ def test_memory_for_a_flooding_peer_is_bounded_without_loss(run: Any, listener: 
 
     async def main() -> None:
         with await connect(listener) as pair, thread(lambda: pair.peer.sendall(sent)):
-            # The peer is bounded because the stream has stopped listening; no public name shows that.
+            # The stream has stopped listening, so the peer cannot send without limit; no public name shows that.
             while pair.stream._is_listening:
                 await turns(1)
             await turns(100)
@@ -531,7 +532,7 @@ def test_other_tasks_run_during_a_download_that_never_waits(run: Any, listener: 
 
 
 def test_input_that_came_with_a_reset_is_read_before_the_error(run: Any, listener: Any) -> None:
-    # uvloop reports both at once and never again: a wait for a second report would last for ever.
+    # uvloop reports the input and the reset together, and only once: a wait for a second report would never end.
     sent = os.urandom(200_000)
     room = (socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
 
@@ -675,14 +676,14 @@ def test_a_reader_whose_bytes_another_took_waits_on(run: Any, listener: Any) -> 
             await turns(3)
             pair.peer.sendall(b"read")
             assert await reader == b"read"
-            # The callback itself is called, since a loop rarely calls it late.
-            pair.stream._on_input()  # as a loop does that reports an event too late
+            # The test calls the callback, since a real loop rarely reports an event too late.
+            pair.stream._on_input()  # like a loop that reports an event after the input has been read
 
             reader = asyncio.ensure_future(pair.stream.read(PIECE, LONG))
             await waiting(reader)
             pair.peer.sendall(b"taken")
             pair.wait_until_here()
-            # As above: a loop that reports before the input is read.
+            # The test calls the callback here too, like a loop that reports an event before the input is read.
             pair.stream._on_input()
             assert pair.stream.take() == b"taken"
             await turns(3)
@@ -728,7 +729,7 @@ def test_upload_lets_other_tasks_run_and_reads_no_byte_early(run: Any, listener:
             sent = got = 0
             while sent < _TURN:
                 sent += await pair.stream.write_some(bytes(min(65536, _TURN - sent)), LONG, duplex=True)
-                got += len(pair.peer.recv(PIECE))  # so that there is room
+                got += len(pair.peer.recv(PIECE))  # this makes room for the next write
             writer = asyncio.ensure_future(pair.stream.write_some(b"more", LONG, duplex=True))
             await asyncio.sleep(0)
             writer.cancel()
@@ -851,7 +852,7 @@ def test_after_end_nothing_can_be_written(run: Any, listener: Any) -> None:
     run(main)
 
 
-# Letting go.
+# Closing.
 
 
 def test_close_wakes_reader_and_writer_and_frees_the_descriptor(run: Any, listener: Any) -> None:
@@ -935,7 +936,7 @@ def test_another_thread_may_close_while_the_loop_runs(run: Any, listener: Any) -
 def test_a_closed_writer_leaves_no_registration_behind(
     run: Any, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop reports the end to a writer before the thread that closes has asked the loop to forget the socket."""
+    """The loop reports the end to a writer before the closing thread has asked the loop to remove the socket."""
     shut_down = Descriptor.shut_down
     writer_is_over = threading.Event()
 
@@ -991,7 +992,7 @@ def test_a_dropped_stream_frees_its_descriptor_without_a_warning(run: Any, liste
         pair = await connect(listener)
         pair.stream.watch(lambda: None)
         pair.peer.sendall(b"x")
-        assert await pair.stream.read(PIECE, LONG) == b"x"  # with a timer that is still set
+        assert await pair.stream.read(PIECE, LONG) == b"x"  # the timer of this read is still set
         number, peer = pair.sock.fileno(), pair.peer
         del pair
         assert not is_open(number)
@@ -1145,7 +1146,7 @@ def test_task_that_waits_for_a_name_may_be_cancelled_or_time_out(run: Any, monke
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    # Threads of its own: those of the process would be kept busy for the tests that follow.
+    # The test has its own threads: the threads of the process would stay busy during the following tests.
     monkeypatch.setattr(names, "_lookups", Threads(8, "test"))
 
     async def main() -> None:
@@ -1169,7 +1170,7 @@ def test_a_name_resolved_after_the_loop_has_ended_is_harmless(
     new_loop: NewLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, over = threading.Event(), threading.Event()
-    # The answer is delayed in the thread, behind `getaddrinfo`, where only the private function is.
+    # The answer is delayed in the lookup's thread, which calls only this private function.
     real = names._answer
 
     def slow(host: str) -> Any:
@@ -1178,11 +1179,11 @@ def test_a_name_resolved_after_the_loop_has_ended_is_harmless(
 
     class NotifyingThreads(Threads):
         def _work(self) -> None:
-            # The end of a thread's work is not announced.
+            # No public event shows that a thread has finished its work.
             super()._work()
             over.set()
 
-    # Threads of its own, which respond late and signal their end.
+    # The test has its own threads, which answer late and signal their end.
     monkeypatch.setattr(names, "_answer", slow)
     monkeypatch.setattr(names, "_lookups", NotifyingThreads(8, "test"))
 
@@ -1193,7 +1194,7 @@ def test_a_name_resolved_after_the_loop_has_ended_is_harmless(
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
     gate.set()
-    assert over.wait(LONG)  # an exception in the thread would have ended it before this, and failed the test
+    assert over.wait(LONG)  # an exception in the thread would have ended it before `over` was set
 
 
 def test_the_socket_has_the_local_address_and_the_options(run: Any, listener: Any) -> None:
@@ -1234,7 +1235,7 @@ def test_a_full_unix_socket_is_tried_until_room_or_timeout(run: Any, tmp_path: A
 
     async def main() -> None:
         backend = AsyncioBackend.current()
-        # A queue of one accepts two on Linux.
+        # On Linux, a listen queue of one accepts two connections.
         streams = [await backend.connect_unix(path, LONG) for _ in range(2)]
         with pytest.raises(ConnectTimeout) as late:
             await backend.connect_unix(path, 3 * SHORT)

@@ -25,7 +25,7 @@ SHORT = 0.02
 
 
 def run(coroutine: Any) -> Any:
-    """Drive to the end in one step: a coroutine that suspends fails here."""
+    """Drive a coroutine to its end in one step; if it suspends, the test fails here."""
     with pytest.raises(StopIteration) as end:
         coroutine.send(None)
     return end.value.value
@@ -42,8 +42,8 @@ def connected() -> Iterator[tuple[BlockingStream, socket.socket]]:
 
 
 async def write_for_ever(stream: BlockingStream, timeout: float | None, *, duplex: bool = False) -> None:
-    """Write until input arrives, or an error. One write may still find room after another has found none for a
-    while.
+    """Write until input arrives or an error is raised. One call is not enough: it may find room although an earlier
+    call found none.
     """
     while await stream.write_some(bytes(PIECE), timeout, duplex=duplex):
         pass
@@ -85,12 +85,12 @@ class Counted:
 
 
 def socket_of(stream: BlockingStream) -> socket.socket:
-    # The life of the descriptor, and whether it has room, are visible only on the socket.
+    # Only the socket shows whether the descriptor is open, and whether it has room.
     return stream._descriptor.sock
 
 
 def replace_poll(stream: BlockingStream, poll: Callable[[float | None], list[tuple[int, int]]]) -> None:
-    # Replaces the system, which cannot be made to wake a thread without reason or at a given moment.
+    # The test replaces `poll`, since the system cannot be made to wake a thread without reason or at a given moment.
     stream._input = poll
 
 
@@ -98,7 +98,7 @@ def count_calls(stream: BlockingStream) -> list[str]:
     counted: Any = Counted(socket_of(stream))
     # System calls are counted, so the socket and `poll` of the stream are replaced.
     stream._descriptor.sock = counted
-    # As above: `poll` for input, and for either.
+    # The stream has two `poll` functions: one waits for input, the other for input or room.
     either, wait = stream._either, stream._input
 
     def poll_either(milliseconds: float | None) -> list[tuple[int, int]]:
@@ -109,7 +109,7 @@ def count_calls(stream: BlockingStream) -> list[str]:
         counted.calls.append("poll input")
         return wait(milliseconds)
 
-    # As above.
+    # Both functions are replaced, so that their calls are counted too.
     stream._either, stream._input = poll_either, poll_input
     calls: list[str] = counted.calls
     return calls
@@ -168,7 +168,7 @@ def test_read_woken_for_nothing_waits_only_for_remaining_time() -> None:
 
 
 def wait_until_inside(stream: BlockingStream) -> None:
-    # Only this shows that a thread is in `poll`; a sleep instead would be a guess.
+    # Only this attribute shows that a thread is in `poll`; a sleep would be a guess.
     while not stream._inside:
         pass
 
@@ -206,7 +206,7 @@ def test_the_last_thread_inside_closes_the_descriptor() -> None:
             stream.close()
             numbers.append(socket_of(stream).fileno())
             peer.settimeout(LONG)
-            assert peer.recv(1) == b""  # shut already
+            assert peer.recv(1) == b""  # the socket has been shut down already
             return [(numbers[0], select.POLLIN)]
 
         replace_poll(stream, closed_meanwhile)

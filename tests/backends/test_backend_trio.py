@@ -131,13 +131,13 @@ class Endless:
 @asynccontextmanager
 async def connected_to_an_endless_peer() -> AsyncIterator[TrioStream]:
     async with connected() as (stream, _):
-        # The system has no socket whose output never ends: the socket is replaced for a moment.
+        # No real socket always has input and room, so the test replaces the socket for a moment.
         sock = stream._descriptor.sock
         endless: Any = Endless()
-        # As above.
+        # The private attribute is set, for the reason above.
         stream._descriptor.sock = endless
         yield stream
-        # As above.
+        # The private attribute is restored.
         stream._descriptor.sock = sock
 
 
@@ -156,7 +156,7 @@ def test_download_that_never_waits_lets_others_run_at_each_piece() -> None:
             while got < 8 * PIECE:
                 got += len(await stream.read(PIECE, LONG))
             done.set()
-        # 7 turns were given up; trio shuffles the tasks of each.
+        # The reads yielded 7 turns; trio runs the tasks of a turn in a random order.
         assert 6 <= len(turns) <= 8
 
     trio.run(main)
@@ -234,7 +234,7 @@ def test_closing_from_another_thread_ends_the_waits(duplex: bool) -> None:
                 thread.start()
                 thread.join(LONG)
             await TrioBackend.current().sleep(0)
-            assert stream._descriptor.sock.fileno() == -1  # a descriptor that is closed shows nowhere else
+            assert stream._descriptor.sock.fileno() == -1  # no public name shows that a descriptor is closed
 
     trio.run(main)
 
@@ -244,7 +244,7 @@ def test_closing_from_another_thread_tells_peer_beside_busy_loop() -> None:
         async with connected() as (stream, peer):
             thread = threading.Thread(target=stream.close)
             thread.start()
-            thread.join(LONG)  # this loop does nothing meanwhile
+            thread.join(LONG)  # the loop is blocked meanwhile
             peer.settimeout(LONG)
             assert peer.recv(1) == b""
 
@@ -291,7 +291,7 @@ def test_a_stream_of_a_run_that_is_over_closes_its_descriptor() -> None:
         assert backend.is_gone()
         assert not backend.is_current()
         stream.close()
-        assert stream._descriptor.sock.fileno() == -1  # a descriptor that is closed shows nowhere else
+        assert stream._descriptor.sock.fileno() == -1  # no public name shows that a descriptor is closed
         assert peer.recv(1) == b""
 
 

@@ -1,5 +1,5 @@
-"""Finalisers of objects that were never finished: Ctrl-C may happen at any line of a constructor, and the dropped
-object must be finalised without an error, since no code could catch it.
+"""Finalisers of partly constructed objects: Ctrl-C may happen at any line of a constructor, and the dropped object must
+be finalised without an error, since no code could catch it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import httpcore
 from httpcore._backends.asyncio import AsyncioBackend, AsyncioStream
 from httpcore._backends.sockets import Descriptor
 from httpcore._backends.threads import BlockingBackend, BlockingStream
-from httpcore._client.client import _Face  # it has the finaliser of all clients
+from httpcore._client.client import _Face  # `_Face` has the finaliser of all clients
 from httpcore._config import PoolLimits, TimeoutConfig
 from httpcore._connect.network import Network
 from httpcore._connect.route import Route
@@ -59,19 +59,21 @@ FINALISED = {
 
 @pytest.fixture
 def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What finalisers raised."""
+    """The exceptions that finalisers raised."""
     found: list[str] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda it: found.append(f"{it.exc_value!r} in {it.object!r}"))
     return found
 
 
 def interrupted(act: Callable[[], object], line: int) -> bool:
-    """Run `act` with KeyboardInterrupt at the n-th line of httpcore that it reaches. Returns False if it has fewer."""
+    """Run `act`, with KeyboardInterrupt at its n-th line of httpcore. Return False if it has fewer lines."""
     return interrupted_and_kept(act, line)[0]
 
 
 def interrupted_and_kept(act: Callable[[], object], line: int) -> tuple[bool, object]:
-    """The same, and the KeyboardInterrupt, which keeps all objects of the stack alive; or the result of `act`."""
+    """Like `interrupted`; also return the result of `act`, or the KeyboardInterrupt, which keeps the stack's objects
+    alive.
+    """
     count = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -108,7 +110,7 @@ def a_stream() -> Iterator[Make]:
     def make() -> object:
         ours, theirs = socket.socketpair()
         peers.append(theirs)
-        # The constructor is interrupted, and the socket is made outside of it.
+        # Only the constructor is to be interrupted, so the socket is made outside of it.
         return backend._stream(Descriptor(ours, "peer"))
 
     yield make
@@ -150,7 +152,7 @@ def a_delivery() -> Iterator[Make]:
             assert exchange.head is not None
             connection: Any = HTTPConnection.__new__(HTTPConnection)
             connection.uses = 0
-            connection._begin = lambda *requested: exchange  # which `open` would set, after a dial
+            connection._begin = lambda *requested: exchange  # `open` would set this after a dial
             delivery = Delivery(call, leases)
             delivery.begin(connection)
             delivery.arrive(exchange.head)
@@ -190,7 +192,7 @@ def test_a_finaliser_copes_with_an_object_that_has_nothing(kind: type, unraisabl
 @pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
 def test_a_constructor_interrupted_at_any_line_leaves_no_error(kind: type, unraisable: list[str]) -> None:
     with MADE[kind]() as make:
-        make()  # objects that are made only once exist
+        make()  # this creates the objects that are made only once
         line = 1
         while interrupted(make, line):
             gc.collect(0)
@@ -209,10 +211,10 @@ def test_an_interrupted_stream_never_touches_the_next_socket() -> None:
         ours, theirs = socket.socketpair()
         number = ours.fileno()
         descriptor: Any = Descriptor(ours, "peer")
-        # As above: only the constructor is interrupted, with a descriptor that the test knows.
+        # Only the constructor is interrupted, so the descriptor is made outside of it.
         struck, kept = interrupted_and_kept(partial(backend._stream, descriptor), line)
         if ours.fileno() != -1 and struck:
-            ours.close()  # it was struck before it had a stream
+            ours.close()  # the interrupt came before a stream had the socket
         if struck:
             again = os.dup(theirs.fileno())
             if again != number:

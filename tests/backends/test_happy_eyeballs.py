@@ -78,11 +78,11 @@ def paced(addresses: str, timeout: float | None, events: str = "") -> tuple[str,
         ("abcd", 5.0, "", "a0 b250 c500 d750"),
         ("abc", None, "a100", "a0 b100 c350"),
         ("abc", None, "a1", "a0 b1 c251"),
-        ("abc", None, "a100 b100", "a0 b100 c350"),  # reported together: the next is one, not two
+        ("abc", None, "a100 b100", "a0 b100 c350"),  # both failures are reported together: one attempt begins, not two
         ("abc", None, "a300", "a0 b250 c300"),
         ("abcd", None, "a300 b310", "a0 b250 c300 d310"),
         ("abc", None, "b260 a270", "a0 b250 c260"),
-        ("abcd", 0.4, "", "a0 b100 c200 d300"),  # less than 250 ms for each: still, all are tried
+        ("abcd", 0.4, "", "a0 b100 c200 d300"),  # each attempt has less than 250 ms, but all are tried
     ],
 )
 def test_the_next_address_begins_after_250_ms_or_a_failure(
@@ -142,7 +142,7 @@ def test_a_refusal_by_all_as_the_time_ends_is_a_refusal() -> None:
         race.check([])
 
 
-# The race, on a clock that the test owns. Fault rows 10 and 41.
+# The race, on a clock that the test owns: rows 10 and 41 of docs/security.md.
 
 
 async def greet(peer: ServerEnd) -> None:
@@ -264,7 +264,7 @@ def test_order_of_the_addresses_may_change_between_two_connects() -> None:
 
 
 def strike_everywhere(act: Callable[[MemoryRuntime, Task[Any]], object]) -> int:
-    """Strike a connect that races three addresses at each await, and count the sockets that remain."""
+    """Strike, at each await, a connect that races three addresses; and count the remaining sockets."""
 
     async def scenario(runtime: MemoryRuntime) -> None:
         runtime.blackhole("2001:db8::1", 80)
@@ -277,7 +277,7 @@ def strike_everywhere(act: Callable[[MemoryRuntime, Task[Any]], object]) -> int:
         assert not task.lingered
         assert runtime.open_connections == []
         await runtime.sleep(10.0)
-        assert len(runtime.connections) <= 1  # no attempt goes on by itself
+        assert len(runtime.connections) <= 1  # no attempt continues after the connect has ended
         if runtime.connections:
             assert runtime.connections[0].client_closed
 
@@ -296,7 +296,9 @@ def test_a_network_that_is_cut_at_any_await_ends_in_time() -> None:
 
 
 def descriptors() -> set[str]:
-    """Sockets of this process, by their inode, which is unique: a server of an earlier test may close one meanwhile."""
+    """The sockets of this process, by inode: a server of an earlier test may close one meanwhile, but inodes are
+    unique.
+    """
     return {link for link in map(link_of, os.listdir("/proc/self/fd")) if link.startswith("socket:")}
 
 
@@ -304,7 +306,7 @@ def link_of(descriptor: object) -> str:
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:
-        return ""  # closed meanwhile
+        return ""  # the descriptor has been closed meanwhile
 
 
 @contextmanager
@@ -333,7 +335,7 @@ needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1
 
 
 def backend_of(runtime: Runtime) -> Backend:
-    """To be called inside the runtime."""
+    """The backend of a runtime; to be called inside that runtime."""
     if runtime.name == "threads":
         from httpcore._backends.threads import BlockingBackend
 
@@ -373,7 +375,7 @@ def test_a_refused_first_address_costs_no_quarter(runtime: Runtime, server: Scri
             assert response.info.peer == f"127.0.0.1:{server.port}"
         return time.monotonic() - begun
 
-    assert runtime.run(body) < 0.25 * len(refusing)  # it takes a few milliseconds
+    assert runtime.run(body) < 0.25 * len(refusing)  # the race takes a few milliseconds
 
 
 @each_runtime

@@ -1,4 +1,4 @@
-"""How names are resolved: in few threads, without waiting for these at the end, and with errors that name the host."""
+"""How names are resolved: in few threads, which do not delay the program's end, and with errors that name the host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHORT = 0.02
 
 
 def found(*hosts: str) -> list[tuple[Any, ...]]:
-    """What getaddrinfo gives."""
+    """The result of getaddrinfo for these hosts."""
     return [
         (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, 80, 0, 0))
         if ":" in host
@@ -53,15 +53,15 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[Any]]:
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
-    """Threads of our own, so that no test sees another's."""
+    """Threads for one test, so that no test sees the lookups of another."""
     ours = Threads(8, "test: host names")
-    # Threads of its own: those of the process may be at work for other tests.
+    # The threads of the process may be at work for other tests.
     monkeypatch.setattr(names, "_lookups", ours)
     return ours
 
 
 class Stuck:
-    """A name server that does not answer until `release`, and the number of lookups that are with it."""
+    """A name server that does not answer until `release`, and counts the lookups that it has received."""
 
     def __init__(self) -> None:
         self._gate = threading.Event()
@@ -227,7 +227,7 @@ def test_a_lookup_without_a_waiting_task_is_not_begun(stuck: Stuck, answer: Any)
     stuck.release()
     answers.wait(9)
     assert requested == [b"last.example"]
-    # That no thread was started cannot be seen from outside: threads have no owner.
+    # No public name shows that no answer was received: `wait` would block.
     assert unwanted._all == []
 
 

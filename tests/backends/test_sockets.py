@@ -136,7 +136,7 @@ def test_input_that_a_reset_cut_off_is_kept_but_has_no_clean_end(tcp_pair: Pair)
 def test_input_that_had_ended_before_reset_keeps_its_clean_end(tcp_pair: Pair) -> None:
     descriptor, theirs = tcp_pair
     theirs.sendall(b"answer")
-    theirs.close()  # all was read there, so this is no reset: our next bytes cause it
+    theirs.close()  # the peer has read all bytes, so this close sends no RST; our next bytes cause it
     with pytest.raises(WriteError):
         send_until_it_fails(descriptor)
     assert descriptor.receive(100) == b"answer"

@@ -105,7 +105,7 @@ class Peer:
 
 
 async def connect(backend: Any, listener: socket.socket, **named: Any) -> Peer:
-    """The kernel accepts for the listener, so no second thread is needed."""
+    """Connect to the listener. The kernel completes the handshake, so no second thread is needed."""
     host, port = listener.getsockname()[:2]
     stream = await backend.connect_tcp([host], port, LONG, **named)
     return Peer(stream, listener.accept()[0])
@@ -119,8 +119,8 @@ async def read_all(stream: Any) -> bytes:
 
 
 async def write_for_ever(stream: Any, timeout: float, *, duplex: bool = False) -> None:
-    """Write until an error is raised. 0 is returned only to a writer that listens for input, which a duplex one does
-    not.
+    """Write until an error is raised. `write_some` returns 0 only if input arrives and `duplex` is false; the test
+    fails then.
     """
     while await stream.write_some(bytes(PIECE), timeout, duplex=duplex):
         pass
@@ -388,7 +388,7 @@ def test_early_answer_interrupts_an_upload_while_there_is_room(run: Any, listene
         with await connect(backend, listener) as peer:
             assert await peer.stream.write_some(bytes(PIECE), LONG)
             peer.sock.sendall(b"413")
-            # A loop polls its sockets only when the upload yields its turn, which it does once in a piece.
+            # A loop polls its sockets only when the upload yields its turn, which it does once per piece.
             counts = [await peer.stream.write_some(bytes(PIECE), LONG) for _ in range(3)]
             assert 0 in counts
             assert await peer.stream.read(PIECE, LONG) == b"413"
@@ -445,13 +445,13 @@ def test_the_answer_behind_a_refused_upload_is_never_lost(run: Any, listener: An
         sock.settimeout(LONG)
         sock.recv(PIECE)
         sock.sendall(answer)
-        sock.close()  # with input unread: that is a reset
+        sock.close()  # the input is unread, so the system sends RST
 
     async def upload(backend: Any) -> bytes:
         stream = await backend.connect_tcp(*at(listener), LONG)
         found = bytearray()
         try:
-            # A client that does not look at the input until the write fails: the worst case.
+            # The worst case is a client that does not read until the write fails.
             await write_for_ever(stream, LONG, duplex=True)
         except errors.WriteError:
             pass
@@ -743,7 +743,7 @@ def test_a_running_runtime_is_current_and_its_clock_goes_on(run: Any) -> None:
     run(main)
 
 
-# The plain write.
+# The write that never waits.
 
 
 def test_give_writes_as_much_as_fits_and_never_waits(run: Any, listener: Any) -> None:
@@ -776,12 +776,12 @@ def test_give_on_a_broken_stream_takes_nothing_and_write_raises(run: Any, listen
     run(main)
 
 
-# Two at once.
+# Two calls at once.
 
 
 async def at_once(backend: Any, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """Run the calls in tasks or threads, each a moment after the one before; returns the result or error of each, in a
-    list.
+    """Run the calls in tasks or threads, each a moment after the previous one. Return a list of their results or
+    errors.
     """
     results: list[Any] = [None] * len(calls)
 
@@ -805,7 +805,7 @@ async def at_once(backend: Any, *calls: Callable[[], Awaitable[Any]]) -> list[An
     else:
         coroutines: list[Any] = [one(at_, call) for at_, call in enumerate(calls)]
         threads = [threading.Thread(target=lambda it=it: it.send(None), daemon=True) for it in coroutines]
-        before, threading.excepthook = threading.excepthook, lambda _: None  # each ends with StopIteration
+        before, threading.excepthook = threading.excepthook, lambda _: None  # each thread ends with StopIteration
         try:
             for running in threads:
                 running.start()
@@ -848,7 +848,7 @@ def test_a_second_writer_is_refused_and_the_first_times_out(run: Any, listener: 
 
             first, second = await at_once(backend, write, write)
             assert isinstance(first, errors.WriteTimeout)
-            if backend.name != "threads":  # there two wait side by side, each with its own limit, unless both listen
+            if backend.name != "threads":  # two threads may wait, each with its own timeout, unless both listen
                 assert isinstance(second, errors.ResponseBusy)
                 assert "another task or thread is writing" in str(second)
             else:
@@ -912,7 +912,7 @@ def test_wake_ends_a_wait_as_if_its_time_were_over(run: Any, listener: Any, limi
                 assert isinstance(reader, errors.ReadTimeout)
                 assert isinstance(writer, errors.WriteTimeout)
                 assert backend.now() - before < LONG / 2
-            peer.stream.wake()  # nothing waits
+            peer.stream.wake()  # no call waits
             peer.sock.sendall(b"after")
             assert await peer.stream.read(PIECE, limit) == b"after"
 

@@ -1,4 +1,4 @@
-"""Authentication flows: their requests, the origins and the number of these; and that no text shows a secret."""
+"""Authentication flows: their requests, with the origins and number of these; and that no text shows a secret."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_digest_answers_a_challenge_once_and_remembers_it() -> None:
 def test_digest_gives_up_where_a_fresh_answer_is_refused() -> None:
     auth = DigestAuth("u", "p")
     assert counts(sent_by(auth, challenge_with(), challenge_with("n2"))) == ["-", "n1 1"]
-    assert counts(sent_by(auth, challenge_with("n3"), OK)) == ["-", "n3 1"]  # nothing was remembered
+    assert counts(sent_by(auth, challenge_with("n3"), OK)) == ["-", "n3 1"]  # no nonce was remembered
 
 
 def test_digest_answers_a_stale_nonce_with_the_next() -> None:
@@ -242,7 +242,7 @@ def test_digest_uses_the_next_nonce_of_the_server() -> None:
     assert counts(sent_by(auth, ClientResponse(404, headers={"authentication-info": 'nextnonce="n3"'}))) == ["n2 2"]
     assert counts(sent_by(auth, ClientResponse(200, headers={"authentication-info": 'nextnonce="n4'}))) == [
         "n3 1"
-    ]  # broken
+    ]  # the field is malformed, and ignored
     assert counts(sent_by(auth, OK)) == ["n3 2"]
 
 

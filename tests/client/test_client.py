@@ -379,7 +379,7 @@ def test_a_stream_left_early_frees_its_connection(runtime: Runtime) -> None:
 
 @each_runtime
 def test_a_raw_stream_of_a_client_is_used_as_its_calls_are(runtime: Runtime) -> None:
-    """With a `Client` the call blocks, with an `AsyncClient` it is awaited, as with the two entries of a transport."""
+    """With a `Client` the call blocks; with an `AsyncClient` it is awaited. The entries of a transport do the same."""
 
     def script(peer: Peer) -> None:
         peer.head()
@@ -554,7 +554,7 @@ def test_a_client_that_is_dropped_open_warns() -> None:
         use()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        httpcore.Client()  # it holds no resource yet
+        httpcore.Client()  # a new client holds no resource yet
         gc.collect()
 
 

@@ -1,4 +1,4 @@
-"""`drain` of a client: which calls it waits for, which calls it refuses, and that calls of others continue."""
+"""`drain` of a client: which calls it waits for, which calls it refuses, and that other clients' calls continue."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ async def hooked(http: Client, path: Path) -> None:
     ],
 )
 def test_drain_ends_with_the_call_to_the_instant(what: Any, answers: list[bytes], tmp_path: Path) -> None:
-    """At any time when the drain begins, the call continues through its hops, even if none of its requests is in
-    flight.
-    """
+    """Whenever the drain begins, the call continues through its hops, even if none of its requests is in flight."""
 
     async def serve(peer: Any) -> None:
         while await peer.recv_until(b"\r\n\r\n"):
@@ -277,7 +275,7 @@ class Slow(httpcore.Transport):
 
 
 class TwoEntries(Slow):
-    """The same, with its own `request` and `arequest`."""
+    """Like `Slow`, with its own `request` and `arequest`."""
 
     def request(self, *arguments: Any, **named: Any) -> Any:
         @contextmanager

@@ -131,9 +131,9 @@ def test_nothing_of_a_client_shows_a_secret(runtime: Runtime, case: str, fault: 
         runtime.run(main)
         gc.collect()
     everything = "\n".join([*shown, *records, *[str(each.message) for each in warned]])
-    allowed = {"file": f"file:///{CANARY}"}.get(fault, "\0")  # sent by the server itself, and no secret of ours
+    allowed = {"file": f"file:///{CANARY}"}.get(fault, "\0")  # the server sent this text, so it is no secret of ours
     assert CANARY not in everything.replace(allowed, "")
-    assert "dXNlcjpjYW5hcnkt" not in everything  # the same in base64
+    assert "dXNlcjpjYW5hcnkt" not in everything  # the credentials in base64
 
 
 def test_hooks_and_on_progress_that_fail_show_nothing() -> None:

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from httpcore import URL, Cookie, CookieConflict, Cookies, Headers, InvalidURL, LocalProtocolError
 
-# Dates are read by a plain function of a module of its own, which no public name reaches without today's clock.
+# A plain function parses dates; through public names, its result would depend on today's clock.
 from httpcore._client.public_suffixes import is_public_suffix
 from httpcore._client.set_cookie import parse_date
 
@@ -294,7 +294,7 @@ def test_three_thousand_cookies_are_kept() -> None:
     assert cookies.header("http://d10.example/") == b"a=b"
     assert len(cookies.select()) == 3000
     cookies.set("c", "d", domain="new.example")
-    assert cookies.header("http://d10.example/") == b"a=b"  # it was used recently
+    assert cookies.header("http://d10.example/") == b"a=b"  # this cookie was used recently
     assert cookies.header("http://d11.example/") is None
 
 
@@ -437,7 +437,7 @@ def test_the_vectors_of_public_suffixes_hold() -> None:
     assert len(vectors) > 70
     for name, expected in vectors:
         domain = URL(f"http://{name.removeprefix('.')}/").host
-        if not name.startswith("."):  # with a dot it is no name: the dot of a cookie's domain is removed before
+        if not name.startswith("."):  # these are skipped: cookies drop the dot earlier
             assert registrable(domain) == (URL(f"http://{expected}/").host if expected else None), name
 
 
@@ -614,4 +614,4 @@ def test_any_cookie_of_a_server_makes_a_sendable_header(fields: list[str], url: 
     sent = cookies.header(url)
     if sent is not None:
         assert Headers([("Cookie", sent)]).get_raw("cookie") == [sent]
-    assert Cookies(cookies).select() == cookies.select()  # so each would be accepted from the caller, or from a file
+    assert Cookies(cookies).select() == cookies.select()  # so the caller or a file could set each cookie too

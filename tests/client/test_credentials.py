@@ -1,7 +1,7 @@
 """The matrix of credentials: however they were passed and wherever a redirect leads, they stay with their origin.
 
-Kinds of target times kinds of credentials times HTTP/1.1 and HTTP/2 times one to three hops, over sockets; the servers
-record every request, and all of these are searched for the canary in each credential.
+The matrix combines the kinds of target, the kinds of credentials, HTTP/1.1 and HTTP/2, and one to three hops, over
+sockets. The servers record every request, and all recorded requests are searched for the canary in each credential.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
 
 
 class Target(NamedTuple):
-    """`start` and `there` are authorities with a scheme; `same`: they are one origin; `host`: one host for a jar."""
+    """`start` and `there` are authorities with a scheme. `same`: both are one origin. `host`: both are one host for a
+    jar.
+    """
 
     start: str
     there: str
@@ -201,7 +203,7 @@ def check(seen: list[Seen], base: str, hops: int, case: str, target: Target) -> 
     assert len(later) >= (hops if case != "digest" or target.same else 1)
     if case == "jar":
         assert not carries(own[0])
-        for each in later:  # a jar has hosts, and neither ports nor origins (RFC 6265bis, section 8.5)
+        for each in later:  # a jar stores cookies by host, not by port or origin (RFC 6265bis, section 8.5)
             host = (each.get("host") or "").rpartition(":")[0]
             assert carries(each) is (target.host or host == "a.test"), each
         return

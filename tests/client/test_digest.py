@@ -116,7 +116,7 @@ def test_challenges_are_read_in_linear_time() -> None:
     assert large < 12 * small
 
 
-# The vectors of RFC 7616, section 3.9 (its second one as errata 4897 has it), of RFC 2617, and of RFC 2069's rule.
+# The vectors of RFC 7616, section 3.9 (the second as corrected by erratum 4897), of RFC 2617, and of RFC 2069's rule.
 
 NONCE = b"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
 CNONCE = b"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
@@ -207,7 +207,7 @@ TARGET = "/a/b?c=d%20e"
 
 
 def check(served: str, sent: dict[str, str], username: str = USER, body: bytes = b"") -> None:
-    """With another client's client nonce we send the same credentials."""
+    """With the client nonce that another client sent, we send the same credentials as that client."""
     challenge = challenge_of(served)
     algorithm = challenge.parameters.get("algorithm", "MD5")
     realm, nonce = (challenge.parameters[name].encode() for name in ("realm", "nonce"))
@@ -246,7 +246,7 @@ def test_curl_computes_the_same(case: str) -> None:
 
 @pytest.mark.parametrize(
     "case", sorted(SERVED.keys() - {"userhash", "lower case", "escapes"})
-)  # which the server does not have
+)  # httpx2 does not handle these cases
 @pytest.mark.parametrize("username", [USER, "müller"])
 def test_httpx2_computes_the_same(case: str, username: str) -> None:
     served = SERVED[case].format(nonce="n0nce")

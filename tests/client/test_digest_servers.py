@@ -148,7 +148,7 @@ def test_of_lighttpds_three_challenges_the_strongest_is_answered(runtime: Runtim
             assert sum(name == b"www-authenticate" for name, _ in first.headers) == 3
             url, password = f"{lighttpd}/all/hello", PEOPLE["Aladdin"]
             assert (await over_pool(DigestAuth("Aladdin", password), pool, "GET", url)).status_code == 200
-            weak = DigestAuth("Aladdin", password, algorithms=["MD5"])  # for which lighttpd has no password
+            weak = DigestAuth("Aladdin", password, algorithms=["MD5"])  # lighttpd has no password for MD5
             assert (await over_pool(weak, pool, "GET", url)).status_code == 401
 
     runtime.run(body)
@@ -182,7 +182,7 @@ def test_squid_forwards_for_each_user_as_it_does_for_curl(runtime: Runtime, squi
     async def body() -> None:
         auth = DigestAuth(user, PEOPLE[user], proxy=True)
         async with runtime.pool(proxy=Proxy(squid)) as pool:
-            for _ in range(12):  # more requests than one nonce is valid for
+            for _ in range(12):  # one nonce is not valid for so many requests
                 response = await over_pool(auth, pool, "POST", f"{origin}/echo?a=b", b"content")
                 assert (response.status_code, response.body) == (200, b"content")
             refused = DigestAuth(user, "wrong", proxy=True)

@@ -41,7 +41,7 @@ def test_an_error_class_given_as_timeout_names_the_config() -> None:
         pool.request("GET", "http://127.0.0.1:1/", timeout=(1, 2))  # type: ignore[arg-type]
 
 
-# One str where a collection of them is expected: its characters must not be taken for names.
+# These calls pass one str where a collection of str is expected; its characters must not be taken for the items.
 ONE_FOR_MANY: dict[str, Callable[[Path], object]] = {
     "allow": lambda path: httpcore.NetworkPolicy("10.0.0.0/8"),
     "deny": lambda path: httpcore.NetworkPolicy(deny="10.0.0.0/8"),

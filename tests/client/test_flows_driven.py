@@ -49,7 +49,7 @@ class Token(httpcore.Auth):
 
 
 class Signed(httpcore.Auth):
-    """Needs the whole body."""
+    """A flow that needs the whole body."""
 
     needs_request_body = True
 

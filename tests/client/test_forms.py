@@ -123,7 +123,7 @@ def test_each_octet_is_encoded_as_browsers_do() -> None:
 @given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"])), st.binary()), max_size=5))
 def test_any_form_is_read_back_by_the_standard_library(pairs: list[tuple[str, bytes]]) -> None:
     sent = urlencoded(form_pairs(pairs)).decode()
-    # The standard library follows RFC 3986, in which other characters need no encoding than in the URL standard.
+    # The standard library follows RFC 3986, which leaves other characters unencoded than the URL standard does.
     assert sent == urlencode(pairs).replace("~", "%7E").replace("%2A", "*")
     read = parse_qsl(sent, keep_blank_values=True, errors="surrogateescape")
     assert [(name, value.encode(errors="surrogateescape")) for name, value in read] == pairs

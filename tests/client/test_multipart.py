@@ -28,7 +28,7 @@ OCTETS = "application/octet-stream"
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that must not suspend to its end."""
+    """Run to its end a coroutine that must not suspend."""
     try:
         coroutine.send(None)
     except StopIteration as ended:
@@ -81,8 +81,8 @@ def test_readers_get_each_field_and_file_as_given(read: Reader, tmp_path: Path) 
     ]
 
 
-# The names as browsers write them, and so as readers return them: see the HTML standard, "multipart/form-data encoding
-# algorithm".
+# Each name, and the form in which browsers write it, which readers return: see the HTML standard, "multipart/form-data
+# encoding algorithm".
 HOSTILE = {
     "quote": ('a"b', 'a"b'),
     "parameter": ('x"; filename="evil.exe', 'x"; filename="evil.exe'),
@@ -112,7 +112,7 @@ def test_a_hostile_name_stays_one_name(read: Reader, name: str) -> None:
     form = Multipart({given_name: "value"}, {"file": ("f", b"content")}, boundary="boundary")
     found = read(form.content_type, sent(form))
     assert [(part.filename, part.content) for part in found] == [(None, b"value"), ("f", b"content")]
-    assert found[0].name.replace('"', "%22") == escaped(expected)  # one of them decodes %22
+    assert found[0].name.replace('"', "%22") == escaped(expected)  # one of the readers decodes %22
     assert found[1].name == "file"
 
 
@@ -124,7 +124,7 @@ def test_a_hostile_file_name_stays_one_file_name(read: Reader, name: str) -> Non
     assert (part.name, part.kind, part.content) == ("file", "text/plain", b"content")
     assert part.filename is not None
     seen = part.filename.replace('"', "%22")
-    if read is READERS["django"]:  # it removes unprintable characters
+    if read is READERS["django"]:  # Django removes unprintable characters
         assert seen == "".join([c for c in escaped(HOSTILE[name][0]) if c.isprintable()])
     else:
         assert seen == escaped(HOSTILE[name][0])

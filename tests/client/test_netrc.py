@@ -27,7 +27,7 @@ from httpcore._client.urls import URL
 
 @pytest.fixture(autouse=True)
 def _files_of_our_own() -> Iterator[None]:
-    """Files are made readable for their owner alone."""
+    """Make the files of the test readable for their owner alone."""
     before = os.umask(0o077)
     yield
     os.umask(before)
@@ -219,7 +219,7 @@ def test_the_file_is_that_of_the_variable_or_of_the_home_folder(monkeypatch: Any
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("NETRC", raising=False)
     assert netrc_path() == str(tmp_path / ".netrc")
-    assert NetrcAuth().credentials("a.test") is None  # there is none
+    assert NetrcAuth().credentials("a.test") is None  # there is no such file
     (tmp_path / ".netrc").write_text("machine a.test login home password p\n")
     assert NetrcAuth().credentials("a.test") == ("home", "p")
     other = tmp_path / "other"

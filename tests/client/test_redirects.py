@@ -455,7 +455,7 @@ NORMALISED = {"/%41": "/A"}
 
 
 def content(case: Case, reference: str) -> bytes | None:
-    """curl turns a method with -d into a POST inside, so that only POST has a body there."""
+    """curl handles a method with -d internally as POST, so only POST has a body with curl."""
     has_none = ("GET", "HEAD") if reference == "requests" else tuple(set(METHODS) - {"POST"})
     return None if case.method in has_none else b"content"
 

@@ -17,7 +17,7 @@ from httpcore import URL, HTTPCoreError, InvalidURL, LocalProtocolError, Origin,
 
 FULL = "https://user:pass@example.org:8443/a/b?c=d&e#f"
 
-# Seed 004's list of attributes, and the additions.
+# The attributes of the original API's URL, and the added ones.
 PARTS: dict[str, object] = {
     "scheme": "https",
     "authority": "user:pass@example.org:8443",
@@ -102,7 +102,7 @@ NORMAL = [
     ("http://h/a/..//b", "http://h//b"),
     ("http://h/..a/.b/c..", "http://h/..a/.b/c.."),
     ("http://h/a/.?../.", "http://h/a/?../."),
-    # Section 6.2.3: by scheme.
+    # Section 6.2.3: normalisation by scheme.
     ("http://h", "http://h/"),
     ("http://h?q", "http://h/?q"),
     ("http://h#f", "http://h/#f"),
@@ -508,7 +508,7 @@ def test_an_origin_is_a_value() -> None:
         Origin("/a")
 
 
-# The reference implementation: ada, the parser that browsers' URLs are tested with and that Node has.
+# The reference implementation is ada, the URL parser of Node.
 
 
 def by_ada(text: str) -> str | None:
@@ -854,5 +854,5 @@ def test_parameters_are_read_as_browsers_read_them(query: str) -> None:
     ours = QueryParams(query)
     text = query.removeprefix("?")
     assert ours.multi_items() == urllib.parse.parse_qsl(text, keep_blank_values=True)
-    if "\ufffd" not in str(ours.multi_items()):  # octets that are no UTF-8, which ada keeps
+    if "\ufffd" not in str(ours.multi_items()):  # ada keeps octets that are not UTF-8
         assert str(ours) == str(can_ada.URLSearchParams(query))

@@ -1,4 +1,4 @@
-"""The protocol is the one that TLS agreed on, however a server chooses; and a context of the caller is not modified."""
+"""The protocol is the one that TLS agreed on, however a server chooses; and a caller's context is not modified."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ async def error_of(pool: Any, url: str, kind: type[httpcore.HTTPCoreError], **se
 
 @each_runtime
 def test_an_unknown_protocol_is_an_error_before_a_request(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
-    """This holds however the protocol was offered: by `SSLConfig.alpn`, or by a context of the caller's."""
+    """This holds however the protocol was offered: by `SSLConfig.alpn`, or by a caller's own context."""
     own = ssl.create_default_context(cafile=str(trusting.verify))
-    own.set_alpn_protocols(["h2"])  # which a context of one's own does not mean, unless `ssl_context` made it
+    own.set_alpn_protocols(["h2"])  # a caller's context does not enable HTTP/2, unless `ssl_context` made it
     other = httpcore.SSLConfig(verify=trusting.verify, trust_env=False, alpn=("x-other", "http/1.1"))
 
     async def body() -> None:
@@ -139,7 +139,7 @@ def test_http_2_to_a_server_of_http_1_1_is_an_error(
     runtime.run(body)
 
 
-# Tests with a context of the caller's.
+# Contexts of the caller.
 
 
 def facts(context: ssl.SSLContext) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def test_context_of_caller_is_used_as_it_is_and_never_changed(
         for version, error in ((ssl.TLSVersion.TLSv1_3, None), (ssl.TLSVersion.TLSv1_2, httpcore.TLSError)):
             with Origin(server_context(CERTIFICATE, "h2", "http/1.1", newest=version), close=True) as server:
                 async with runtime.pool(own) as pool:
-                    url = server.url.replace("127.0.0.1", "localhost")  # which the certificate is not for
+                    url = server.url.replace("127.0.0.1", "localhost")  # the certificate is not for this name
                     if error is not None:
                         await error_of(pool, url, error)
                         continue

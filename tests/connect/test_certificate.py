@@ -88,7 +88,7 @@ def pairs(of: x509.Name) -> tuple[tuple[str, str], ...]:
         (
             short.get(part.oid.dotted_string)
             or named.get(part.oid)
-            or x509.name._NAMEOID_TO_NAME.get(part.oid, part.oid.dotted_string),  # its own table
+            or x509.name._NAMEOID_TO_NAME.get(part.oid, part.oid.dotted_string),  # the table of `cryptography`
             str(part.value),
         )
         for part in of

@@ -42,7 +42,7 @@ def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     # Contexts are cached for the whole process: each test begins with an empty cache.
     _contexts._places.clear()
     yield
-    # As above.
+    # The cache is emptied again for the tests that follow.
     _contexts._places.clear()
 
 
@@ -106,7 +106,7 @@ def test_tls_1_2_is_the_least_though_python_may_allow_less(least: ssl.TLSVersion
     # No context of this Python has such a minimum, so the rule itself is called.
     assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_2
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_3  # as above
+    assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_3  # the rule is called again
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="Python is strict from 3.13 on")
@@ -177,8 +177,8 @@ def test_versions_and_ciphers_of_config_are_those_of_its_context() -> None:
 
 def test_a_maximum_below_the_minimum_of_openssl_wins() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3  # as its configuration file may set
-    _contexts._narrow(context, SSLConfig(maximum_version="TLSv1.2"))  # no context of ours begins so here
+    context.minimum_version = ssl.TLSVersion.TLSv1_3  # OpenSSL's configuration file may set this
+    _contexts._narrow(context, SSLConfig(maximum_version="TLSv1.2"))  # no context of ours begins with this minimum here
     assert versions(context) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
 
 
@@ -229,7 +229,7 @@ def test_a_context_made_for_the_user_is_not_shared() -> None:
 def test_threads_that_start_at_once_wait_for_one_context(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     requested = threading.Barrier(8)
     made: list[ssl.SSLContext] = []
-    # The making of contexts is slowed down and counted, for which no public name exists.
+    # The test counts how often a context is made; no public name shows this.
     make = _contexts._make
     makes: list[int] = []
 
@@ -241,7 +241,7 @@ def test_threads_that_start_at_once_wait_for_one_context(bundle: Path, monkeypat
         requested.wait(10)
         made.append(context_for(SSLConfig(verify=str(bundle)), H1))
 
-    # As above.
+    # The private function is replaced by the counting one.
     monkeypatch.setattr(_contexts, "_make", counted)
     threads = [threading.Thread(target=send_request) for _ in range(8)]
     for thread in threads:
@@ -320,7 +320,7 @@ def test_a_directory_of_hashed_names_is_left_to_openssl(tmp_path: Path) -> None:
     pem = AUTHORITY.cert_pem.bytes()
     (tmp_path / hashed_name(tmp_path, pem)).write_bytes(pem)
     context = ssl_context(SSLConfig(verify=str(tmp_path)))
-    assert context.get_ca_certs() == []  # not read before it is needed
+    assert context.get_ca_certs() == []  # no certificate is read before it is needed
     assert accepts(context)
 
 
@@ -380,13 +380,13 @@ def test_truststore_is_used_where_openssl_has_no_system_store(bundle: Path, monk
     assert not context.hostname_checks_common_name
     assert alpn_of(context) == ("h2",)
     assert type(ssl_context(SSLConfig(verify=str(bundle)))) is ssl.SSLContext
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))  # a file that is named explicitly is required
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))  # the file that the variable names is used instead
     assert type(ssl_context(SSLConfig(verify="system"))) is ssl.SSLContext
 
 
 @pytest.mark.usefixtures("unknown_to_openssl")
 def test_without_truststore_an_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "truststore", None)  # as if it was not installed
+    monkeypatch.setitem(sys.modules, "truststore", None)  # as if truststore were not installed
     assert "the package truststore, which does, is not installed" in refusal(SSLConfig(verify="system"))
 
 
@@ -399,7 +399,7 @@ def test_a_context_depends_on_trust_and_not_on_the_peer(bundle: Path) -> None:
     assert context_for(other, ()) is not context
 
 
-# Who we are.
+# Client certificates.
 
 
 @pytest.fixture
@@ -437,7 +437,7 @@ def within(directory: Path, *cert: str | None) -> CertFile:
 def test_a_client_certificate_is_sent_on_request(files: Path, cert: tuple[str, ...]) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.verify_mode = ssl.CERT_REQUIRED
-    server.maximum_version = ssl.TLSVersion.TLSv1_2  # there the client receives a refusal within the handshake
+    server.maximum_version = ssl.TLSVersion.TLSv1_2  # in TLS 1.2 the client receives a refusal within the handshake
     AUTHORITY.configure_trust(server)
     assert accepts(ssl_context(SSLConfig(cert=within(files, *cert), verify=False)), server=server)
     assert not accepts(ssl_context(SSLConfig(verify=False)), server=server)

@@ -1,4 +1,6 @@
-"""The proxies of the environment, compared with curl: it reads them in the same way, or the difference is stated."""
+"""The proxies of the environment, compared with curl: curl reads them in the same way, or a table states the
+difference.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ LIKE_GO = "Go's rule; curl has another or none"
 SELF = "Go's rule: a proxy has a localhost of its own"
 
 TABLE: list[tuple[str, str, bool, str]] = [
-    # Nothing, and everything.
+    # Empty values, and the star, which stands for all hosts.
     ("", "http://example.com", PROXIED, SAME),
     (" ", "http://example.com", PROXIED, SAME),
     (",", "http://example.com", PROXIED, SAME),
@@ -222,12 +224,12 @@ def both() -> Iterator[int]:
 
 
 def quoted(text: str) -> str:
-    """Text as a value in a file of curl's options."""
+    """Quote a text as a value in a file of curl's options."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t") + '"'
 
 
 def verdicts_of_curl(curl: str) -> list[bool]:
-    """The rows of the table that curl reads as direct: one process for all, each with its own options."""
+    """For each row of the table, whether curl connects directly. One process does all rows."""
     with both() as port:
         blocks = [
             "\n".join(

@@ -52,7 +52,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def late_context(*alpn: str) -> ssl.SSLContext:
-    """A server's stream that requests a certificate when the test calls for it, and not before."""
+    """A server's context, which requests a certificate only when the test calls for it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     CERTIFICATE.configure_cert(context)
     AUTHORITY.configure_trust(context)
@@ -63,7 +63,7 @@ def late_context(*alpn: str) -> ssl.SSLContext:
 
 
 def demand(secured: Secured) -> bytes:
-    """Request a certificate, and wait until the client has answered. Returns its certificate."""
+    """Request a certificate, and wait until the client has answered. Return the client's certificate."""
     secured.tls.verify_client_post_handshake()
     secured.tls.do_handshake()
     secured.flush()
@@ -84,7 +84,7 @@ class LateServer(ScriptedProxy):
     """Answers /open at once, and other targets after the client has presented a certificate.
 
     Attributes:
-        shown: the certificates.
+        shown: the certificates that clients have presented.
         refused: OpenSSL's errors when the server could not request one.
     """
 
@@ -182,7 +182,7 @@ def test_it_is_offered_exactly_where_a_certificate_is_configured(files: Files) -
         assert httpcore.ssl_context(config).post_handshake_auth is offered
 
 
-# HTTP/2 forbids it.
+# HTTP/2 forbids a late request for a certificate.
 
 
 @each_runtime
@@ -211,7 +211,7 @@ def test_over_http2_a_late_request_ends_the_connection(runtime: Runtime, alpn: s
     context = late_context(*([alpn] if alpn else []))
     with ScriptedProxy((TLS_ORIGIN, EXCHANGE), {EXCHANGE: talk}, origin=context) as server:
         runtime.run(body, server.port)
-        assert sum(map(len, came)) < 100  # an acknowledgement of SETTINGS at most
+        assert sum(map(len, came)) < 100  # the client has sent at most an acknowledgement of SETTINGS
 
 
 # One stream.

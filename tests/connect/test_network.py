@@ -183,7 +183,7 @@ def test_addresses_are_tried_in_their_one_spelling_each_once() -> None:
     assert tried(runtime) == ["2001:db8::9", "192.0.2.9"]
 
 
-# Errors and time (fault row 11).
+# Errors and time: row 11 of docs/security.md.
 
 
 def test_a_name_that_does_not_resolve_is_a_connect_error() -> None:
@@ -268,7 +268,7 @@ def test_a_name_with_denied_addresses_alone_is_a_policy_error(answer: list[str],
     with pytest.raises(PolicyError, match=r"^a\.test: the network policy denies") as caught:
         reaching("a.test", cases[by], runtime=runtime)
     assert caught.value.address is not None
-    assert ip_address(caught.value.address) == ip_address(answer[0])  # Python 3.13 writes mapped ones in another way
+    assert ip_address(caught.value.address) == ip_address(answer[0])  # Python 3.13 writes mapped addresses differently
     assert caught.value.port == 80
     assert caught.value.rule
     assert runtime.attempts == []
@@ -284,7 +284,7 @@ def test_an_ip_address_in_the_url_is_checked_by_the_policy(host: str) -> None:
 
 def test_a_name_that_rebinds_never_leads_to_a_denied_address() -> None:
     class Rebinding:
-        """An address is public when it is checked, and private a moment later; in every order and combination."""
+        """Returns public and private addresses, in another order and number each time."""
 
         def __init__(self) -> None:
             self.turn = 0
@@ -516,7 +516,7 @@ def test_bad_settings_are_refused_when_they_are_made(named: dict[str, Any], kind
         Network(**named)
 
 
-# Remembering.
+# The cache of addresses.
 
 
 class Clock:
@@ -528,7 +528,7 @@ class Clock:
 
 
 def answers_of(resolver: CachingResolver, host: str, system: Any = None) -> Sequence[str]:
-    """The resolver's answer, called where nothing suspends."""
+    """The resolver's answer; the resolver must not suspend."""
 
     async def never_called(host: str) -> Sequence[str]:
         raise AssertionError(f"the system was asked for {host}")
@@ -634,7 +634,7 @@ def test_threads_share_a_cache() -> None:
     for thread in threads:
         thread.join(LONG)
     assert failures == []
-    # `repr` shows the number too, but only of names that have not expired.
+    # `repr` shows a number of names too, but counts only those that have not expired.
     assert len(resolver._known) <= 10
 
 

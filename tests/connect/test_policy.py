@@ -77,7 +77,7 @@ NOT_REACHABLE = [
     "fec0::/10",
     "ff00::/8",
 ]
-NOT_REACHABLE.remove("::ffff:0:0/96")  # for these the address inside decides, which other tests check
+NOT_REACHABLE.remove("::ffff:0:0/96")  # for mapped addresses the IPv4 address decides, which other tests check
 
 REACHABLE_BUT_NO_SERVERS = [
     "192.0.0.9/32",
@@ -213,9 +213,9 @@ EMBEDDINGS = {
     "ISATAP": placed("fe80::5efe:0:0"),
     "ISATAP, public": placed("2001:4860::200:5efe:0:0"),
 }
-"""IPv4 to IPv6, as numbers."""
+"""Each function maps an IPv4 address to an IPv6 address, both as numbers."""
 
-FEW = settings(max_examples=30)  # there are many embeddings
+FEW = settings(max_examples=30)  # a few examples for each, since there are many embeddings
 EACH_EMBEDDING = pytest.mark.parametrize("embedding", EMBEDDINGS)
 
 
@@ -340,7 +340,7 @@ def test_more_deny_never_allows_and_more_allow_never_denies(
 ) -> None:
     allowed = permits(NetworkPolicy(allow, deny, public=public), str(address))
     assert permits(NetworkPolicy(allow, (*deny, network), public=public), str(address)) <= allowed
-    if allow or public:  # the first one to allow turns "all" into "only"
+    if allow or public:  # the first allowed network turns "all" into "only this"
         assert permits(NetworkPolicy((*allow, network), deny, public=public), str(address)) >= allowed
 
 

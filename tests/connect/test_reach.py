@@ -48,8 +48,8 @@ class Noting:
         return None
 
 
-# E1. The host that is shown, looked up, named in `Host`, under TLS and to the chooser of a proxy: one text.
-# Port 81 is replaced by that of the server.
+# Row E1 of docs/security.md: one and the same text is the host that is shown, looked up, named in `Host`, checked under
+# TLS and passed to the chooser of a proxy. The server's port replaces port 81.
 
 TRICKS: list[tuple[str, str | None]] = [
     ("http://example.com:81/", "example.com"),
@@ -76,7 +76,7 @@ TRICKS: list[tuple[str, str | None]] = [
     ("http://evil.example@127.0.0.1:81/", "127.0.0.1"),
     ("http://[::ffff:127.0.0.1]:81/", "::ffff:7f00:1"),
     ("http://[0:0::0:FFFF:7F00:1]:81/", "::ffff:7f00:1"),
-    # Two readers would take these for different hosts.
+    # Two parsers would read different hosts from each of these.
     ("http://example.com\\@evil.example:81/", None),
     ("http://evil.example\\.example.com:81/", None),
     ("http:\\\\example.com:81/", None),
@@ -151,7 +151,7 @@ def both_families() -> socket.socket:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server's certificate and key. It is not checked here: only the requested address matters."""
+    """A server's certificate and key. The certificate is not checked here: only the requested address matters."""
     path = tmp_path_factory.mktemp("reach") / "server.pem"
     trustme.CA().issue_cert("example.com").private_key_and_cert_chain_pem.write_to_path(str(path))
     return path
@@ -206,7 +206,7 @@ def same(host: str) -> object:
         return host
 
 
-# The reference: ada, the parser of browsers' URLs that Node has.
+# The reference implementation is ada, the URL parser of Node.
 
 
 def by_ada(text: str) -> tuple[object, int, str] | None:
@@ -234,7 +234,7 @@ def test_accepted_urls_lead_where_browsers_would_go(text: str) -> None:
 
 
 def test_browsers_accept_many_refused_urls() -> None:
-    """So the reference decides independently, and browsers do accept these tricks."""
+    """This shows that the reference decides independently, and that browsers do accept these tricks."""
     assert sum(by_ada(text) is not None for text, host in TRICKS if host is None) > 20
 
 
@@ -277,7 +277,7 @@ def test_a_url_accepted_by_us_and_browsers_is_one_host_and_port(scheme: str, res
     assert ours is None or theirs is None or ours == theirs
 
 
-# E4. The checked address is the one that is connected to.
+# Row E4: the checked address is the one that the client connects to.
 
 ONLY_HERE = NetworkPolicy(allow=("127.0.0.1",))
 """In these tests 127.0.0.2 is a forbidden address, though a server listens there."""
@@ -322,7 +322,7 @@ def test_name_that_resolves_differently_second_time_is_denied(runtime: Runtime, 
 
     runtime.run(body)
     assert server.connections == 1
-    assert resolver.requested == ["rebinding.test"] * 2  # once a connection: no second look-up between check and use
+    assert resolver.requested == ["rebinding.test"] * 2  # one lookup for each connection: none between check and use
 
 
 @each_runtime
@@ -464,7 +464,7 @@ def test_of_a_thousand_addresses_sixteen_are_tried(runtime: Runtime) -> None:
     runtime.run(body)
 
 
-# E5. The cache of names is bounded.
+# Row E5: the cache of names is bounded.
 
 
 @each_runtime

@@ -1,7 +1,7 @@
 """A table of every route to an origin, in every runtime, over both protocols; and of faults at each hop of each route.
 
 The proxies and origins are `ScriptedProxy`, over real sockets. Their two certificates are by different authorities, and
-where a proxy has to resolve the origin's name, the name cannot be resolved here.
+where a proxy has to resolve the origin's name, the client cannot resolve it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ import httpcore
 
 AUTH = ("Aladdin", "open sesame")
 KINDS = ("none", "http", "tunnel", "https", "socks4", "socks4a", "socks5", "socks5h", "uds")
-"""`tunnel`: through an HTTP proxy to http origins too."""
+"""`tunnel`: http origins, too, are reached through a tunnel of an HTTP proxy."""
 PROTOCOLS = ("HTTP/1.1", "HTTP/2")
 
 
@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
     @property
     def steps(self) -> list[str]:
-        """The servers of the test."""
+        """The steps of the test's server, in their order."""
         forwards = self.scheme == "http" and self.protocol == "HTTP/1.1"  # HTTP/2 needs a tunnel
         steps = [TLS_PROXY] if self.kind == "https" else []
         if self.kind == "tunnel" or (self.kind in ("http", "https") and not forwards):
@@ -74,7 +74,7 @@ class Case(NamedTuple):
 
     @property
     def host(self) -> str:
-        """A name that is known here if the client resolves it."""
+        """The name of the origin; the client can resolve it only if the proxy does not."""
         return "localhost" if self.kind in ("none", "socks4", "socks5") else "origin.test"
 
 
@@ -83,8 +83,8 @@ each_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 class Hops(NamedTuple):
-    """The TLS contexts of the two hops (the origin's by its protocol), and the configs that trust only one of
-    them.
+    """The TLS contexts of the two hops (for the origin, one for each protocol), and two configs that each trust only
+    one hop.
     """
 
     proxy: ssl.SSLContext
@@ -109,8 +109,8 @@ def hops(tmp_path_factory: pytest.TempPathFactory) -> Hops:
 
 
 class Scene(NamedTuple):
-    """The servers of a route, and the arguments of a pool and a request that use it. `label` is the proxy, as errors
-    name it, or the origin.
+    """The servers of a route, and the arguments of a pool and a request that use it. `label` is the text by which
+    errors name the first hop.
     """
 
     server: ScriptedProxy
@@ -126,7 +126,7 @@ class Scene(NamedTuple):
 
 @contextmanager
 def scene(case: Case, hops: Hops, acts: Mapping[str, Act] | None = None, *, faulty: int = 1) -> Iterator[Scene]:
-    """`acts` happen to the first `faulty` connections."""
+    """Serve a route; the server applies `acts` to its first `faulty` connections."""
     with ExitStack() as stack:
         path = None
         if case.kind == "uds":
@@ -161,7 +161,7 @@ async def gone(runtime: Runtime, server: ScriptedProxy) -> None:
     raise AssertionError(f"{server.open} connections are open")
 
 
-# Where it works.
+# Routes that work.
 
 
 @each_runtime
@@ -211,12 +211,12 @@ def check_received(case: Case, here: Scene) -> None:
         assert (b"proxy-authorization" in head.lower()) is forwarded
 
 
-# Where it does not.
+# Routes that fail.
 
 
 def at_each_step(kind: str | None = None, scheme: str | None = None) -> list[tuple[Case, str]]:
-    """All routes and their steps, or those of one kind and scheme. HTTP/2 differs where the proxy uses it or a tunnel
-    is needed.
+    """All routes and their steps, or those of one kind and scheme. For HTTP/2, only the steps that differ from
+    HTTP/1.1: CONNECT and the exchange.
     """
     cases = [case for case in CASES if kind in (None, case.kind) and scheme in (None, case.scheme)]
     return [(w, step) for w in cases for step in w.steps if w.protocol == "HTTP/1.1" or step in (CONNECT, EXCHANGE)]
@@ -274,14 +274,14 @@ def test_a_failed_hop_is_one_error_that_names_it(
             await gone(runtime, here.server)
 
     for case, step in at_each_step(kind, scheme):
-        if (step, stray) != (EXCHANGE, "refusal"):  # that would be a response
+        if (step, stray) != (EXCHANGE, "refusal"):  # a refusal there would be a response
             runtime.run(body, case, step)
     assert {where: what for where, what in complaints.items() if what} == {}
 
 
 @each_runtime
 def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: Hops) -> None:
-    """All at once, to save time."""
+    """All cases run at once, to save time."""
     complaints: dict[str, str | None] = {}
     limits = httpcore.TimeoutConfig(5, connect_timeout=2.0, read_timeout=1.9)  # long enough for all to reach their step
     cells = at_each_step()
@@ -311,7 +311,7 @@ def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: H
 @each_runtime
 @pytest.mark.parametrize("kind", KINDS)
 def test_cancelled_at_any_hop_leaves_no_socket_and_working_pool(runtime: Runtime, kind: str, hops: Hops) -> None:
-    """Threads cannot be cancelled: there another thread closes the pool, and a request that was sent continues."""
+    """Threads cannot be cancelled: another thread closes the pool instead, and a request that was sent continues."""
     threads = isinstance(runtime, ThreadsRuntime)
 
     async def body(case: Case, step: str) -> None:
@@ -319,7 +319,7 @@ def test_cancelled_at_any_hop_leaves_no_socket_and_working_pool(runtime: Runtime
             pool = runtime.pool(timeout=httpcore.TimeoutConfig(20), **here.settings)
             try:
                 await struck(runtime, pool, lambda: here.hello(pool), lambda: here.server.silent == 1)
-                stats = pool.stats()  # over HTTP/2, too: a connection whose peer has not sent a byte yet is not kept
+                stats = pool.stats()  # also over HTTP/2, a connection is not kept before its peer has sent a byte
                 assert (stats.connections, stats.leased, stats.waiting) == (0, 0, 0)
                 await gone(runtime, here.server)
                 if not threads:

@@ -33,7 +33,7 @@ PIN = sha256(ssl.PEM_cert_to_DER_cert(PEM.decode())).hexdigest()
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`ca.pem` and the same as `too.pem`; a client's certificates `me.pem` and `you.pem`."""
+    """A folder with `ca.pem`, its equal `too.pem`, and the client certificates `me.pem` and `you.pem`."""
     folder = tmp_path_factory.mktemp("sessions")
     for name in ("ca.pem", "too.pem"):
         AUTHORITY.cert_pem.write_to_path(str(folder / name))
@@ -128,7 +128,7 @@ def differing(folder: Path) -> dict[str, SSLConfig]:
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(SSLConfig)])
 @pytest.mark.parametrize("close", [True, False], ids=["sessions", "connections"])
 def test_any_difference_shares_no_connection_and_session(field: str, close: bool, folder: Path) -> None:
-    other = differing(folder)[field]  # a KeyError: a new field needs a place there
+    other = differing(folder)[field]  # a KeyError means that `differing` lacks a new field
     base = SSLConfig(str(folder / "me.pem"), str(folder / "ca.pem"))
     context = origin_context(CERTIFICATE, clients=AUTHORITY)
     with origin(context, close=close) as server, httpcore.SyncConnectionPool(base) as http:
@@ -150,7 +150,7 @@ def certificates(folder: Path, *configs: SSLConfig) -> set[bytes]:
 
 
 def test_an_origin_never_gets_the_session_of_another(trusting: SSLConfig) -> None:
-    context = origin_context(CERTIFICATE)  # one context: either would accept the other's tickets
+    context = origin_context(CERTIFICATE)  # with one context, each origin would accept the other's tickets
     with origin(context) as one, origin(context) as two, httpcore.SyncConnectionPool(trusting) as http:
         for url in (one.url, two.url, one.url.replace("127.0.0.1", "localhost")):
             http.request("GET", url)
@@ -236,7 +236,7 @@ def test_server_that_forgot_all_sessions_costs_only_handshake(trusting: SSLConfi
     contexts = [origin_context(CERTIFICATE), origin_context(CERTIFICATE)]
     with origin(contexts[0]) as server, httpcore.SyncConnectionPool(trusting) as http:
         http.request("GET", server.url)
-        server.context = contexts[1]  # other ticket keys
+        server.context = contexts[1]  # this context has other ticket keys
         for _ in range(2):
             assert http.request("GET", server.url).status_code == 200
         assert [shown.resumed for shown in server.shown] == [False, False, True]
@@ -258,9 +258,9 @@ def test_a_users_context_is_resumed_and_another_class_is_not(folder: Path) -> No
 def test_after_a_fork_there_are_no_sessions(trusting: SSLConfig) -> None:
     with origin() as server, httpcore.SyncConnectionPool(trusting) as http:
         http.request("GET", server.url)
-        # The code that a fork runs in the child, run here: a child's pool cannot be inspected.
+        # The test runs the code that a fork runs in the child, since a child's pool cannot be inspected.
         pool = http._pool
-        assert len(pool._leases.connector.sessions._kept) == 1  # a session that is never used shows nowhere
+        assert len(pool._leases.connector.sessions._kept) == 1  # no public name shows an unused session
         pool._leases.after_fork()  # as in the child
         assert len(pool._leases.connector.sessions._kept) == 0
 
@@ -279,7 +279,7 @@ class Left:
 
 
 def test_the_newest_is_taken_first_and_each_once() -> None:
-    sessions: Any = Sessions()  # numbers in place of sessions: they are not inspected
+    sessions: Any = Sessions()  # numbers stand in for sessions, since the cache does not inspect them
     for number in range(3):
         sessions.keep("a", Left(number))
     sessions.keep("b", Left("b"))
@@ -311,7 +311,7 @@ def test_session_cache_evicts_the_oldest_of_the_least_recent_hop() -> None:
     assert [len(taken_of(sessions, key)) for key in "bcde"] == [64, 64, 64, 1]
     for number in range(1000):
         sessions.keep(f"hop {number}", Left(number))  # type: ignore[arg-type]
-    # Removing them by their keys would presuppose which ones remain.
+    # Counting the sessions with `take` would presuppose which of them remain.
     assert len(sessions._kept) == 256
 
 
@@ -320,9 +320,9 @@ def test_with_tls_1_3_there_is_no_session_before_a_ticket(tickets: int) -> None:
     kept: list[Resumable] = []
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        # The pool sets where sessions go when it makes the stream; this one is made by hand.
+        # The pool sets `_keep` when it makes a stream; the test makes this stream itself.
         stream._keep = kept.append
-        # Before and after the ticket: the stream hands its session on once, at its end.
+        # There is no session before a ticket. The stream passes its session on once, at its end.
         assert stream._resumable.session() is None
         await peer.send(b"data")
         assert await read_exactly(stream, 4) == b"data"
@@ -330,14 +330,14 @@ def test_with_tls_1_3_there_is_no_session_before_a_ticket(tickets: int) -> None:
 
     joined(body, server=server_context(tickets=tickets))
     assert len(kept) == 1
-    assert (kept[0].session() is not None) is (tickets > 0)  # the session of a stream that is closed by now
+    assert (kept[0].session() is not None) is (tickets > 0)  # the stream is closed, but its session is not
 
 
 def test_nothing_is_kept_of_a_connection_without_input() -> None:
     kept: list[Resumable] = []
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
-        # As above.
+        # The test sets `_keep` in place of the pool.
         stream._keep = kept.append
         stream.take()
         stream.close()

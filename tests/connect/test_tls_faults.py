@@ -51,7 +51,7 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
 
 
 def commit(visit: Visit, fault: str, variant: str) -> None:
-    """End the connection with this fault. Under TLS in TLS it is the outer session that ends, or else the inner."""
+    """End the connection with this fault. Under TLS in TLS the outer session ends."""
     inner: Any = visit.socket
     secured = inner.under if variant == "TLS in TLS" else inner
     below = secured.under
@@ -72,7 +72,7 @@ def commit(visit: Visit, fault: str, variant: str) -> None:
 
 def alert(secured: Secured) -> None:
     """Make OpenSSL send an alert: "bad record mac", as if the client had sent such a record."""
-    secured.incoming.write(FORGED + bytes(40_000))  # perhaps within a record of the upload
+    secured.incoming.write(FORGED + bytes(40_000))  # this may come within a record of the upload
     with suppress(ssl.SSLError):
         while True:
             secured.tls.read(65536)
@@ -167,7 +167,7 @@ def expected(fault: str, place: str, framing: str, variant: str) -> tuple[tuple[
 CASES = [
     case
     for case in itertools.product(FAULTS, PLACES, FRAMINGS, VARIANTS)
-    if not (case[1] == "before the head" and case[2] != "length")  # no framing yet
+    if not (case[1] == "before the head" and case[2] != "length")  # before the head there is no framing
     and not (case[3] == "HTTP/2" and case[2] == "chunked")  # HTTP/2 has no chunked framing
 ]
 
@@ -198,8 +198,8 @@ def test_only_a_clean_end_completes_a_body(
 
 
 class Demanding(ScriptedServer):
-    """A TLS 1.3 server that requires a client certificate, and disconnects as soon as it has seen that the client sent
-    none: further bytes of the client are answered with RST. Python's server itself: alert, then close.
+    """A TLS 1.3 server that requires a client certificate. When the client has sent none, Python's `ssl` sends an alert
+    and the server closes: further bytes of the client are answered with RST.
     """
 
     def __init__(self, *alpn: str) -> None:

@@ -1,4 +1,4 @@
-"""The hosts of each certificate: 40 certificates, each shown to every host.
+"""The hosts that each certificate is valid for: 40 certificates, each checked for every host.
 
 The tests use no sockets: the real stream runs between two memory buffers, with the real context and the host in the
 form that a URL makes.
@@ -117,7 +117,7 @@ def trusting(folder: Path) -> ssl.SSLContext:
 
 
 def accepted(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> bool:
-    """Whether the TLS handshake succeeds with the host of that URL."""
+    """Whether the TLS handshake succeeds for the host of a URL with `host`."""
     runtime = testing.Simulation()
     name = URL.parse(f"https://{host}/").host
 
@@ -171,7 +171,7 @@ def test_a_certificate_for_clients_is_none_for_a_server(folder: Path, authority:
     ["0x7f000001", "2130706433", "0177.0.0.1", "127.1", "127.0.0.1.", "127.0.0.01", "1.2.3.256", "[::1%lo]", "a..test"],
 )
 def test_odd_forms_of_addresses_are_refused_early(host: str) -> None:
-    """So no certificate is ever compared with such a form."""
+    """No certificate is ever compared with such a form."""
     seen: list[httpcore.TraceEvent] = []
     with httpcore.SyncConnectionPool(trace=seen.append) as http, pytest.raises(httpcore.InvalidURL):
         http.request("GET", f"https://{host}/")

@@ -37,7 +37,7 @@ def test_another_name_is_sent_and_checked_in_the_certificate(runtime: Runtime, a
     async def body() -> None:
         with Origin(server_context(CERTIFICATE)) as server:
             async with runtime.pool(config(authority, server_hostname="a.test")) as pool:
-                response = await pool.request("GET", server.url)  # an address, which the certificate is not for
+                response = await pool.request("GET", server.url)  # the certificate is not for this address
                 assert response.info.tls.server_name == "a.test"
                 for wrong in (None, "b.test", "127.0.0.1"):
                     with pytest.raises(httpcore.TLSError, match=r"is not for host .*; it is for 'a\.test'"):
@@ -68,7 +68,7 @@ def test_an_unpinned_certificate_is_refused_before_a_request(runtime: Runtime, v
                 assert {shown.began for shown in server.shown} <= {b""}
                 right = config(authority, **trust, fingerprints=("0" * 64, PIN))
                 reused = [(await pool.request("GET", server.url, ssl=right)).info.tls.session_reused for _ in range(2)]
-                assert reused == [False, True]  # a session carries its certificate along
+                assert reused == [False, True]  # a session includes its certificate
 
     runtime.run(body)
 
@@ -103,7 +103,7 @@ def test_the_offered_protocols_can_be_chosen(
         settings = config(authority, server_hostname="a.test", alpn=alpn)
         with Origin(server_context(CERTIFICATE, "h2", "http/1.1"), close=True) as server:
             async with runtime.pool(settings, **options) as pool:
-                if chosen == "h2":  # which this server chooses, but does not support
+                if chosen == "h2":  # this server chooses h2, but does not support it
                     with pytest.raises(httpcore.RemoteProtocolError, match="does not speak HTTP/2"):
                         await pool.request("GET", server.url)
                 else:

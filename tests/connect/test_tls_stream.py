@@ -16,7 +16,7 @@ import trustme
 from httpcore._backends.base import PIECE, Stream, StreamInfo
 from httpcore._connect import tls
 
-# The bound of waiting encrypted bytes is no promise to callers; the tests check its effect.
+# The bound of waiting encrypted bytes is not promised to callers; the tests check its effect.
 from httpcore._connect.tls import _ENCRYPTED, _UNPRODUCTIVE, TLSStream, start_tls
 from httpcore._errors import (
     ConnectTimeout,
@@ -61,8 +61,8 @@ SERVER = server_context()
 
 
 class TLSPeer:
-    """The server's side of TLS: plain bytes above, records below. It has the interface of an end itself, so that one
-    can be layered on another.
+    """The server's side of TLS: plain bytes above, records below. It has the interface of `ServerEnd`, so that one
+    TLSPeer can be layered on another.
     """
 
     def __init__(self, below: ServerEnd | TLSPeer, context: ssl.SSLContext = SERVER) -> None:
@@ -172,7 +172,7 @@ def handshake_error(
     client: ssl.SSLContext = CLIENT,
     name: str | None = NAME,
 ) -> tuple[HTTPCoreError, Runtime]:
-    """How a handshake fails; whatever the reason, the connection is closed after it."""
+    """The error of a failed handshake, and the runtime. The connection is closed, whatever the error."""
     runtime = Runtime()
     runtime.listen(NAME, 443, serve)
 
@@ -555,10 +555,10 @@ def test_a_writer_sees_an_early_answer() -> None:
         taken = 0
         while step := await stream.write_some(MUCH, 5.0):
             taken += step
-        assert taken <= _ENCRYPTED  # only bytes that were encrypted before the flag was checked
+        assert taken <= _ENCRYPTED  # these bytes were encrypted before the flag was checked
         assert not await stream.flush(5.0)
         assert stream.take() == b"413"
-        assert await stream.flush(5.0)  # read, so it does not block
+        assert await stream.flush(5.0)  # the input has been read, so it no longer stops the flush
 
     joined(body)
 
@@ -582,7 +582,7 @@ def test_a_session_ticket_is_not_input() -> None:
         waiting = runtime.connections[0]
         assert len(waiting.replied) > 0
         await stream.write_some(b"x" * 10, 5.0)
-        assert await stream.flush(5.0)  # not stopped by the tickets
+        assert await stream.flush(5.0)  # the tickets do not stop the flush
         assert await peer.recv_exactly(10) == b"x" * 10
         assert stream.take() is None
         await write_all(stream, b"again")
@@ -638,17 +638,18 @@ def test_tickets_without_end_are_the_end() -> None:
 
 
 def test_bytes_that_we_owe_the_peer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each KeyUpdate requires a reply, for which there is no room here; `ssl` has no way to send one, so a write
-    that was not flushed takes the place of the replies."""
+    """Each KeyUpdate requires a reply, for which there is no room here. Python's `ssl` cannot send a KeyUpdate, so
+    unflushed bytes of a write take the place of the replies.
+    """
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         while stream.give(b"x" * 10_000):
             pass
-        # More than a caller can write: bytes that the peer's own records make OpenSSL hold.
+        # A caller cannot write so much. These bytes stand for replies that the peer's own records make OpenSSL hold.
         stream._encrypt(b"x" * 10_000)
         await peer.send(b"fine")
         assert await stream.read(10, 5.0) == b"fine"
-        # A smaller bound, so that the test is fast.
+        # A smaller bound keeps the test fast.
         monkeypatch.setattr(tls, "_MOST_PENDING", 9_999)
         await peer.send(b"too much")
         assert await stream.read(10, 5.0) == b"too much"
@@ -666,7 +667,7 @@ def test_an_unsent_write_is_no_debt_to_the_peer(version: ssl.TLSVersion) -> None
 
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         assert await stream.write_some(MUCH, 5.0) == _ENCRYPTED
-        # More than may arrive without data; encrypted bytes that wait are visible nowhere else before they are sent.
+        # This is more than may arrive without data. No public name shows ciphertext that waits to be sent.
         assert stream._outgoing.pending > _UNPRODUCTIVE
         assert stream.take() is None
         await peer.send(b"early")
@@ -859,7 +860,7 @@ def test_abandon_goes_to_the_stream_below() -> None:
     joined(body, runtime)
 
 
-# What breaks.
+# Broken records and connections.
 
 
 def test_damaged_record_is_a_read_error_behind_data_before_it() -> None:
@@ -923,7 +924,7 @@ def test_a_read_ends_at_its_deadline(delay: float) -> None:
         assert caught.value.limit == 3.5
         assert runtime.now - began == pytest.approx(3.5, abs=0.01)
         if delay:
-            assert await stream.read(1000, None) == b"x" * 100  # no byte of it is lost
+            assert await stream.read(1000, None) == b"x" * 100  # no byte of the record is lost
 
     runtime = Runtime()
     joined(body, runtime)
@@ -1205,12 +1206,12 @@ def test_tls_within_tls_carries_bytes_in_both_directions() -> None:
         assert await peer.recv_exactly(len(MUCH)) == MUCH
         await writing.wait()
         assert not stream.owes
-        assert stream.take() is None  # the tickets of both
+        assert stream.take() is None  # the tickets of both sessions are no input
         runtime.spawn(peer.send(MUCH))
         assert await read_exactly(stream, len(MUCH)) == MUCH
         await stream.write_some(b"x" * 30_000, 5.0)
         assert stream.owes
-        assert await stream.flush(5.0)  # through both
+        assert await stream.flush(5.0)  # through both sessions
         assert await peer.recv_exactly(30_000) == b"x" * 30_000
         await peer.send(b"early")
         await stream.write_some(b"y", 5.0)
@@ -1289,7 +1290,7 @@ def test_a_reset_or_cut_at_every_point_is_an_error_of_ours() -> None:
     assert at_every_point(scenario, lambda runtime, task: runtime.cut()) > 20
 
 
-# The plain write.
+# `give`, the write that never waits.
 
 
 @pytest.mark.parametrize("version", [TLS12, TLS13])

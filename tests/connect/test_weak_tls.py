@@ -34,7 +34,7 @@ class Files(NamedTuple):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """A trusted authority, certificates of it with one fault each, and a valid one."""
+    """A trusted authority, certificates issued by it with one fault each, and a valid one."""
     folder = tmp_path_factory.mktemp("weak")
     authority, names = Authority(), [DNSName("localhost")]
     authority.write_itself(folder / "ca.pem")
@@ -63,7 +63,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def openssl(folder: Path, *command: str) -> None:
-    """A certificate that `cryptography` refuses to make."""
+    """Run the openssl tool, for certificates that `cryptography` refuses to make."""
     subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True, timeout=60)
 
 
@@ -128,7 +128,7 @@ def hello(peer: Peer) -> None:
 
 
 def lenient() -> ssl.SSLContext:
-    """The settings that a caller would have to choose."""
+    """The settings that a caller would have to choose to reach such a server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -159,7 +159,7 @@ def test_a_weak_server_is_refused_unless_weakness_is_allowed(runtime: Runtime, k
 
 @each_runtime
 def test_without_verify_the_rest_still_holds(runtime: Runtime, files: Files) -> None:
-    """`verify=False` excuses certificates and nothing else."""
+    """`verify=False` turns off the checks of certificates and nothing else."""
 
     async def status(kind: str) -> int | None:
         with server_of(kind, files) as server:
@@ -178,7 +178,7 @@ def test_without_verify_the_rest_still_holds(runtime: Runtime, files: Files) -> 
 
 
 def test_a_good_server_of_the_same_authority_is_served_with(files: Files) -> None:
-    """So the refusals of the other tests are not about the authority."""
+    """This shows that the refusals in the other tests are not about the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files / "good.pem")
     for newest in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):

@@ -87,7 +87,7 @@ def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: 
     async def body() -> float:
         with HostileServer(lambda peer: peer.send_and_stay(raw)) as server:
             async with trial(runtime, server) as pool:
-                await pool.request("GET", server.url, stream=True)  # modules that are loaded once are loaded
+                await pool.request("GET", server.url, stream=True)  # this loads the modules that are loaded only once
                 costs = []
                 for _ in range(3):
                     began = time.thread_time()
@@ -103,7 +103,7 @@ def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: 
 
 
 async def within(runtime: Runtime, seconds: float, act: Callable[[], Awaitable[int]]) -> float:
-    """How long it took until the caller's own timeout had ended `act`."""
+    """The seconds until the caller's own timeout had ended `act`."""
     began = time.monotonic()
     if runtime.name == "trio":
         with trio.move_on_after(seconds) as scope:
@@ -149,7 +149,7 @@ def test_total_timeout_ends_the_decoding_of_gigabytes(runtime: Runtime, variant:
 @each_loop
 @each_case
 def test_other_tasks_run_while_gigabytes_are_decoded(runtime: Runtime, variant: str) -> None:
-    """No more than some pieces' worth of CPU time passes between two turns of another task."""
+    """At most the CPU time of a few pieces passes between two turns of another task."""
 
     async def body() -> list[float]:
         turns: list[float] = []
@@ -202,7 +202,7 @@ def test_read_of_gigabytes_takes_little_more_than_64_mib(runtime: Runtime) -> No
                 with pytest.raises(httpcore.LimitExceeded, match=r"more than 67,108,864.* max_body") as caught:
                     await pool.request("GET", server.url)
                 assert caught.value.limit == 64 * MIB
-                assert memory("VmHWM") - before < 112 * MIB  # with the window of 16 MiB, and the growth of a buffer
+                assert memory("VmHWM") - before < 112 * MIB  # this includes a window of 16 MiB and a growing buffer
 
     runtime.run(body)
 
@@ -328,7 +328,7 @@ def test_a_max_body_that_is_no_size_is_refused_before_a_request(runtime: Runtime
     runtime.run(body)
 
 
-# The same over HTTP/2, where the connection outlives a body that was given up.
+# Bombs over HTTP/2, where the connection outlives a body that was given up.
 
 
 @each_runtime
@@ -337,7 +337,7 @@ def test_over_http2_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runtim
     bomb = gigabytes().partition(b"\r\n\r\n")[2]
 
     def act(talk: Talk, stream: int) -> None:
-        talk.send(head(stream, (b"content-encoding", b"gzip, br")) + data(stream, bomb))  # the end does not arrive
+        talk.send(head(stream, (b"content-encoding", b"gzip, br")) + data(stream, bomb))  # the stream never ends
 
     async def body() -> None:
         with Hostile(act) as server:

@@ -168,7 +168,7 @@ def test_first_connection_that_dies_is_an_error_without_a_resend(runtime: Runtim
 
 @each_runtime
 def test_the_replacement_is_fresh_and_is_not_replaced_again(runtime: Runtime) -> None:
-    """Also where other stale connections are idle: an endless supply of them must not be tried one by one."""
+    """This holds also if more stale connections are idle: they must not be tried one by one."""
     together = threading.Barrier(3)
     dying = threading.Event()
 
@@ -303,7 +303,7 @@ def test_an_early_complete_response_ends_upload_and_connection(runtime: Runtime,
                 response = await pool.request("POST", server.url, body=endless(runtime, count))
                 assert (response.status_code, response.body) == (status, b"")
                 assert pool.stats().connections == 0
-                assert taken < 1000  # 64 KiB each: the bytes that the kernel's buffers accepted
+                assert taken < 1000  # pieces of 64 KiB: only the kernel's buffers accepted them
                 await eventually(runtime, gone.is_set, "the server sees the connection closed")
 
     runtime.run(body)
@@ -326,7 +326,7 @@ def endless(runtime: Runtime, taken: Callable[[], None]) -> Any:
 
 @each_runtime
 def test_an_early_200_that_goes_on_does_not_stop_the_upload(runtime: Runtime) -> None:
-    size = 200_000  # less than is held while the upload continues
+    size = 200_000  # less than the pool holds while the upload continues
 
     def act(peer: Peer) -> bool:
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size - 1))
@@ -454,7 +454,7 @@ def test_we_close_after_connection_close_though_server_does_not(runtime: Runtime
 
     def act(peer: Peer) -> None:
         peer.send(answer)
-        left.append(peer.rest())  # stays until we disconnect
+        left.append(peer.rest())  # the server waits until the client disconnects
 
     async def body() -> None:
         with HostileServer(act) as server:
@@ -644,7 +644,7 @@ def test_missing_close_notify_is_a_fault_only_where_end_counts(
 
 @each_runtime
 def test_port_that_refuses_is_a_connect_error_that_names_address(runtime: Runtime) -> None:
-    with socket.socket() as bound:  # bound and not listening: no other process gets the port
+    with socket.socket() as bound:  # the socket is bound but does not listen: no other process gets the port
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
 
@@ -916,7 +916,7 @@ class Recording(ScriptedServer):
 
 
 class Oops(Exception):
-    """The user's."""
+    """An error of the user's code."""
 
 
 FAILING: dict[str, tuple[Callable[[Runtime], Any], dict[str, str], type[Exception], str]] = {
@@ -1034,7 +1034,7 @@ def test_known_mistakes_are_refused_before_a_byte_is_sent(runtime: Runtime, case
             assert "expected" in str(caught.value) or "Content-Length" in str(caught.value)
             await check_quiet(runtime, pool, server)
             await pool.close()
-            assert len(opened) == (case == "a callable that gives text")  # which is called when it is needed
+            assert len(opened) == (case == "a callable that gives text")  # a callable is called when needed
             await eventually(runtime, lambda: server.came == [b""] * len(opened), "nothing came")
 
     runtime.run(body)

@@ -195,11 +195,11 @@ class Flood:
     start: Callable[[int], bytes]
     again: Callable[[int], bytes]
     limit: int
-    times: int | None = None  # when that stream alone is reset: how often it does so
-    answers: int = 0  # frames that reply to the repeated ones; they are read
+    times: int | None = None  # how often the frames are repeated, if only the stream is reset
+    answers: int = 0  # frames that the client sends in reply to the repeated ones, and that the server reads
 
 
-PIECE = 4096  # bytes that are sent at once, of small frames
+PIECE = 4096  # the bytes of small frames that are sent at once
 
 
 def nothing(stream: int) -> bytes:
@@ -246,7 +246,7 @@ FLOODS = {
 @each_runtime
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_is_stopped_with_a_reason_in_flat_memory(runtime: Runtime, name: str) -> None:
-    """This takes less than a second of our CPU time, too."""
+    """The flood takes less than a second of our CPU time."""
     flood = FLOODS[name]
     sent = 0
     took = Took()
@@ -300,7 +300,7 @@ LATE_FLOODS: dict[str, bytes] = {
 @each_runtime
 @pytest.mark.parametrize("name", LATE_FLOODS)
 def test_a_flood_on_a_stream_that_was_given_up_is_stopped(runtime: Runtime, name: str) -> None:
-    """This takes less than a second of our CPU time and less than 4 MiB, while another request waits on the same
+    """The flood takes less than a second of our CPU time and less than 4 MiB, while another request waits on the same
     connection.
     """
     took = Took()
@@ -359,7 +359,7 @@ def test_a_window_that_is_opened_byte_by_byte_is_a_flood(runtime: Runtime, strea
     runtime.run(body)
 
 
-# Endless data: rows F7, F8, F10 and 37. A peer that would send ten gigabytes, as fast as it can.
+# Endless data: rows F7, F8, F10 and 37. The peer would send ten gigabytes, as fast as it can.
 
 
 class Endless(ScriptedServer):
@@ -404,11 +404,11 @@ def check_credit(pool: Any) -> None:
     # Credit that is lost shows on the wire only when a window has run dry, hours later: so the test checks the sums.
     core = pool.sync._pool if hasattr(pool, "sync") else pool
     for slot in core._leases.ledger.slots():
-        # As above.
+        # No public name returns the engine of a connection.
         engine = slot.connection._wire._core.engine
         if isinstance(engine, h2_engine.H2Engine):
             assert engine.open_streams == 0
-            # As above.
+            # No public name returns these sums.
             assert engine._room + engine._uncredited == engine._goal
 
 
@@ -495,7 +495,8 @@ def test_a_peer_that_ignores_windows_is_cut_off(runtime: Runtime) -> None:
             async with trial(runtime, server, **PRIOR) as pool:
                 with bounded(4 * MIB):
                     response = await pool.request("GET", server.url, stream=True)
-                    # A task that waits for another event reads for all, and is sent to another connection.
+                    # This request's task reads for all streams. The connection ends, and the request is sent over
+                    # another one.
                     assert (await pool.request("GET", server.url + "/clean")).body == b"clean"
                     with pytest.raises(RemoteProtocolError, match="FLOW_CONTROL_ERROR"):
                         await response.read()
@@ -631,7 +632,7 @@ def test_a_stream_error_resets_it_and_its_siblings_go_on(runtime: Runtime, name:
                 await runtime.gather(bad, good, good)
             assert (server.bad, len(server.talks)) == (1, 1)
             assert set(server.talks[0].left) - {0} == {3}
-            assert server.talks[0].left.get(0, Code.NO_ERROR) == Code.NO_ERROR  # the goodbye
+            assert server.talks[0].left.get(0, Code.NO_ERROR) == Code.NO_ERROR  # the GOAWAY of a normal close
 
     runtime.run(body)
 
@@ -681,7 +682,7 @@ def test_a_silent_peer_gets_a_ping_and_is_left(runtime: Runtime) -> None:
 def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As above, and no `ping_interval` is set; the task that gives up sends a PING nevertheless."""
+    """Like the test above, but without `ping_interval`: the task whose request times out sends a PING."""
     monkeypatch.setattr(liveness, "LIVENESS_TIMEOUT", 0.2)
     silent = threading.Event()
 
@@ -725,7 +726,7 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(runtime: Runtime) -> None:
 
 
 def without_end(talk: Talk, piece: bytes) -> None:
-    """Send until the client disconnects; its bytes are discarded."""
+    """Send until the client disconnects; the bytes of the client are discarded."""
     threading.Thread(target=talk.receive_the_rest, daemon=True).start()
     while True:
         talk.send(piece)
@@ -863,7 +864,7 @@ def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
         await peer.end.scheduler.sleep(1)
         while sum(len(event.data) for event in peer.seen if isinstance(event, h2.events.DataReceived)) < 65535:
             await peer.more()
-        for increment in (65535, 1, 34464):  # back to zero, then the rest
+        for increment in (65535, 1, 34464):  # the window is back at zero, then it opens for the rest
             peer.h2.increment_flow_control_window(increment, stream)
             peer.h2.increment_flow_control_window(increment)
             await peer.flush()
@@ -881,8 +882,8 @@ def test_window_that_shrinks_below_0_stops_upload_until_it_opens() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_after_hundreds_of_cancellations_the_window_is_full(seed: int) -> None:
-    """Row F8: this holds for bytes that were received, in flight, padded, or received later, for a request that was
-    cancelled.
+    """Row F8: the window is full again after cancelled requests, whose bytes were received, in flight, padded, or
+    received later.
     """
     chance = random.Random(seed)
 
@@ -927,7 +928,7 @@ def test_after_hundreds_of_cancellations_the_window_is_full(seed: int) -> None:
     play(main, serve, runtime=runtime, place={"delay_there": 0.01, "delay_back": 0.01, "window": 1 << 20})
 
 
-# Bytes that we send: rows A1 and A10. h2 refuses bytes that violate RFC 9113, and keeps the received bytes.
+# Bytes that we send: rows A1 and A10. The peer is h2, which refuses bytes that violate RFC 9113.
 
 WHERE: dict[str, Callable[[bytes], dict[str, Any]]] = {
     "method": lambda value: {"method": value},
@@ -1028,7 +1029,7 @@ def test_connection_fields_are_never_sent_over_http2() -> None:
     play(main, echo)
 
 
-# Unusual but passed on: a value with a blank at an end.
+# A value with a blank at an end: unusual, but passed on.
 
 BLANKS: dict[str, tuple[bytes, bytes]] = {  # the value as sent, and as it is handed on
     "a blank before": (b" b", b"b"),
@@ -1042,8 +1043,8 @@ BLANKS: dict[str, tuple[bytes, bytes]] = {  # the value as sent, and as it is ha
 @pytest.mark.parametrize("name", BLANKS)
 @pytest.mark.parametrize("where", ["head", "trailers", "interim"])
 def test_a_value_with_a_blank_at_an_end_is_trimmed_and_named(runtime: Runtime, name: str, where: str) -> None:
-    """Only the stream ends, so that the connection stays; the request is made twice, since a header block may be
-    remembered.
+    """Each request is made twice, since a header block may be remembered. In a strict pool only the stream ends: the
+    connection is kept.
     """
     sent, seen = BLANKS[name]
     field = (b"x-a", sent)

@@ -101,7 +101,7 @@ def secretive(scheme: str, port: int, keys: Keys, *, in_url: bool = False) -> ht
         more["headers"] = [("X-Proxy-Key", KEY)]
     if scheme == "https":
         more["ssl"] = httpcore.SSLConfig(verify=keys.trusting_proxy)
-    secret = "" if scheme == "socks4a" else SECRET  # it has no passwords
+    secret = "" if scheme == "socks4a" else SECRET  # SOCKS4 has no passwords
     if in_url:
         return httpcore.Proxy(f"{scheme}://{USER}:{secret}@127.0.0.1:{port}", **more)
     return httpcore.Proxy(f"{scheme}://127.0.0.1:{port}", auth=(USER, secret), **more)
@@ -200,7 +200,7 @@ class Choosing:
 @each_runtime
 @pytest.mark.parametrize("tunnel", [False, True], ids=["forward", "tunnel"])
 def test_each_proxy_gets_its_own_credentials_and_the_origin_none(runtime: Runtime, tunnel: bool, keys: Keys) -> None:
-    """Back and forth between two proxies and none, over connections that are kept."""
+    """The requests alternate between two proxies and no proxy, over connections that are kept."""
     steps = [CONNECT, EXCHANGE] if tunnel else [EXCHANGE]
 
     async def body() -> None:
@@ -265,8 +265,8 @@ def test_a_requests_own_proxy_credentials_never_reach_an_origin(
 
 @each_runtime
 def test_own_proxy_credentials_go_to_the_proxy_that_forwards(runtime: Runtime, keys: Keys) -> None:
-    """They replace those of the `Proxy`; without any proxy they are sent to the server of the request, since that may
-    be a proxy.
+    """The caller's own credentials replace those of the `Proxy`. Without any proxy they are sent to the server of the
+    request, since that may be a proxy.
     """
     own = [("Proxy-Authorization", f"Basic {TOKEN}")]
 
@@ -487,7 +487,7 @@ def test_any_2xx_opens_the_tunnel_and_its_fields_mean_nothing(runtime: Runtime, 
     runtime.run(body)
 
 
-# Slow ones: the connect timeout holds for all hops together, and the total timeout too (rows D5, D8, 36).
+# Slow proxies: the connect timeout holds for all hops together, and so does the total timeout (rows D5, D8, 36).
 
 
 def dripping(answer: bytes) -> Act:
@@ -509,7 +509,7 @@ DRIPS: dict[str, tuple[str, str, list[str], bytes]] = {
 
 @each_runtime
 def test_a_hop_that_drips_ends_in_time(runtime: Runtime, keys: Keys) -> None:
-    """All at once, to save time."""
+    """All cases run at once, to save time."""
 
     async def one(which: str, total: bool) -> None:
         scheme, step, steps, answer = DRIPS[which]
@@ -534,7 +534,7 @@ def test_a_hop_that_drips_ends_in_time(runtime: Runtime, keys: Keys) -> None:
     runtime.run(body)
 
 
-# Responses of SOCKS proxies (row D8); their bytes one by one are in test_socks.py.
+# Responses of SOCKS proxies (row D8); test_socks.py tests their bytes one by one.
 
 
 @each_runtime
@@ -575,7 +575,7 @@ def test_a_name_too_long_for_socks_is_refused_before_any_byte(runtime: Runtime, 
     runtime.run(body)
 
 
-# The address that a proxy receives, where names are resolved here: there is one try.
+# The address that a proxy receives if the client resolves the name: the client tries one address.
 
 NOTED = {
     "socks5": ("socks5", ["::1", "127.0.0.1", "127.0.0.2"], b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50"),
@@ -591,7 +591,7 @@ NOTED = {
 def test_of_several_addresses_a_proxy_gets_the_first_of_ipv4(runtime: Runtime, which: str, keys: Keys) -> None:
     scheme, addresses, noted = NOTED[which]
     steps = {"http": [CONNECT], "socks5": [GREETING, SOCKS5], "socks4": [SOCKS4]}[scheme]
-    policy = httpcore.NetworkPolicy() if scheme == "http" else None  # an HTTP proxy receives addresses only under one
+    policy = httpcore.NetworkPolicy() if scheme == "http" else None  # an HTTP proxy gets addresses only under a policy
 
     async def body() -> None:
         with scripted([*steps, EXCHANGE], keys) as server:

@@ -35,7 +35,7 @@ def sending(*pieces: bytes) -> Callable[[Peer], None]:
     return act
 
 
-# Bytes that are not HTTP/1.1, or ambiguous: section 1 B of the catalogue, rows 1 to 5, 8 and 16.
+# Bytes that are not HTTP/1.1, or are ambiguous: rows B1 to B5, B8 and B16 of docs/security.md.
 
 LENGTHS = {
     "plus": b"+2",
@@ -155,7 +155,7 @@ def test_broken_grammar_is_a_remote_protocol_error_quoted_safely(runtime: Runtim
                 assert words in text
                 assert caught.value.phase in ("read the response head", "read the response body")
                 assert str(pickle.loads(pickle.dumps(caught.value))) == text
-            assert server.bad_lines == ["GET /"]  # the server may have acted on it: it is not sent again
+            assert server.bad_lines == ["GET /"]  # the server may have acted on the request, so it is not sent again
 
     runtime.run(body)
 
@@ -181,7 +181,7 @@ def test_odd_but_valid_responses_are_accepted(runtime: Runtime, raw: bytes) -> N
     runtime.run(body)
 
 
-# Cut at every byte: B3 and B11; faults 7 and 8.
+# Responses that are cut at every byte: rows B3, B11, 7 and 8.
 
 BODY = b"The quick brown fox"
 BROKEN = (httpcore.RemoteProtocolError, httpcore.ReadError)
@@ -216,7 +216,7 @@ def test_response_cut_at_any_byte_is_error_and_no_shorter_body(runtime: Runtime,
             async with trial(runtime, server) as pool:
                 for cut in range(len(whole)):
                     if leave == "FIN" and cut == bodiless:
-                        assert (await pool.request("GET", server.url)).body == b""  # under any coding
+                        assert (await pool.request("GET", server.url)).body == b""  # an empty body under any coding
                         continue
                     with pytest.raises(BROKEN if cut < bodiless else DECODING):
                         await pool.request("GET", server.url)
@@ -248,7 +248,7 @@ def test_body_until_the_end_is_complete_when_peer_half_closes(runtime: Runtime) 
     def act(peer: Peer) -> None:
         peer.send(OK + b"\r\n" + BODY)
         peer.socket.shutdown(socket.SHUT_WR)
-        assert peer.rest() == b""  # and we close our side
+        assert peer.rest() == b""  # the client closes its side
 
     async def body() -> None:
         with HostileServer(act) as server:
@@ -259,7 +259,7 @@ def test_body_until_the_end_is_complete_when_peer_half_closes(runtime: Runtime) 
     runtime.run(body)
 
 
-# Endless senders: B6 and B7.
+# Endless senders: rows B6 and B7.
 
 ENDLESS: dict[str, tuple[bytes, bytes, int]] = {  # its first bytes, the repeated ones, the limit that is exceeded
     "the status line": (b"HTTP/1.1 200 ", b"a" * 4096, 262144),
@@ -306,7 +306,7 @@ def test_an_endless_sender_is_stopped_before_a_mebibyte(runtime: Runtime, case: 
     runtime.run(body)
 
 
-# Bytes without a request for them: B9 and B10.
+# Bytes without a request for them: rows B9 and B10.
 
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 NO_BODY = {
@@ -407,7 +407,7 @@ def test_input_while_idle_never_reaches_the_next_request(runtime: Runtime, case:
     runtime.run(body)
 
 
-# Content codings: B12, B13 and B14.
+# Content codings: rows B12, B13 and B14.
 
 CONTENT = bytes(range(256)) * 64
 CODERS: dict[str, Callable[[bytes], bytes]] = {
@@ -478,7 +478,7 @@ def test_a_bad_coding_is_a_decoding_error_and_raw_still_works(runtime: Runtime, 
     runtime.run(body)
 
 
-# Large results of small input: B14 and B15.
+# Large results of small input: rows B14 and B15.
 
 BOMB = 1024 * MIB
 BOMBS: dict[str, Callable[[], bytes]] = {

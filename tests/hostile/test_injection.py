@@ -1,7 +1,7 @@
 """For any arguments, exactly the intended request is sent, or an error is raised before any byte.
 
 Every byte value is tried at the start, in the middle and at the end of each field that reaches the wire, and the
-received bytes are read by a strict parser of its own: rows A1, A2, A3, A5 and A11 of docs/security.md.
+received bytes are read by a separate, strict parser: rows A1, A2, A3, A5 and A11 of docs/security.md.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ FIELD = re.compile(rb"(" + TOKEN + rb"): ((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[
 
 
 class Strict(ScriptedServer):
-    """Reads requests exactly as RFC 9112 defines them, and accepts no deviation. Each is kept: method, target, fields,
-    body, trailers.
+    """Reads requests exactly as RFC 9112 defines them, and accepts no deviation. Each request is kept: method, target,
+    fields, body, trailers.
     """
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ FIELDS: dict[str, bytes] = {
 
 
 def requested(url: str, field: str, value: bytes) -> dict[str, Any]:
-    """The arguments of `request` with one field spoiled."""
+    """The arguments of `request`, with `value` in one field."""
     given: dict[str, Any] = {"method": "POST", "url": f"{url}/", "headers": [], "body": b"body"}
     if field == "method":
         given["method"] = value
@@ -170,7 +170,7 @@ def test_each_byte_in_each_field_is_one_request_or_an_error(runtime: Runtime, fi
         assert trailers == given.get("trailers", [])
         assert b"user" not in b"".join(text for _, text in fields)
     assert len(sent) < 3 * 256
-    assert sent or field == "transfer encoding"  # only the one word is allowed there, and no byte around it
+    assert sent or field == "transfer encoding"  # "chunked" is the only word allowed there, with no byte around it
 
 
 SECRET = "hunter2"
@@ -258,7 +258,7 @@ KEPT = {
 def misreport(true: Any, claimed: Any) -> Any:
     """A value that is `true` in memory, but shows `claimed` through every method that a subclass can override.
 
-    Both are str, bytes, bytearray or int; of a list or tuple the items are such as well.
+    Both are str, bytes, bytearray or int, or a list or tuple of these.
     """
     base = type(true)
     if base in (list, tuple):
@@ -294,7 +294,7 @@ def misreported(true: dict[str, Any], claimed: dict[str, Any]) -> dict[str, Any]
 
 
 def texts(given: dict[str, Any]) -> dict[str, Any]:
-    """The same in str instead of bytes, except the body."""
+    """The same arguments, in str instead of bytes, except the body."""
     return {
         name: value.decode("latin-1")
         if isinstance(value, bytes)
@@ -395,7 +395,7 @@ def test_a_kept_value_is_exact(lie: str) -> None:
 
 
 def test_a_name_that_only_equals_a_known_one_is_refused() -> None:
-    header_pairs([(b"X-Name", b"value")])  # it is remembered
+    header_pairs([(b"X-Name", b"value")])  # the name is remembered
     with pytest.raises(httpcore.LocalProtocolError, match=r"headers\[0\] has a name"):
         header_pairs([(misreport(b"X-Name: a\r\nX-Evil", b"X-Name"), b"value")])
 
@@ -422,8 +422,8 @@ def test_a_status_and_a_files_length_are_exact() -> None:
 
 
 def test_requests_of_every_kind_compare_no_bytes_with_text() -> None:
-    """`python -bb` makes such a comparison an error. Otherwise it returns False, so a check that compares bytes with
-    text would check nothing.
+    """`python -bb` makes a comparison of bytes with text an error. Otherwise such a comparison returns False, so a
+    check that makes one would check nothing.
     """
     with Strict() as server:
         subprocess.run(

@@ -36,7 +36,7 @@ def send_chunk(peer: Peer, data: bytes) -> None:
 
 
 def echo(peer: Peer) -> bool:
-    """Answers at once, and answers each chunk when it is received; the last one with a trailer."""
+    """Sends the head at once, and echoes each chunk when it is received; the response ends with a trailer."""
     peer.send(CHUNKED)
     while data := chunk_of(peer):
         send_chunk(peer, data.upper())
@@ -45,7 +45,7 @@ def echo(peer: Peer) -> bool:
 
 
 def echo_counted(peer: Peer) -> bool:
-    """The same with a body of nine bytes, received three at a time."""
+    """Like `echo`, with a body of nine bytes that is received three bytes at a time."""
     peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
     for _ in range(3):
         peer.send(peer.exactly(3).upper())
@@ -89,7 +89,7 @@ def test_each_side_goes_on_while_the_other_does(runtime: Runtime) -> None:
                 assert response.trailers == [(b"x-sum", b"1")]
                 assert await response.read() == b""
                 connection.close()
-            assert server.connections == 1  # the same one served the clean request
+            assert server.connections == 1  # the same connection served the clean request
             assert b"Transfer-Encoding: chunked" in server.heads[0]
 
     runtime.run(body)
@@ -164,7 +164,7 @@ def test_a_body_is_read_until_the_head_and_no_further(runtime: Runtime) -> None:
             try:
                 yield b"1"
                 while True:
-                    yield b""  # lets the pool check for the head
+                    yield b""  # this lets the pool check for the head
                     time.sleep(0.001)
             finally:
                 closed = True
@@ -446,7 +446,7 @@ def test_a_body_that_fails_in_a_duplex_request_closes_it(runtime: Runtime) -> No
 def test_the_end_of_a_duplex_request_leaves_over_http2(
     runtime: Runtime, kind: str, hypercorn: Ports, place: Path
 ) -> None:
-    """Over TLS too, where written bytes may wait in the TLS stream, since no later write follows them."""
+    """This holds over TLS too, where written bytes may wait in the TLS stream: no later write would send them."""
 
     async def body() -> None:
         named: dict[str, Any] = {"ssl": httpcore.SSLConfig(verify=str(place / "ca.pem")), "http1": False}

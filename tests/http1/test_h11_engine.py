@@ -119,7 +119,7 @@ def test_h11_refuses_white_space_before_a_chunk_extension() -> None:
     native = H1Response(b"GET")
     native.receive(SPACED)
     assert native.ended
-    reference = H11Response(b"GET")  # which counts the body by itself
+    reference = H11Response(b"GET")  # h11 reads only the heads for it
     reference.receive(SPACED)
     assert reference.ended
 
@@ -139,7 +139,7 @@ def test_another_version_is_named_with_any_line_end(version: bytes, interim: byt
             assert native == outcome(Alarmed, pieces, requested)
     shadow = Shadow(requested.method, False, False)
     shadow.receive(interim + b"HTTP/" + version + b" 200 OK\r\n" + BEHIND)
-    assert shadow.heads[-1].version == version  # otherwise the row is no longer needed
+    assert shadow.heads[-1].version == version  # otherwise the row of `differences` is no longer needed
 
 
 @pytest.mark.parametrize("text", ["SSH-2.0-x", "HTTP/", "HTTP/x.1 200 OK", "HTTP/2 200 OK", " HTTP/2.0 200 OK"])
@@ -207,7 +207,7 @@ class Noted(ShadowResponse):
 
 
 class ReadsHeadsWrong(Noted):
-    """Misreads heads like a grammar with a fault."""
+    """Misreads heads as a faulty grammar would."""
 
     wrong: object = None
 

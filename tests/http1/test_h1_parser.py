@@ -38,7 +38,7 @@ class RequestFacts:
 
 @dataclass
 class End:
-    """The end of the message: it is complete."""
+    """The end of a complete message."""
 
     trailers: list[tuple[bytes, bytes]]
 
@@ -105,7 +105,7 @@ def single_bytes(raw: bytes) -> list[bytes]:
 
 
 def ways_to_cut(raw: bytes) -> Iterator[list[bytes]]:
-    """Whole, byte by byte, and at every point in two."""
+    """The bytes as one piece, byte by byte, and cut in two at every point."""
     yield [raw]
     yield single_bytes(raw)
     for at in range(1, len(raw)):
@@ -372,7 +372,7 @@ ACCEPTED: dict[str, Accepted] = {
     ),
 }
 
-# Each is refused although a valid message follows: nothing here depends on the end of the stream.
+# Each message is refused although a valid message follows: nothing here depends on the end of the stream.
 REFUSED: dict[str, tuple[bytes, RequestFacts]] = {
     **{
         f"status line {line!r}": (with_head(b"Content-Length: 0", status=line), GET)
@@ -778,7 +778,7 @@ def test_bytes_beyond_size_of_a_chunk_are_refused_as_they_come() -> None:
 
 
 def test_extensions_may_be_as_long_as_the_body_and_an_allowance() -> None:
-    chunk = b"64;" + b"x" * 99 + b"\r\n" + b"y" * 100 + b"\r\n"  # 100 bytes of each
+    chunk = b"64;" + b"x" * 99 + b"\r\n" + b"y" * 100 + b"\r\n"  # an extension of 100 bytes, and 100 bytes of body
     raw = chunk * 2000 + b"0\r\n\r\n"
     assert _fits([CHUNKED, raw])
     assert _fits([CHUNKED, *(raw[at : at + 70] for at in range(0, len(raw), 70))])
@@ -807,7 +807,7 @@ def test_small_chunks_take_linear_time() -> None:
         assert joined(parts) == [b"x" * count, End([])]
         return time.process_time() - begun
 
-    assert min(seconds(80_000) for _ in range(3)) < 9 * min(seconds(20_000) for _ in range(3))  # 4 linear, 16 squared
+    assert min(seconds(80_000) for _ in range(3)) < 9 * min(seconds(20_000) for _ in range(3))  # 4 linear, 16 quadratic
 
 
 def test_body_bytes_of_one_piece_come_as_one_object() -> None:
@@ -959,7 +959,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
             assert isinstance(parts[0], Head)
             assert parts[0].raw_headers[0] == (b"X-Always", b"%d" % number)
             assert len(parts[0].raw_headers) == 4
-    # The cache itself: no public name shows its content.
+    # No public name shows the content of this cache.
     kept = grammar._lines
     assert len(kept) <= Remembered.MOST
     for number in range(100):
@@ -974,7 +974,7 @@ def test_lines_of_fields_are_remembered_within_bounds() -> None:
 def test_lines_that_may_hold_credentials_are_not_remembered(name: bytes) -> None:
     for _ in range(2):
         play([with_head(name + b": not-to-be-kept", b"Content-Length: 0")])
-    # The cache itself: no public name shows its content.
+    # No public name shows the content of this cache.
     assert not any(b"not-to-be-kept" in line for line in grammar._lines)
 
 
@@ -992,11 +992,11 @@ def test_heads_are_remembered_when_all_their_lines_are() -> None:
     for _ in range(3):
         for raw in (common, private):
             assert play([raw])[0][0].raw_headers[0] == (b"X-Common", b"1")  # type: ignore[union-attr]
-    # The cache itself: no public name shows its content.
+    # No public name shows the content of this cache.
     kept = [raw for raw, _, _ in grammar._heads]
     assert common in kept
     assert not any(b"not-to-be-kept" in raw for raw in kept)
-    # The cache itself: no public name shows its content.
+    # No public name shows the bound of this cache.
     assert len(grammar._heads) <= Remembered.MOST
 
 

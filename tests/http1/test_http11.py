@@ -381,7 +381,7 @@ def test_total_timeout_may_end_the_wait_for_100_continue() -> None:
     talk(silent, body)
 
 
-# Last words.
+# Responses received after a write error.
 
 WORDS = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
 
@@ -559,7 +559,7 @@ def test_read_timeout_is_for_each_wait_and_the_total_one_for_all() -> None:
     talk(script, hurried)
 
 
-# Letting go.
+# Release of the connection.
 
 
 @pytest.mark.parametrize(

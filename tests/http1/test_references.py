@@ -28,7 +28,9 @@ from httpcore._message.head import Head
 
 Fields = list[tuple[bytes, bytes]]
 EACH = 1500
-"""Messages for each rate of mistakes, the same in each run: use another number to find new differences."""
+"""The number of messages for each rate of mistakes. They are the same in each run: another number finds new
+differences.
+"""
 
 
 @dataclass
@@ -36,9 +38,9 @@ class Reading:
     """The result of a reader for a stream that ends after the bytes.
 
     Attributes:
-        heads: status, reason, version and fields (names as sent) of each.
-        end: where the message ends; None if it ends with the stream, or not at all. persistent: whether another message
-        may follow; None if that is unknown.
+        heads: status, reason, version and fields (names as sent) of each head.
+        end: where the message ends; None if it ends with the stream, or not at all.
+        persistent: whether another message may follow; None if that is unknown.
     """
 
     heads: list[tuple[int, bytes, bytes, Fields]] = field(default_factory=list)

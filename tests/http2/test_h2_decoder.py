@@ -40,7 +40,7 @@ def text(value: bytes, *, huffman: bool = False) -> bytes:
 
 
 def answer(decoder: FieldDecoder | hpack.Decoder, block: bytes) -> Fields | str:
-    """The fields of the block, or the decoder that refuses it and its error."""
+    """The fields of the block; or "too much" or "wrong" if the decoder refuses it."""
     try:
         if isinstance(decoder, FieldDecoder):
             return list(decoder.decode(block).fields)
@@ -52,9 +52,9 @@ def answer(decoder: FieldDecoder | hpack.Decoder, block: bytes) -> Fields | str:
 
 
 def updates(block: bytes) -> int:
-    """How many updates of the table's size it begins with, as hpack reads them."""
+    """The number of table size updates that the block begins with, as hpack reads them."""
     count = 0
-    with suppress(hpack.HPACKError):  # cut short: both refuse it
+    with suppress(hpack.HPACKError):  # both decoders refuse a block that is cut short
         while block and block[0] & 0xE0 == 0x20:
             count += 1
             block = block[hpack.hpack.decode_integer(block, 5)[1] :]
@@ -79,7 +79,7 @@ def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
         if isinstance(found, str):
             break
         # Both tables, with entries that wait to be stored, must be the same at every step: otherwise a difference would
-        # show only when it is used.
+        # show only when an entry is used.
         ours._settle()
         assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
         assert ours._size == reference.header_table._current_size
@@ -88,7 +88,7 @@ def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
 
 def forget() -> None:
     """Restore the state of a new process."""
-    # The memory of all connections has no name but its own.
+    # No public name reaches the cache that all connections share.
     hpack_memory.literals.clear()
     hpack_memory.blocks.clear()
     hpack_memory.runs.clear()
@@ -103,7 +103,7 @@ def test_the_static_table_is_the_standards() -> None:
 
 def test_the_huffman_code_is_the_standards() -> None:
     codes = [code | 1 << length for code, length in zip(REQUEST_CODES, REQUEST_CODES_LENGTH, strict=True)]
-    # The table that is generated at import, beside the one of the RFC.
+    # The table that is generated at import must be equal to the table of the RFC.
     assert {code: bytes((octet,)) if octet < 256 else b"" for octet, code in enumerate(codes)} == h2_table._CODES
 
 
@@ -115,7 +115,7 @@ def test_huffman_codes_come_back(data: bytes) -> None:
 
 @pytest.mark.parametrize("octet", range(256))
 def test_each_octet_comes_back_at_every_place(octet: int) -> None:
-    for before in (b"", b"0", b"00", b"000", b"0000", b"00000", b"000000", b"0000000"):  # of 5 bits each
+    for before in (b"", b"0", b"00", b"000", b"0000", b"00000", b"000000", b"0000000"):  # each "0" has 5 bits
         data = before + bytes((octet,)) + b"0"
         assert unhuffman(coder.encode(data)) == data
 
@@ -124,8 +124,8 @@ def test_each_octet_comes_back_at_every_place(octet: int) -> None:
     "data",
     [
         b"\xff\xff\xff\xff",  # EOS
-        b"\xff\xff\xff\xfc",  # 30 bits of it, padded
-        b"\x07\xff\xff\xff\xff",  # behind something
+        b"\xff\xff\xff\xfc",  # 30 bits of EOS, with padding
+        b"\x07\xff\xff\xff\xff",  # EOS behind "0"
         b"\xff",  # eight bits of padding
         b"\x07\xff",  # "0", three bits of padding and an octet more
         b"\x00",  # "0", padded with zeros
@@ -139,11 +139,11 @@ def test_an_invalid_huffman_code_is_refused(data: bytes) -> None:
 
 def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """All connections share this cache, and many connections may exist."""
-    # The memory of all connections has no name but its own.
+    # No public name reaches the cache that all connections share.
     monkeypatch.setattr(h2_table, "_steps", {})
     tracemalloc.start()
     codes: set[int] = set()
-    # Builds the tree of open codes again, step by step.
+    # The private functions build the tree of open codes again, step by step.
     left = [h2_table._step(1)]
     while left:
         step = left.pop()
@@ -151,12 +151,12 @@ def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.Monke
             codes.add(step[2])
             for octet in range(256):
                 with suppress(ValueError):
-                    # As above.
+                    # This adds one more octet to the tree.
                     h2_table._add_step(step, octet)
             left += [following for following in step[1] if following is not None]
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    # As above.
+    # No public name shows the size of this cache.
     assert len(codes) == len(h2_table._steps) == 256
     assert held < 3 << 20
 
@@ -217,7 +217,7 @@ RIGHT: dict[str, tuple[list[bytes], list[Fields]]] = {
 def test_a_block_means(name: str) -> None:
     blocks, fields = RIGHT[name]
     assert both(blocks) == fields
-    assert both(blocks) == fields  # again, when the literals are known
+    assert both(blocks) == fields  # this time the literals are known
 
 
 WRONG: dict[str, tuple[list[bytes], str]] = {
@@ -254,7 +254,7 @@ def test_a_block_is_refused(name: str) -> None:
         decoder.decode(blocks[-1])
 
 
-# How much.
+# Limits of size.
 
 
 @pytest.mark.parametrize("huffman", [False, True])
@@ -270,7 +270,7 @@ def test_fields_count_their_bytes_and_32_more(huffman: bool) -> None:
 def test_an_entry_that_is_repeated_without_end_is_stopped_early() -> None:
     decoder = FieldDecoder(MOST)
     decoder.decode(b"\x40" + text(b"n") + text(b"v" * 4000))
-    block = b"\xbe" * 20 + b"\x80" * 16_000  # an error, if the decoder read this far
+    block = b"\xbe" * 20 + b"\x80" * 16_000  # an index of 0, which would be an error if the decoder read so far
     assert answer(decoder, block) == "too much"
 
 
@@ -283,12 +283,12 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
     assert [pair[0] for pair, _ in decoder._entries] == [b"m", b"n"]
     assert decoder._size == TABLE_BYTES
     decoder.decode(b"\x40" + text(b"") + text(b""))
-    # As above.
+    # The content of the table has changed, which still does not show.
     decoder._settle()
     assert [pair[0] for pair, _ in decoder._entries] == [b"", b"m"]
 
 
-# Memories.
+# Caches.
 
 
 def test_literals_are_shared_by_connections_but_for_secrets() -> None:
@@ -297,7 +297,7 @@ def test_literals_are_shared_by_connections_but_for_secrets() -> None:
     added = b"\x41" + text(b"known", huffman=True)
     named = b"\x00" + text(b"name") + text(b"known")
     FieldDecoder(MOST).decode(added + named + b"\x10" + text(b"set-cookie") + text(b"secret") + b"\x7e" + text(b"here"))
-    # As above.
+    # The literals of the secret field are not in the cache.
     assert list(hpack_memory.literals) == [added, named]
 
 
@@ -308,21 +308,21 @@ def test_a_name_of_one_connection_is_that_of_each() -> None:
 
 
 def test_remembered_blocks_and_literals_have_a_bound() -> None:
-    # As above.
+    # The test begins with an empty cache, whose content shows in no result.
     hpack_memory.literals.clear()
     decoder = FieldDecoder(MOST)
-    # As above.
+    # No public name shows the bound of this cache.
     for i in range(3 * hpack_memory._LITERALS):
         decoder.decode(b"\x41" + text(b"%d" % i))
-        # As above.
+        # The bound holds after every block.
         assert len(hpack_memory.literals) <= hpack_memory._LITERALS
     hpack_memory.literals.clear()
     decoder.decode(b"\x41" + text(b"v" * 126))
-    # As above.
+    # The longest literal that is kept has 128 bytes.
     assert max(map(len, hpack_memory.literals)) == 128
     decoder.decode(b"\x41" + text(b"v" * 127))
     decoder.decode(b"\x40" + text(b"n" * 64) + text(b"v" * 64))
-    # As above.
+    # Neither of the two longer literals was kept.
     assert len(hpack_memory.literals) == 1
 
 
@@ -352,17 +352,17 @@ def test_no_literal_or_block_with_a_credential_is_remembered(name: bytes) -> Non
 def test_a_block_of_one_connection_is_not_remembered(block: bytes) -> None:
     forget()
     assert not isinstance(both([block, block])[-1], str)
-    # As above.
+    # The cache for other connections must not hold this block; no result shows that.
     assert not hpack_memory.blocks
 
 
 def test_the_memory_of_blocks_has_a_bound() -> None:
     forget()
     decoder = FieldDecoder(MOST)
-    # The bound of the cache, which shows in no result.
+    # The bound of the cache shows in no result.
     for i in range(3 * hpack_memory._BLOCKS):
         decoder.decode(b"\x88\x41" + text(b"%d" % i))
-        # As above.
+        # Both bounds hold after every block.
         assert 0 < len(hpack_memory.blocks) <= hpack_memory._BLOCKS
         assert len(decoder._pending) <= TABLE_BYTES // 32
 
@@ -438,11 +438,11 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
         which = chance.randrange(len(ends))
         ours, reference = ends[which]
         block = server.next()
-        # How often the cache was used, which must not show in any result.
+        # This counts how often the cache was used, which must not show in any result.
         known += block in hpack_memory.blocks
         found = answer(ours, block)
         assert found == answer(reference, block), block.hex()
-        # How often the table was brought up to date, which must not show in any result either.
+        # This counts how often the table was brought up to date, which must not show in any result either.
         referred += not ours._pending and bool(ours._entries)
         if isinstance(found, str):
             wrong += 1
@@ -458,7 +458,7 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
     assert wrong > 20, wrong
 
 
-# Anything, beside hpack.
+# Random blocks, compared with hpack.
 
 names = st.sampled_from([name for name, _ in STATIC_PAIRS]) | st.binary(max_size=8)
 values = st.sampled_from([value for _, value in STATIC_PAIRS]) | st.binary(max_size=20) | st.just(b"v" * 1500)

@@ -94,7 +94,7 @@ def test_the_table_holds_no_more_than_its_size() -> None:
     encoder = FieldEncoder()
     for index in range(10_000, 20_000):
         encoder.encode([(b"%d" % index, b"x")])
-    # The bound of memory, which the other end need not have and so cannot show.
+    # The other end need not have this bound of memory, so no block shows it.
     assert len(encoder._entries) == TABLE_BYTES // (32 + 1 + 5)
 
 
@@ -112,7 +112,7 @@ def test_often_used_names_are_counted_in_bounded_memory() -> None:
     encoder = FieldEncoder()
     for index in range(5000):
         encoder.encode([(b"x-%d" % index, b"1")])
-    # The cache, which shows in no block.
+    # The cache shows in no block.
     assert len(encoder._values) <= NAME_COUNT
 
 
@@ -135,7 +135,7 @@ def test_remembered_blocks_survive_additions_and_resizes(seed: int) -> None:
         else:
             which = chance.randrange(len(usual))
             fields = usual[which]
-            # How often the cache was used, which must not show in any block.
+            # This counts how often the cache was used, which must not show in any block.
             remembered += b"%d" % which in encoder._plain
             block = encoder.encode_plain(b"%d" % which, fields)
         assert list(reference.decode(block, raw=True)) == fields

@@ -94,7 +94,7 @@ def sent(engine: EventEngine) -> list[tuple[int, int, int, bytes]]:
 
 
 def codes(frames: list[tuple[int, int, int, bytes]], kind: int) -> dict[int, int]:
-    """Stream -> code, of the RST_STREAM or GOAWAY frames among these."""
+    """The codes of the RST_STREAM or GOAWAY frames among `frames`, by stream."""
     return {stream: struct.unpack(">L", payload[-4:])[0] for k, _, stream, payload in frames if k == kind}
 
 
@@ -222,7 +222,7 @@ LONG_INTEGER = b"\xff" + b"\xff" * 20
 BAD_HUFFMAN = b"\x00\x01a\x84\xff\xff\xff\xff"  # padding longer than 7 bits
 HEADER_AND_UPDATE = b"\x88\x20"
 
-# A value that no server may send, and one that it may.
+# Each setting with a value that no server may send, and with a value that is allowed.
 WRONG_SETTINGS = [
     ("ENABLE_PUSH 1", 2, 1, 0, PROTOCOL),
     ("ENABLE_PUSH 2", 2, 2, 0, PROTOCOL),
@@ -816,7 +816,7 @@ def forget(engine: EventEngine) -> None:
 
 
 DEEP = b"\x40\x01a\x01b" * 100 + b"\xff\x20" * 1500
-PIECE = 32768  # bytes at once: more PING would be more answers than may wait
+PIECE = 32768  # the bytes received at once: with more PING frames, too many answers would wait
 
 # Frames that a peer repeats without end, and the state of the engine before. None of these frames delivers content.
 FLOODS: dict[str, tuple[Callable[[EventEngine], None], bytes]] = {
@@ -953,7 +953,7 @@ def test_useful_frames_pay_for_others() -> None:
 
 
 def test_each_request_pays_for_frames_about_it() -> None:
-    """SETTINGS, PING and WINDOW_UPDATE with every response, also with responses without content."""
+    """SETTINGS, PING and WINDOW_UPDATE may come with every response, also with one that has no content."""
     engine = bare()
     engine.receive(settings())
     more = frame(PING, payload=bytes(8)) + settings((3, 100)) + window_update(0, 100)
@@ -995,7 +995,7 @@ def test_a_window_of_small_messages_may_wait_for_a_slow_reader() -> None:
 
 
 def test_frames_in_flight_of_cancelled_downloads_are_no_flood() -> None:
-    """As many bytes as the windows allow, in frames of 1 KiB."""
+    """The peer sends as many bytes as the windows allow, in frames of 1 KiB."""
     engine = bare()
     engine.receive(settings())
     for _ in range(200):
@@ -1454,7 +1454,7 @@ def test_no_more_streams_than_the_peer_allows() -> None:
 def test_stream_ids_run_out() -> None:
     engine = bare()
     engine.receive(settings())
-    # Two thousand million requests would reach this state, too.
+    # A thousand million requests would reach this state, too.
     engine.inner._next = TOP
     assert engine.request(GET, end=True) == TOP
     with pytest.raises(LocalProtocolError, match="used up"):
@@ -1530,7 +1530,7 @@ def test_a_response_that_is_complete_gets_no_more_credit() -> None:
 def test_padding_alone_is_credited_at_once() -> None:
     engine = opened()
     engine.receive(head(GOT))
-    # A small window, where a few frames are as much as half of it.
+    # In a small window, a few frames are as much as half of it.
     engine.inner._goal = 200
     assert engine.receive(data(GOT, b"", pad=99)) == []
     assert sent(engine) == [(WINDOW_UPDATE, 0, 0, number(100))]
@@ -1609,7 +1609,7 @@ def test_many_unread_responses_never_stop_one_that_is_read() -> None:
 def test_connections_window_grows_no_further_than_a_window_may() -> None:
     engine = bare()
     engine.receive(settings())
-    # A window that no setting can produce, so that the largest is near.
+    # No setting can produce this window, which is close to the largest one.
     engine.inner._goal = TOP - 100
     for _ in range(3000):
         engine.request(GET, end=True)

@@ -72,7 +72,7 @@ def test_the_shadow_finds_nothing_in_the_table(case: Case, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("kind", [1, 5, 9], ids=["HEADERS", "PUSH_PROMISE", "CONTINUATION"])
 def test_the_shadow_waits_for_the_end_of_a_header_block(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """h2 reports nothing of an incomplete frame, the native rules may refuse it at once."""
+    """h2 reports nothing about an incomplete header block; the native rules may refuse it at once."""
     monkeypatch.setattr("h2_events.make_engine", watched)
     promise = struct.pack(">L", 2) if kind == 5 else b""
     part = promise + b"\x00\x07:status\x03200"
@@ -276,7 +276,7 @@ def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.Mon
     monkeypatch.setattr("h2_events.make_engine", ReferenceEngine)
     engine = opened()
     number = engine.request(POST, end=False)
-    # A fault of our code, which h2 detects: the window is larger in our engine than in h2.
+    # This is a fault of our code that h2 detects: the window is larger in our engine than in h2.
     monkeypatch.setattr(ReferenceEngine, "window", lambda self, stream: 1 << 20)
     with pytest.raises(HTTPCoreError, match="h2 refuses to send this") as caught:
         engine.data(number, bytes(100_000), end=True)
@@ -286,7 +286,7 @@ def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.Mon
 def test_the_shadow_sees_an_engine_that_errs(monkeypatch: pytest.MonkeyPatch) -> None:
     class Errs(ShadowEngine):
         def _took_end(self, stream: Any) -> None:
-            H2Engine._took_end(self, stream)  # not the method of the shadow, which records the end
+            H2Engine._took_end(self, stream)  # this leaves out the shadow's method, which records the end
 
     monkeypatch.setattr("h2_events.make_engine", partial(Errs, alarm))
     with pytest.raises(AssertionError, match=f"{NAME}: end"):

@@ -19,7 +19,7 @@ from httpcore.testing import at_every_await as at_every_point
 
 Pool = httpcore.ConnectionPool
 URL = "http://a.test/"
-WINDOW = 1 << 20  # of one stream, ours
+WINDOW = 1 << 20  # our window for one stream
 RUNTIMES: list[Callable[[], Runtime]] = [
     Runtime,
     lambda: Runtime(checkpoints=False),
@@ -29,7 +29,7 @@ each_kind = pytest.mark.parametrize("make", RUNTIMES, ids=["as trio, watched", "
 
 
 async def together(runtime: Runtime, *coros: Any) -> list[Any]:
-    """Run all at once; results in order, errors as values."""
+    """Run all coroutines at once. Return their results in order, with errors as values."""
     tasks = [runtime.spawn(coro) for coro in coros]
     for task in tasks:
         await task.wait()
@@ -176,7 +176,7 @@ def test_body_that_waits_for_100_continue_is_sent_only_after_it(go: bool) -> Non
 def test_response_closed_early_resets_its_stream_and_is_credited(make: Callable[[], Runtime]) -> None:
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
-        for _ in range(40):  # without the credit, more in total than the connection's window
+        for _ in range(40):  # without the credit, these would exceed the connection's window
             stream = await peer.whole()
             await peer.head(stream)
             while stream not in peer.resets():
@@ -348,7 +348,7 @@ def test_received_answer_is_not_held_up_by_another_streams_read() -> None:
 
 @pytest.mark.proofs
 def test_a_request_cancelled_at_any_await_harms_no_other() -> None:
-    """The victim reads and writes for all when it is struck, or waits while another does."""
+    """The victim reads and writes for all when it is struck, or waits while another task does."""
     runs = 0
 
     async def serve(peer: H2Peer) -> None:
@@ -459,7 +459,7 @@ def test_settings_change_the_limit_while_requests_wait() -> None:
         first = await peer.whole()
         await runtime.sleep(1)
         await peer.settings(MAX_CONCURRENT_STREAMS=10)
-        streams = [await peer.whole() for _ in range(5)]  # while the first is still open
+        streams = [await peer.whole() for _ in range(5)]  # these arrive while the first is still open
         for stream in [*streams, first]:
             await peer.answer(stream)
         await peer.linger()
@@ -502,7 +502,7 @@ def test_a_lowered_limit_queues_new_requests_and_ends_none(make: Callable[[], Ru
 
 def test_a_burst_beyond_an_unknown_limit_is_sent_again() -> None:
     async def serve(peer: H2Peer) -> None:
-        await runtime.sleep(1.5)  # longer than a new connection waits for it
+        await runtime.sleep(1.5)  # longer than a new connection waits for the SETTINGS
         await peer.begin(MAX_CONCURRENT_STREAMS=2)
         streams = [await peer.whole() for _ in range(5)]
         for stream in streams[2:]:
@@ -524,8 +524,8 @@ def test_a_burst_beyond_an_unknown_limit_is_sent_again() -> None:
 @pytest.mark.parametrize("most", [1, 5, 32])
 @pytest.mark.parametrize("connections", [1, 4, 100])
 def test_burst_to_a_new_origin_keeps_to_limit_of_its_settings(most: int, connections: int) -> None:
-    """This includes bodies that can be sent only once: no stream is refused. h2, as a server, ends the connection
-    otherwise.
+    """This includes bodies that can be sent only once, so no stream may be refused. If the client exceeded the limit,
+    h2 would end the connection.
     """
     open_at_once: list[int] = []
 
@@ -638,7 +638,7 @@ def test_a_refused_stream_is_sent_again_with_any_method() -> None:
 
 
 def test_a_failed_attempt_keeps_nothing_of_the_next_alive() -> None:
-    """The error of the attempt would hold objects until garbage is collected: here an unread response, and its
+    """The error of the attempt could keep objects alive until garbage is collected: here an unread response, and its
     flow-control credit.
     """
 
@@ -897,8 +897,8 @@ SINGLE_BYTES = b"".join(
 
 @each_kind
 def test_frames_left_by_a_turn_are_read_in_the_next(make: Callable[[], Runtime]) -> None:
-    """Thousands of frames arrive at once while there is no reader: on a loop that watches its sockets the PING after
-    them is answered nevertheless, elsewhere it is answered when a task reads.
+    """Thousands of frames arrive at once while there is no reader. On a loop that watches its sockets, the PING after
+    them is answered nevertheless; elsewhere it is answered when a task reads.
     """
     answered: list[float] = []
 
@@ -930,7 +930,7 @@ def test_frames_left_by_a_turn_are_read_in_the_next(make: Callable[[], Runtime])
 @each_kind
 @pytest.mark.parametrize("turns", [0, 1, 2, 4, 6])
 def test_a_reader_that_leaves_between_two_turns_loses_nothing(make: Callable[[], Runtime], turns: int) -> None:
-    """The reader is cancelled there, and the next reader continues."""
+    """The reader is cancelled between two turns, and the next reader continues."""
 
     async def serve(peer: H2Peer) -> None:
         await peer.begin()
@@ -996,7 +996,7 @@ def test_unread_response_stops_at_its_window_and_slows_no_other(make: Callable[[
 
     async def main(pool: Pool, server: Server) -> None:
         unread = await pool.request("GET", URL, stream=True)
-        for _ in range(30):  # 3 MB, and more would do
+        for _ in range(30):  # 3 MB; the connection would carry more
             assert len((await pool.request("GET", URL)).body) == 100_000
         assert sent == WINDOW
         await unread.close()
@@ -1058,7 +1058,7 @@ def test_upload_goes_through_a_small_window_without_read_ahead(make: Callable[[]
             yield bytes(10_000)
 
     async def main(pool: Pool, server: Server) -> None:
-        await pool.request("GET", URL)  # so that the small window is known
+        await pool.request("GET", URL)  # after this response the small window is known
         assert (await pool.request("POST", URL, body=body)).body == b"300000"
 
     play(main, serve, runtime=make())
@@ -1072,7 +1072,7 @@ def test_the_write_timeout_bounds_the_wait_for_a_window() -> None:
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        await pool.request("GET", URL)  # so that the small window is known
+        await pool.request("GET", URL)  # after this response the small window is known
         with pytest.raises(httpcore.WriteTimeout) as caught:
             await pool.request("POST", URL, body=bytes(100_000), timeout=httpcore.TimeoutConfig(50, write_timeout=2))
         assert runtime.now == pytest.approx(2)
@@ -1125,7 +1125,7 @@ def test_after_an_upload_that_is_stuck_no_request_begins_there(begin: Any, limit
             await peer.answer(await peer.whole())
 
     async def main(pool: Pool, server: Server) -> None:
-        await pool.request("GET", URL)  # so that the window is known
+        await pool.request("GET", URL)  # after this response the window is known
         upload = runtime.spawn(pool.request("POST", URL, body=bytes(1_000_000), timeout=limits or 50))
         if limits is None:
             await runtime.sleep(2)
@@ -1177,7 +1177,7 @@ def test_an_upload_that_waits_for_a_window_sees_an_early_answer(make: Callable[[
         await peer.linger()
 
     async def main(pool: Pool, server: Server) -> None:
-        await pool.request("GET", URL)  # so that the small window is known
+        await pool.request("GET", URL)  # after this response the small window is known
         response = await pool.request("POST", URL, body=bytes(100_000))
         assert (response.status_code, response.body) == (status, b"early")
         await settled(server)
@@ -1302,8 +1302,8 @@ def test_a_reader_takes_over_when_the_writer_has_ended(make: Callable[[], Runtim
 
 
 def test_a_writer_takes_over_when_the_reader_has_ended() -> None:
-    """The upload is blocked on the socket while another task reads; that task ends, and the peer sends before it
-    reads.
+    """The upload is blocked on the socket while another task reads. That task ends, and the peer sends data before it
+    reads any.
     """
 
     async def serve(peer: H2Peer) -> None:
@@ -1802,7 +1802,7 @@ def test_total_timeout_ends_a_wait_that_has_no_other_limit() -> None:
     play(main, serve, runtime=runtime)
 
 
-# Everything, everywhere.
+# All kinds of requests, with faults at every point.
 
 
 async def generous(peer: H2Peer) -> None:
@@ -1866,7 +1866,7 @@ def test_every_request_ends_and_the_pool_is_clean(act: str) -> None:
         if act == "cancel":
             task.cancel()
         elif act == "close":
-            # The plain function that `close()` calls: a strike must not wait.
+            # A strike must not wait, so it calls the plain function that `close()` calls.
             pools[-1]._close()
         elif act == "cut":
             for connection in runtime.connections:

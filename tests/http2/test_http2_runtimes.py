@@ -185,7 +185,7 @@ class Faulty:
             elif kind == 0 and self.when == "during an upload":
                 if body <= 200_000 < body + size:
                     peer.send(fault)
-                    time.sleep(0.02)  # the buffers from the client to here fill up
+                    time.sleep(0.02)  # meanwhile the buffers from the client to this server fill up
                 body += size
 
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that must not suspend to its end."""
+    """Run to its end a coroutine that must not suspend."""
     try:
         coroutine.send(None)
     except StopIteration as ended:
@@ -177,7 +177,7 @@ def test_an_exception_of_the_users_iterator_passes_unchanged() -> None:
         assert caught.value is error
 
 
-# How often.
+# How often a body can be read.
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_an_error_of_the_file_passes_unchanged() -> None:
         drive(started(Broken()).next())
 
 
-# Letting go.
+# Closing.
 
 
 def test_close_closes_a_generator_in_use() -> None:

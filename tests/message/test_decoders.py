@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from httpcore._errors import DecodingError, LimitExceeded
 from httpcore._message import decoders as _decoders
 
-# One coding by itself, in its smallest steps: the public decoder is a chain of them.
+# The tests use one coding alone, in its smallest steps; the public decoder is a chain of codings.
 from httpcore._message.decoders import Decoder, _Coding, _coding, _Unpacker, decoder_for, supported_codings
 
 if sys.version_info >= (3, 14):
@@ -389,7 +389,7 @@ def deflate_tables(count: int) -> bytes:
     codes = {16: (0b0, 1), 8: (0b01, 2), 9: (0b011, 3), 0: (0b0111, 4), 1: (0b1111, 4)}
     order = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
     bits = Bits()
-    for _ in range(8):  # so that the last one ends with a byte
+    for _ in range(8):  # eight blocks, so that the last one ends at the end of a byte
         bits.put((0, 1), (2, 2), (29, 5), (0, 5), (len(order) - 4, 4), *[(lengths.get(each, 0), 3) for each in order])
         for length, repeats in ((8, 225), (9, 59)):
             bits.put(codes[length])
@@ -432,7 +432,7 @@ SLOW: dict[str, tuple[str, Callable[[], bytes]]] = {
 @pytest.mark.parametrize("outer", ["gzip", "br", "zstd", "br, gzip, zstd", "gzip, br, br, gzip", "zstd, zstd, zstd"])
 @pytest.mark.parametrize("inner", SLOW)
 def test_four_kib_through_a_chain_never_cost_50_ms(inner: str, outer: str) -> None:
-    """Seconds of CPU time until the input is refused, more is needed, or 4 MiB of content are made."""
+    """The CPU time is measured until the input is refused, until more input is needed, or until 4 MiB are decoded."""
     coding, make = SLOW[inner]
     body = make()
     for each in outer.split(", "):
@@ -494,7 +494,7 @@ def test_a_chain_may_pass_on_as_much_as_ordinary_codings() -> None:
 
 
 def br_window(log: int) -> bytes:
-    """brotli with a window of this size, whatever it holds."""
+    """A brotli body with a window of this size; its content does not matter."""
     compressor = brotli.Compressor(lgwin=log, quality=9)
     return bytes(compressor.process(random.Random(log).randbytes(1_000)) + compressor.finish())
 
@@ -503,7 +503,7 @@ def br_window(log: int) -> bytes:
 def test_the_window_of_brotli_is_read_from_its_first_byte(log: int) -> None:
     codes = {10: 0x21, 11: 0x31, 12: 0x41, 13: 0x51, 14: 0x61, 15: 0x71, 16: 0, 17: 1}  # RFC 7932 section 9.1
     first = codes.get(log, (log - 17) << 1 | 1)
-    # The window decides about memory before a byte is decoded, so a body that fits does not test it.
+    # The window bounds memory before a byte is decoded, so decoding a body that fits does not test it.
     assert _decoders._brotli_window(bytes([first])) == 1 << log
     assert _decoders._brotli_window(br_window(log)) == 1 << log
 
@@ -512,7 +512,7 @@ def test_the_window_of_brotli_is_read_from_its_first_byte(log: int) -> None:
 def test_the_window_of_zstd_is_read_from_its_header(log: int) -> None:
     compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: log})
     body = compressor.compress(b"hello") + compressor.flush()
-    # As for brotli.
+    # As for brotli, decoding a body that fits does not test the window.
     assert [_decoders._zstd_window(body[:end]) for end in range(6)] == [None] * 6
     assert _decoders._zstd_window(body[:6]) == 1 << log
     assert _decoders._zstd_window(zstd.compress(bytes(5_000))[:9]) == 5_000, "a single segment is its own window"
@@ -536,7 +536,7 @@ def test_the_windows_of_a_chain_take_32_mib_at_most(logs: list[int], fits: bool,
     for log in logs:
         compressor = brotli.Compressor(lgwin=log, quality=9)
         body = bytes(compressor.process(body) + compressor.flush() + compressor.finish())
-        # As above: the premise of this test.
+        # This is the premise of the test; no public name shows the window.
         assert _decoders._brotli_window(body) == 1 << log
     codings = ", ".join(["br"] * len(logs))
     if fits:
@@ -660,7 +660,7 @@ def test_no_outcome_of_a_damaged_chain_depends_on_how_it_was_cut(
 
 
 def test_a_chain_is_refused_at_one_place_however_it_was_cut() -> None:
-    """Tests around the bound of the bytes that may pass, with single bytes of padding."""
+    """The padding is somewhat shorter or longer than the decoder allows."""
     refused = 0
     for size in range(36_500, 37_200, 30):
         body = gzipped(gzipped(b"") + bytes(size))
@@ -725,7 +725,7 @@ def test_time_is_linear_because_each_byte_reaches_library_once(coding: str, step
 
 
 class Fake:
-    """An unpacker that returns its input, and records it. `fault` is raised, or makes it stop."""
+    """An unpacker that returns its input, and records its size. `fault` is an error to raise, or "stands still"."""
 
     eof = False
     unused_data = b""

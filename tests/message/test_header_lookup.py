@@ -1,4 +1,4 @@
-"""The look-up of header fields, on each kind of response."""
+"""Header lookup, on each kind of response."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ def pieces() -> Iterator[bytes]:
 
 
 def read_head(head: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
-    """A strict parser of RFC 9112, written apart from the parser that it checks: split, then look at every byte."""
+    """A strict parser of RFC 9112, written apart from the code that it checks: it splits a head, then checks every
+    byte.
+    """
     lines = head.split(b"\r\n")
     assert lines[-2:] == [b"", b""]
     assert b"" not in lines[:-2], "more than one message"
@@ -619,7 +621,7 @@ def test_possible_secrets_are_in_no_memory() -> None:
         Request.of("GET", "http://user:not-to-be-kept@a.test/")
         Request.of("GET", "http://a.test/", {"authorization": "not-to-be-kept"})
         Request.of("GET", "http://a.test/" + "x" * 600)
-    # The caches themselves: no public name shows their content.
+    # No public name shows the content of these caches.
     assert not any("not-to-be-kept" in url or len(url) > 512 for _, url, *_ in _request._plain)
     assert not any("not-to-be-kept" in start for start in _url._places)
 
@@ -628,7 +630,7 @@ def test_remembered_requests_have_a_bound() -> None:
     for number in range(3000):
         Request.of("GET", f"http://a.test/{number}")
         Request.of("GET", f"http://{number}.test/x")
-    # The caches themselves: no public name shows their content.
+    # No public name shows the bounds of these caches.
     assert len(_request._plain) <= 1024
     assert len(_url._places) <= 1024
 

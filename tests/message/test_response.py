@@ -78,7 +78,7 @@ class Wire:
         return not self.strict
 
     def made(self, size: int) -> None:
-        """Nothing counts here."""
+        """This source counts no bytes."""
 
     async def turn(self) -> None:
         self.turns += 1
@@ -141,7 +141,7 @@ async def stream_it_all_and_close(response: Response) -> None:
 
 NOT_READ, CONSUMED, CLOSED = httpcore.ResponseNotRead, httpcore.StreamConsumed, httpcore.ResponseClosed
 STATES: list[tuple[Callable[[Response], Awaitable[None]], bool, Any, Any]] = [
-    # after, is_closed, what `body` gives, what read(), stream() and raw() give
+    # the earlier calls, is_closed, the result of `body`, the result of read(), stream() and raw()
     (nothing, False, NOT_READ, b"one, two"),
     (read, True, b"one, two", b"one, two"),
     (begin_to_stream, False, CONSUMED, CONSUMED),
@@ -288,7 +288,7 @@ def test_an_iterator_of_a_closed_response_raises() -> None:
 @pytest.mark.parametrize("case", ["read", "stream", "raw"])
 @pytest.mark.parametrize("then", [None, httpcore.ReadError("closed on this side", phase="read the response body")])
 def test_a_response_closed_while_it_is_read_ends_in_an_error(case: str, then: httpcore.ReadError | None) -> None:
-    """Whether its source then reports an error or its end, after it has discarded received bytes."""
+    """This holds whether the source then reports an error or its end, after it has discarded received bytes."""
 
     class Closed(Wire):
         async def next(self) -> bytes:
@@ -299,7 +299,7 @@ def test_a_response_closed_while_it_is_read_ends_in_an_error(case: str, then: ht
     async def main() -> None:
         with pytest.raises(httpcore.ResponseClosed, match="by another task or thread") as caught:
             await USES[case](response)
-        assert caught.value.phase == "explained"  # by its source, which knows the request
+        assert caught.value.phase == "explained"  # the source, which knows the request, has set it
         assert response.is_closed
         with pytest.raises(httpcore.ResponseClosed):
             await response.read()

@@ -157,7 +157,7 @@ def test_the_examples_in_docstrings_of_both_faces_work() -> None:
 
 def test_a_coroutine_that_suspends_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r"sleep.* suspended to wait for a NoneType: run_sync expected a backend"):
-        httpcore.run_sync(asyncio.sleep(0))  # which needs no loop, and suspends
+        httpcore.run_sync(asyncio.sleep(0))  # asyncio.sleep(0) needs no loop, but suspends
 
 
 def test_only_a_coroutine_can_be_driven() -> None:
@@ -218,7 +218,7 @@ def test_the_block_of_a_raw_stream_closes_it_however_it_is_left(runtime: Runtime
                 assert not fails or 1 / 0
 
     async def closed(response: Any) -> None:
-        """`close` has acted when it returns; of an event loop it may be awaited."""
+        """`close` has acted when it returns; on an event loop it may be awaited too."""
         if runtime.name == "threads":
             assert response.sync.connection.close() is None
         else:

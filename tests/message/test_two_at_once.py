@@ -49,7 +49,7 @@ class Case(NamedTuple):
     """A kind of connection.
 
     Attributes:
-        version: of HTTP, the first digit.
+        version: the first digit of the HTTP version.
         steps: the steps before the exchange.
         proxy: the scheme of a proxy.
         wide: the peer's HTTP/2 windows are as large as can be, so that only the socket stops a writer.
@@ -106,7 +106,7 @@ class Origin:
     """Answers /slow with "hello", and /raw with a two-way stream; then it neither sends nor reads until `go` is set.
 
     Attributes:
-        settings: for a pool that reaches it.
+        settings: the arguments of a pool that reaches this origin.
     """
 
     def __init__(self, case: Case, authority: trustme.CA, trusted: str) -> None:
@@ -321,7 +321,7 @@ def test_close_ends_a_waiting_read_with_response_closed(
 ) -> None:
     kind, use = reads
     if how == "iterator" and not kind:
-        return  # read() has none
+        return  # read() has no iterator
 
     async def main() -> None:
         async with runtime.pool(**origin.settings) as pool:
@@ -352,7 +352,7 @@ def test_close_ends_a_waiting_read_with_response_closed(
 @pytest.mark.parametrize("case", [CASES[name] for name in MAIN], ids=MAIN)
 @pytest.mark.parametrize("closes", [False, True], ids=["read to the end", "closed"])
 def test_threads_that_share_an_iterator_get_each_byte_once(origin: Origin, closes: bool) -> None:
-    """This includes the case that one of them closes the response at this moment; only our own errors are raised."""
+    """This includes the case that one of the threads closes the response meanwhile; only our own errors are raised."""
     origin.go.set()
     raised: list[BaseException] = []
 

@@ -475,14 +475,14 @@ def test_a_known_place_changes_no_url(start: str, rest: str) -> None:
         except httpcore.InvalidURL as error:
             return str(error)
 
-    # The two parsers that must agree, and the cache of the second one: `URL.parse` uses both.
+    # These are the two parsers that must agree, and the cache of the second one; `URL.parse` uses both.
     _url._places.clear()
     expected = read(_url._parse)
     for before in ("/before", "?before=/", "/x?", rest):
         try:
-            # The parser with the memory: see above.
+            # This is the parser with the cache: see above.
             _url._parse_at_place(start + before)
         except httpcore.InvalidURL:
             pass
-    # The parser with the memory: see above.
+    # This is the parser with the cache: see above.
     assert read(_url._parse_at_place) == expected

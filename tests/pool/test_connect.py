@@ -1,4 +1,6 @@
-"""`connect(url)`: a connection that waits for the first request, its properties, and that nothing remains after it."""
+"""`connect(url)`: a connection that waits for the first request, its properties, and that failures leave nothing
+behind.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ def test_a_connection_waits_for_the_next_request(runtime: Runtime, server: Hosti
             stats = pool.stats()
             assert (stats.idle, stats.busy, stats.leased) == (1, 0, 0)
             assert server.lines == []
-            assert await pool.connect(server.url + "/elsewhere") == info  # it is there
+            assert await pool.connect(server.url + "/elsewhere") == info  # the connection exists already
             response = await pool.request("GET", server.url)
             assert (response.body, response.info.local, response.info.reused) == (b"fine", info.local, True)
             assert pool.stats().connections == 1
@@ -92,7 +94,7 @@ def test_over_http2_it_becomes_one_connection_for_all(runtime: Runtime, nghttpd:
 @each_runtime
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_connection_dead_before_its_first_use_is_replaced(runtime: Runtime, method: str) -> None:
-    """Whether the peer disconnected long before the request, or when the request arrived."""
+    """This holds whether the peer disconnected long before the request, or when the request arrived."""
 
     def script(peer: Peer) -> None:
         if peer.number == 1:
@@ -195,7 +197,7 @@ def test_the_trace_records_the_connection_and_no_request(runtime: Runtime, serve
     assert {event.request for event in events} == {0}
 
 
-# A context of the caller's that leads to HTTP/1.1.
+# A caller's context that leads to HTTP/1.1.
 
 
 def plain_context() -> ssl.SSLContext:

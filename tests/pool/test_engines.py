@@ -101,11 +101,11 @@ def test_the_environment_chooses_where_the_argument_does_not(
 
 def test_both_pools_and_the_transport_take_engines() -> None:
     engines: Any = {"http/1.1": "reference"}
-    # The choice, which no public name shows before the first response.
+    # No public name shows the chosen engine before the first response.
     assert httpcore.SyncConnectionPool(engines=engines)._pool._leases.engines.http1[0] == H11
     assert httpcore.ConnectionPool(engines=engines)._leases.engines.http1[0] == H11
     with httpcore.HTTPTransport(engines=engines) as transport:
-        # As above.
+        # No public name shows the engine of the transport's pools either.
         assert transport._sync is not None
         assert transport._sync._leases.engines.http1[0] == H11
         assert transport._make()._leases.engines.http1[0] == H11

@@ -60,12 +60,14 @@ def http2(peer: Peer) -> None:
 
 
 class Place(NamedTuple):
-    """The steps in which a request may hang.
+    """A step in which a request may hang.
 
     Attributes:
         phase: as `requests()` returns it.
-        script: that of the server. pool, request: further arguments of each. at_once: how many requests hang in this
-        step.
+        script: the script of the server.
+        pool: further arguments of the pool.
+        request: further arguments of the request.
+        at_once: how many requests hang in this step.
     """
 
     phase: RequestPhase
@@ -173,7 +175,7 @@ def test_abort_ends_a_request_that_hangs(runtime: Runtime, name: str, tmp_path: 
         async def abort() -> None:
             await eventually(runtime, lambda: place.phase in [one.phase for one in pool.requests()], "it hangs")
             await eventually(runtime, lambda: len(pool.requests()) == place.at_once, "all hang")
-            if place.phase is RequestPhase.PAUSE:  # which is known after the failed attempt
+            if place.phase is RequestPhase.PAUSE:  # the record shows that an attempt has failed
                 await eventually(runtime, lambda: httpcore.RequestRetried in map(type, records), "it pauses")
             if place.phase in SENDING:  # the phase begins before the first bytes leave
                 await eventually(runtime, lambda: pool.stats().totals.bytes_sent > 0, "something was sent")

@@ -317,7 +317,7 @@ def test_a_connection_that_is_too_old_serves_no_ticket(capacity: int, protocol: 
     pool = Pool(max_connection_lifetime=60.0)
     first = pool.open("a", capacity=capacity, protocol=protocol)
     slot = slot_of(first)
-    for _ in range(6):  # in constant use, so that it never expires
+    for _ in range(6):  # the connection is in constant use, so it never expires
         pool.release(first)
         pool.now += 9.9
         first = pool.acquire("a")
@@ -392,7 +392,7 @@ def test_a_waiter_cancelled_after_its_grant_passes_it_on() -> None:
     pool = Pool(1)
     holder, first, second = pool.open("a"), pool.acquire("a"), pool.acquire("a")
     pool.ledger.release(holder, 0.0, reusable=True)
-    assert first.state is HOLDING  # and has not been notified yet
+    assert first.state is HOLDING  # it has not been notified yet
     pool.release(first)
     assert second.state is HOLDING
 
@@ -534,7 +534,7 @@ def test_a_burst_to_an_unknown_origin_waits_on_the_first_dial() -> None:
     pool = Pool()
     tickets = [pool.acquire("a", may_share=True) for _ in range(5)]
     assert states(*tickets) == [DIALING, *[WAITING] * 4]
-    assert pool.acquire("a").state is DIALING  # this one may not share
+    assert pool.acquire("a").state is DIALING  # this ticket may not share
 
 
 def test_http2_burst_gets_streams_up_to_the_limit_and_rest_dials() -> None:
@@ -553,7 +553,7 @@ def test_when_it_is_http11_all_dial_what_they_need_at_once() -> None:
     tickets = [pool.acquire("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0])
     assert states(*tickets) == [HOLDING, DIALING, DIALING, DIALING, WAITING, WAITING]
-    assert pool.woken == tickets[1:6]  # the last two, to check that they wait for another event now
+    assert pool.woken == tickets[1:6]  # the last two were woken to check that they wait for another event now
 
 
 def test_a_follower_is_woken_when_anothers_dial_has_ended() -> None:
@@ -630,7 +630,7 @@ def test_cancelled_dial_stays_with_its_origin_while_that_is_fair() -> None:
 def test_the_protocol_of_a_forgotten_origin_is_remembered() -> None:
     pool = Pool()
     pool.release(pool.open("a", capacity=9, protocol="HTTP/2"), pool.open("b"), reusable=False)
-    # No public name shows the ledger's forgotten origins, and it must not grow with all origins that were ever used.
+    # No public name shows which origins the ledger keeps; it must not keep all origins that were ever used.
     assert pool.ledger._origins == {}
     tickets = [pool.acquire(key, may_share=True) for key in "aabb"]
     assert states(*tickets) == [DIALING, WAITING, DIALING, DIALING]
@@ -642,7 +642,7 @@ def test_of_the_thousand_origins_remembered_least_recent_goes() -> None:
         pool.release(pool.open(number), reusable=False)
     pool.release(pool.acquire(0))  # requested again
     pool.release(pool.open("one more"), reusable=False)
-    # As above, for the protocols of origins: a request with a ticket would remember them again.
+    # No public name shows the remembered protocols of origins: a request with a ticket would remember them again.
     assert len(pool.ledger._protocols) == REMEMBERED
     assert 0 in pool.ledger._protocols
     assert 1 not in pool.ledger._protocols
@@ -846,7 +846,7 @@ def test_a_dropped_stream_does_not_harm_its_siblings() -> None:
     assert connection_of(slot).closed == 1
 
 
-# Looking at it.
+# Statistics.
 
 
 def test_stats_name_each_origin_in_use_and_sum_those_of_one_name() -> None:
@@ -862,7 +862,7 @@ def test_stats_name_each_origin_in_use_and_sum_those_of_one_name() -> None:
     one, other = Key("a"), Key("a")
     pool.release(pool.open(one))
     tickets = [pool.open(other, capacity=2, protocol="HTTP/2"), *(pool.acquire(key) for key in (other, "b", "c", "b"))]
-    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle one was closed
+    assert states(*tickets) == [HOLDING, HOLDING, DIALING, DIALING, DIALING]  # the idle connection was closed
     pool.opened(tickets[3])
     pool.release(tickets[3])
     tickets += [pool.acquire(one), pool.acquire("b")]
@@ -881,11 +881,11 @@ def test_an_origin_with_nothing_is_forgotten() -> None:
     for key in range(50):
         pool.release(pool.acquire(key))
     pool.release(ticket, reusable=False)
-    # As above.
+    # No public name shows which origins the ledger keeps.
     assert pool.ledger._origins == {}
 
 
-# Random moves. The class `Runtime` keeps its own records, in a slow and obvious way, and compares them.
+# Random moves. The class `Runtime` keeps its own records, in a slow and obvious way, and compares the ledger with them.
 
 
 class Request:
@@ -978,7 +978,7 @@ class Runtime:
         assert request.state is WAITING or all(other.state is not WAITING for other in ahead), "overtaken"
 
     def arm(self, request: Request, *, first: bool = False) -> None:
-        """As the pool does in the same locked step as `acquire` and `redial`."""
+        """Set `wake` and the connection, as the pool does in the same locked step as `acquire` and `redial`."""
         if request.state is WAITING:
             request.ticket.wake = request.wake
             queue = self.queues[request.key]
@@ -1026,7 +1026,7 @@ class Runtime:
     def forget(self, request: Request) -> None:
         if request.state is HOLDING and request.ticket.slot is not None:
             self.dirty.add(request.ticket.slot)
-        request.ticket.wake = None  # it refers to the request
+        request.ticket.wake = None  # `wake` refers to the request
         self.requests.remove(request)
         if request in self.queues[request.key]:
             self.queues[request.key].remove(request)
@@ -1057,7 +1057,7 @@ class Runtime:
         self.ledger.rebuild()
         self.expire()
 
-    # The books.
+    # The records, and their comparison with the ledger.
 
     def settle(self) -> None:
         """Carry out the ledger's decision, and check which ticket was served: it is always the first of a queue, and is
@@ -1104,7 +1104,7 @@ class Runtime:
         assert set(users) | set(dialed) <= set(slots), "held and gone"
         for key in self.keys:
             self.check_origin(key, [slot for slot in slots if slot.key == key], bool(idle))
-        # As above.
+        # No public name shows which origins the ledger keeps.
         assert set(self.ledger._origins) == {slot.key for slot in slots} | {
             key for key in self.keys if self.queues[key]
         }
@@ -1165,7 +1165,7 @@ class Runtime:
             self.ledger.close(self.now)
         self.expire()
         self.settle()
-        # As above.
+        # No public name shows that the ledger keeps no origin.
         assert (self.ledger.slots(), self.ledger._origins) == ([], {})
         assert not self.ledger.claims
 
@@ -1196,7 +1196,7 @@ class Interrupt:
 
     def __init__(self, after: int) -> None:
         self.left = after
-        self.before = sys.gettrace()  # coverage's, perhaps
+        self.before = sys.gettrace()  # the trace function of coverage, perhaps
 
     def __enter__(self) -> Interrupt:
         sys.settrace(self.trace)
@@ -1225,7 +1225,7 @@ class InterruptedRuntime(Runtime):
     """
 
     def interrupted_move(self) -> bool:
-        """Whether it was."""
+        """Make a random move, and return whether it was interrupted."""
         self.acting = None
         moves = [
             *(move for move, wanted in self.moves() if wanted),
@@ -1313,7 +1313,7 @@ def bytecodes(step: Callable[[], object]) -> int:
 def idle_runtime(size: int) -> Pool:
     pool = Pool(size)
     pool.release(*[pool.open(f"origin {number}") for number in range(size)])
-    pool.step("expire")  # which looks at all the tickets that have just died
+    pool.step("expire")  # this step checks all tickets that have just been dropped
     return pool
 
 

@@ -83,7 +83,7 @@ def test_a_running_exchange_is_never_cut_by_age(serve: Any, options: dict[str, A
     async def body(simulation: Simulation, pool: httpcore.ConnectionPool) -> None:
         slow = simulation.spawn(fetch(pool, "/slow"), "slow")
         await simulation.sleep(70.0)
-        await fetch(pool)  # over another connection
+        await fetch(pool)  # this request uses another connection
         assert len(simulation.open_connections) == 2
         await slow.wait()
         assert slow.error is None

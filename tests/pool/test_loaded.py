@@ -166,10 +166,10 @@ def test_a_request_imports_only_few_libraries_behind_the_gate(runtime: str, plac
     imported = done.stdout.split()
     assert "gated:idna.uts46data" in imported  # trio has imported the other modules of idna
     assert [name for name in imported if not name.startswith("gated:")] == []
-    own = {"idna", "bisect", "_bisect", "unicodedata", "re", "typing"}  # and its own imports
+    own = {"idna", "bisect", "_bisect", "unicodedata", "re", "typing"}  # idna, and the modules that it imports
     own |= {"encodings", "stringprep"}  # codecs of host names
     own |= {"brotli", "_brotli", "brotlicffi", "backports", "compression", "_zstd"}
-    own |= {"pkgutil"}  # by which backports is a namespace
+    own |= {"pkgutil"}  # this makes backports a namespace package
     assert {name.removeprefix("gated:").partition(".")[0] for name in imported} <= own
 
 

@@ -30,10 +30,10 @@ def steady(seconds: float, size: int, times: int) -> Pieces:
     return [(seconds, size)] * times
 
 
-# The received bytes, the timeouts, and the outcome: which error, after how many seconds, with how many bytes; or the
-# bytes.
+# The received bytes, the timeouts, and the outcome: which error, after how many seconds, with how many bytes; or,
+# without an error, the number of bytes.
 CASES: list[tuple[Pieces, TimeoutConfig, tuple[str, float, int] | int]] = [
-    # Each piece takes a second and refills a hundredth: a tenth of a second remains after ten.
+    # Each piece takes a second and refills a hundredth of a second: after ten pieces a tenth of a second remains.
     (steady(1, 1, 99), LATE, ("ReadTooSlow", 10.1, 10)),
     (steady(1, 1, 99), LATE.replace(min_rate_window=3), ("ReadTooSlow", 3.03, 3)),
     (steady(1, 60, 60), LATE, ("ReadTooSlow", 23.8, 23 * 60)),

@@ -30,7 +30,7 @@ from servers import Peer, ScriptedServer
 
 import httpcore
 
-# The table of a configuration's demands, so that a new field cannot be left out here.
+# The test compares this private table with the settings of a context, so that no new setting is left out.
 from httpcore._config import _DEMANDS, demands_of
 from httpcore._connect.dial import Connector
 from httpcore._connect.route import Route
@@ -41,7 +41,7 @@ from httpcore._pool.connection import HTTPConnection
 
 
 class Rewound:
-    """A socket that returns bytes that were already read from it once more."""
+    """A socket that returns once more the bytes that were already read from it."""
 
     def __init__(self, sock: Any, data: bytes) -> None:
         self._socket = sock
@@ -99,7 +99,7 @@ class AnyPeer(ScriptedServer):
 
 
 class Place(NamedTuple):
-    """The addresses of the peers, their files and pins."""
+    """The two peers, the folder of their files, and the pin of their certificate."""
 
     one: AnyPeer
     two: AnyPeer
@@ -122,7 +122,7 @@ class Certificates(NamedTuple):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """`ca.pem` and the same as `too.pem`; a client's certificates `me.pem` and `you.pem`."""
+    """A folder with `ca.pem`, its equal `too.pem`, and the client certificates `me.pem` and `you.pem`."""
     folder, authority = tmp_path_factory.mktemp("pool-key"), trustme.CA()
     for name in ("ca.pem", "too.pem"):
         authority.cert_pem.write_to_path(str(folder / name))
@@ -145,7 +145,7 @@ def place(certificates: Certificates) -> Iterator[Place]:
 
 
 class RequestCase(NamedTuple):
-    """One request and the proxy that is chosen for it. In `url` are the ports of the peers: `{one}` and `{two}`."""
+    """One request and the proxy that is chosen for it. `{one}` and `{two}` in `url` stand for the peers' ports."""
 
     url: str = "https://origin.test:{one}/"
     ssl: dict[str, Any] | None = None
@@ -170,7 +170,7 @@ def seen(value: Any, place: Place) -> Any:
 
 
 def config(place: Place, settings: Mapping[str, Any] | None) -> Any:
-    """An SSLConfig; with the name "context", a new context with the same settings each time."""
+    """An SSLConfig; or, if `settings` has "context", a new context with these settings."""
     settings = {"verify": "{folder}/ca.pem", **(settings or {})}
     own = settings.pop("context", False)
     made = httpcore.SSLConfig(**seen(settings, place))
@@ -226,7 +226,7 @@ async def send_request(pool: Any, choosing: Choosing, what: Prepared) -> bool:
     return reused
 
 
-# The three things.
+# The three kinds of arguments.
 
 
 class Kind(Enum):
@@ -236,7 +236,7 @@ class Kind(Enum):
 
 
 class Fact(NamedTuple):
-    """`pairs` differ in this alone; `http2`: whether that is so in pools that speak it, and in those that do not."""
+    """`pairs` differ in this argument alone; `http2` has the values of a pool's `http2` for which that is tested."""
 
     kind: Kind
     reason: str
@@ -310,7 +310,7 @@ MORE_TLS: dict[str, tuple[tuple[Any, Any], ...]] = {
 }
 """Further pairs for some arguments."""
 CONTEXTS = ({"context": False}, {"context": True}, {"context": True})
-"""A config, and two contexts for the same."""
+"""A config, and two contexts with the same settings."""
 
 
 def configs(where: str, cases: tuple[RequestCase, ...]) -> dict[str, Fact]:
@@ -326,7 +326,7 @@ def configs(where: str, cases: tuple[RequestCase, ...]) -> dict[str, Fact]:
 
 
 def contexts(where: str, case: RequestCase) -> tuple[tuple[RequestCase, RequestCase], ...]:
-    """Contexts count by identity."""
+    """Contexts are compared by identity."""
     return tuple((case.but(**{where: one}), case.but(**{where: two})) for one, two in pairwise(CONTEXTS))
 
 
@@ -490,7 +490,7 @@ TABLES: dict[str, tuple[dict[str, Fact], set[str]]] = {
 
 @pytest.mark.parametrize("which", TABLES)
 def test_every_argument_is_classified(which: str) -> None:
-    """A new field or argument has to be put into its table, as one of the three things, with pairs that prove it."""
+    """A new field or argument has to be put into its table, as one of the three kinds, with pairs that prove it."""
     table, there = TABLES[which]
     assert there - set(table) == set(), "classify it"
     assert set(table) - there == set(), "it is no more"
@@ -538,8 +538,8 @@ FACTS = [
 @each_runtime
 @pytest.mark.parametrize("fact", FACTS)
 def test_settings_in_the_key_share_nothing_and_others_share_all(runtime: Runtime, fact: Fact, place: Place) -> None:
-    """One pool; one thing is different; then the same again. The deciding code is the same in every runtime, so one
-    pair is sufficient for most arguments.
+    """In one pool, two requests differ in one argument, and both are then repeated. The deciding code is the same in
+    every runtime, so one pair is sufficient for most arguments.
     """
 
     async def body(first: RequestCase, second: RequestCase, http2: bool) -> None:

@@ -1,6 +1,6 @@
 """A pool used by a signal handler, a finaliser or a weakref callback, which interrupts its thread at any point.
 
-It is called at lines of our code (tracing runs in the interrupted thread, as handlers and callbacks do), by real
+The pool is called at lines of our code (tracing runs in the interrupted thread, as handlers and callbacks do), by real
 signals, and by the collector.
 """
 
@@ -54,7 +54,7 @@ def request_or_refusal(pool: httpcore.SyncConnectionPool, url: str) -> None:
     except httpcore.LocalProtocolError as error:
         refusal = error.message
     except (httpcore.PoolClosed, httpcore.Timeout):
-        pass  # HTTP/2: the task that reads for all is the interrupted one
+        pass  # over HTTP/2, the interrupted task is the one that reads for all
     assert not refusal or "interrupted a step" in refusal
 
 
@@ -113,7 +113,7 @@ def test_repr_changes_nothing_and_takes_no_lock(protocol_options: Any) -> None:
     url, options = protocol_options
     with httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(keepalive_expiry=0.001), **options) as pool:
         pool.request("GET", f"{url}/0/a")
-        # Another thread holds the lock for as long as the test needs, which no public call does.
+        # This thread holds the lock for as long as the test needs, which no public call does.
         with pool._pool._leases.lock:
             texts: list[str] = []
             thread = threading.Thread(target=lambda: texts.append(repr(pool)), daemon=True)

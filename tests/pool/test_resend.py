@@ -28,17 +28,17 @@ GONE = httpcore.ReadError("gone")
         ("GET", b"", SOMETHING, GONE, True),
         ("GET", b"", SOMETHING, httpcore.WriteError(), True),
         ("GET", b"", SOMETHING, httpcore.RemoteProtocolError(), True),
-        ("POST", b"x", NOTHING, GONE, True),  # the peer cannot have seen it
+        ("POST", b"x", NOTHING, GONE, True),  # the peer cannot have seen the request
         ("POST", b"x", SOMETHING, GONE, False),
         ("PUT", b"x", SOMETHING, GONE, True),
         ("QUERY", b"x", SOMETHING, GONE, True),
         ("query", b"x", SOMETHING, GONE, False),
         ("PUT", iter([b"x"]), NOTHING, GONE, True),  # its body was not read yet
         ("GET", b"", ANSWERED, GONE, False),
-        ("GET", b"", NOTHING, httpcore.ReadTimeout(), False),  # the server may still be working on it
+        ("GET", b"", NOTHING, httpcore.ReadTimeout(), False),  # the server may still be working on the request
         ("GET", b"", NOTHING, httpcore.LocalProtocolError(), False),
         ("GET", b"", NOTHING, httpcore.LimitExceeded(), False),
-        ("GET", b"", NOTHING, OSError(), False),  # the user's own
+        ("GET", b"", NOTHING, OSError(), False),  # an error of the user's code
         ("GET", b"", NOTHING, KeyboardInterrupt(), False),
     ],
 )

@@ -90,7 +90,7 @@ def test_a_number_of_retries_waits_a_time_with_jitter() -> None:
         runtime.refuse("a.test", 80)
         async with httpcore.ConnectionPool(retries=2) as pool:
             draws = iter([0.0, 0.5, 0.0])
-            # Chance is owned by the test.
+            # The test replaces the random draws.
             pool._attempts._draw = lambda: next(draws)  # type: ignore[union-attr]
             with pytest.raises(httpcore.ConnectError):
                 await pool.request("GET", URL)
@@ -399,7 +399,7 @@ def test_closing_the_pool_ends_a_pause_at_once() -> None:
         assert task.error.url == URL
         assert task.error.phase == "pause before another attempt"
         assert runtime.now == 0.5
-        # A paused request that remained here would be woken only by `close`, and no public value counts paused
+        # A paused request that remained in this set would be woken only by `close`; no public value counts paused
         # requests.
         assert pool._leases.pausing == set()
 
@@ -418,7 +418,7 @@ def test_a_request_cancelled_in_a_pause_leaves_nothing() -> None:
             task.cancel()
             await task.wait()
             assert isinstance(task.error, Cancelled)
-            # As above.
+            # No public value counts paused requests.
             assert pool._leases.pausing == set()
             check(runtime, pool)
 
@@ -463,10 +463,10 @@ def scene_of(
         victim = await runtime.victim(pool.request("PUT", URL, body=b"x"))
         assert victim.error is None or isinstance(victim.error, allowed), victim.error
         assert victim.lingered == [], "nothing is awaited by one who was cancelled"
-        # As above.
+        # No public value counts paused requests.
         assert pool._leases.pausing == set()
         check(runtime, pool)
-        # Whether the strike has closed the pool.
+        # No public name shows whether the strike has closed the pool.
         if not pool._leases.ledger.closed:
             runtime.listen("b.test", 80, answers())
             assert (await pool.request("GET", "http://b.test/")).status_code == 200
@@ -496,7 +496,7 @@ def test_the_pool_closed_at_every_await_of_a_retried_request(name: str) -> None:
     pools: list[httpcore.ConnectionPool] = []
 
     def close(runtime: Runtime, victim: Task[Any]) -> None:
-        # The plain function that `close()` calls: a strike must not wait.
+        # A strike must not wait, so it calls the plain function that `close()` calls.
         pools[-1]._close()
 
     assert at_every_point(scene_of(SCENES[name], (httpcore.PoolClosed, httpcore.ConnectError), pools), close) >= 6

@@ -37,7 +37,7 @@ def pause(
     )
 
 
-# Why.
+# Which outcomes are retried.
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_body_whose_reading_began_is_not_sent_again() -> None:
     assert pause(REFUSED, of=of) is None
 
 
-# When.
+# Pauses.
 
 
 def test_pauses_double_up_to_a_limit() -> None:

@@ -64,12 +64,12 @@ async def connect_when_full(pool: Pool) -> None:
 
 
 async def request_in_a_step(pool: Pool) -> None:
-    with pool._leases.lock:  # a signal handler in the middle of a step: no public call stays in one
+    with pool._leases.lock:  # like a signal handler in the middle of a step: no public call stays in a step
         await pool.request("GET", "http://silent.test/")
 
 
 async def connect_in_a_step(pool: Pool) -> None:
-    with pool._leases.lock:  # a signal handler in the middle of a step: no public call stays in one
+    with pool._leases.lock:  # like a signal handler in the middle of a step: no public call stays in a step
         await pool.connect("http://silent.test/")
 
 
@@ -128,7 +128,7 @@ def test_an_error_has_whether_a_peer_may_have_acted(case: str) -> None:
 
 
 def test_an_attempt_that_was_answered_before_makes_it_unsafe() -> None:
-    """The last attempt reached no server; one before it did."""
+    """The last attempt reached no server; an earlier attempt did."""
     simulation = Simulation()
 
     async def answer_once(peer: ServerEnd) -> None:

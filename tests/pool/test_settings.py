@@ -27,8 +27,8 @@ async def slow(peer: ServerEnd) -> None:
     await peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
-# The settings of a pool and of a request, and the timeout that ends it: kind and seconds; None if a response is
-# received.
+# The settings of a pool and of a request, and the timeout that ends the request: kind and seconds; None if a response
+# is received.
 CASES: list[tuple[Any, Any, tuple[str, float] | None]] = [
     (LEFT_OUT, LEFT_OUT, ("ReadTimeout", 5)),
     (LEFT_OUT, TimeoutConfig(), ("ReadTimeout", 5)),
@@ -153,7 +153,7 @@ def test_other_limits_and_tls_settings_are_derived() -> None:
 
 
 def test_omitted_settings_are_copied_and_pickled() -> None:
-    """It is not part of the value, but must be kept nevertheless."""
+    """Which settings were omitted is not part of the value, but must be kept nevertheless."""
     partial = TimeoutConfig(read=2)
     for same in (copy.copy(partial), copy.deepcopy(partial), pickle.loads(pickle.dumps(partial))):
         assert same == partial

@@ -1,6 +1,6 @@
 """`docs/reference/engines.md` shows the tables of differences as they are, and names tests that exist.
 
-To rewrite the tables: `python tests/project/test_engines_page.py`.
+To rewrite the tables, run `python tests/project/test_engines_page.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def shown(rows: dict[str, str]) -> str:
 
 
 def written(page: str) -> str:
-    """The page with its tables."""
+    """The page with the current tables in it."""
     for name, rows in TABLES.items():
         pattern = rf"(<!-- {name} -->\n\| Row \| Reason \|\n\|---\|---\|\n).*?(<!-- end -->)"
         page, count = re.subn(pattern, lambda found: found[1] + shown(rows) + found[2], page, flags=re.DOTALL)  # noqa: B023

@@ -88,7 +88,7 @@ def test_instructions_of_a_request_are_counted_and_compared() -> None:
     program("nginx")
     program("valgrind")
     command = [str(PROJECT / "benchmarks" / "instructions.py"), "--only", "GET, threads", "--requests", "20", "60"]
-    arguments = ["--most", "0.1", str(PROJECT), str(PROJECT)]  # nothing costs a tenth of itself: so it fails
+    arguments = ["--most", "0.1", str(PROJECT), str(PROJECT)]  # the ratio is 1, so the limit of 0.1 makes it fail
     done = subprocess.run([sys.executable, *command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     name, first, second, ratio = done.stdout.splitlines()[1].rsplit(maxsplit=3)

@@ -15,10 +15,10 @@ import httpcore
 
 PACKAGE = Path(__file__).resolve().parents[2] / "httpcore"
 
-# From the ground up: the floors of folders, and inside each folder the floors of its files; "" is the top folder. A
-# module imports from folders on lower floors, and from lower floors of its own folder: so a new file needs a place
-# here, and an import that does not fit means that the idea belongs elsewhere. Imports of types count: a module depends
-# on each name that it uses.
+# The lowest floor is first: the floors of folders, and inside each folder the floors of its files; "" is the top
+# folder. A module imports from folders on lower floors, and from lower floors of its own folder. So a new file needs a
+# place here, and an import that does not fit belongs elsewhere. Imports of types count too, since a module depends on
+# each name that it uses.
 FOLDERS: list[dict[str, list[set[str]]]] = [
     {
         "": [
@@ -195,7 +195,7 @@ NUMBER = numbered()
 
 SOCKETS = {f"_backends/{name}" for name in ("lookup", "sockets", "connecting", "asyncio", "trio", "threads")}
 COMMAND = {"gateway/__main__", "gateway/supervisor", "gateway/worker"}
-"""The processes of `python -m httpcore.gateway`, which nothing imports."""
+"""The modules of the processes of `python -m httpcore.gateway`, which no other module imports."""
 OWNERS: dict[str, set[str]] = {
     "asyncio": {"_backends/asyncio", "_transports/tasks", "gateway/gateway", "gateway/lifespans", "gateway/watch"}
     | COMMAND,
@@ -214,7 +214,7 @@ OWNERS: dict[str, set[str]] = {
     "opentelemetry": {"contrib/opentelemetry"},
     "prometheus_client": {"contrib/prometheus"},
 }
-# These may name the class of a context that the caller passes on, and nothing else: under `if TYPE_CHECKING`.
+# These may name the class of a context that the caller passes on, and may do so only under `if TYPE_CHECKING`.
 SSL_TYPES = {
     "_client/client",
     "_client/functions",
@@ -277,7 +277,7 @@ def parsed(module: str) -> ast.Module:
 
 
 def imports(module: str, tree: ast.AST) -> Iterator[str]:
-    """Dotted names of everything imported in `tree`, at any place; "httpcore." is in front of our own."""
+    """Dotted names of everything imported in `tree`, at any place; the names of this package begin with "httpcore."."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -299,7 +299,7 @@ def absolute(module: str, node: ast.ImportFrom) -> str:
 
 
 def ours(module: str, tree: ast.AST) -> set[str]:
-    """The modules of this package that `tree` imports, without the packages on the way to them."""
+    """The modules of this package that `tree` imports, without their parent packages."""
     names = {
         name.removeprefix("httpcore.").replace(".", "/") for name in imports(module, tree) if name[:8] == "httpcore"
     }
@@ -313,7 +313,7 @@ def foreign(module: str, tree: ast.AST) -> set[str]:
 
 
 def without_types(module: str) -> ast.Module:
-    """The module as it runs: `if TYPE_CHECKING` taken out."""
+    """The module without its `if TYPE_CHECKING` blocks, which do not run."""
 
     class Running(ast.NodeTransformer):
         def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
@@ -439,14 +439,14 @@ def test_importing_httpcore_alone_loads_nothing_at_all() -> None:
 
 
 def test_every_public_name_is_found_and_known_to_type_checkers() -> None:
-    # The tables by which names are found at run time, which type checkers do not see.
+    # Names are found at run time by two private tables, which type checkers do not see.
     assert sorted(httpcore._MODULE) == sorted(httpcore.__all__)
     typed = {
         node.module: {alias.name for alias in node.names}
         for node in ast.walk(parsed("__init__"))
         if isinstance(node, ast.ImportFrom) and node.level
     }
-    # As above.
+    # This is the second of the two tables.
     assert typed == {module: set(names) for module, names in httpcore._WHERE.items()}
     for name in httpcore.__all__:
         assert getattr(httpcore, name) is not None

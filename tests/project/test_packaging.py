@@ -44,7 +44,7 @@ def archives(clone: Path) -> Path:
         done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     for path in {path for path in clone.rglob("*") if path.is_file()} - before:
-        path.unlink()  # files that the build has left
+        path.unlink()  # the build has left these files
     return folder
 
 

@@ -17,7 +17,7 @@ from comments import commented_lines
 TESTS = Path(__file__).resolve().parents[1]
 FILES = sorted(path.relative_to(TESTS).as_posix() for path in TESTS.rglob("*.py"))
 
-# Documented in spite of their first letter: `os`, named tuples and ctypes.
+# Names that `os`, named tuples and ctypes document, in spite of their first letter.
 DOCUMENTED = {"_", "_exit", "_replace", "_asdict", "_fields", "_make", "_field_defaults"}
 BY_TEXT = {"getattr", "setattr", "delattr", "hasattr"}
 """Functions and methods (`monkeypatch.setattr`) that take a name as text, as their second argument."""
@@ -42,14 +42,14 @@ def named_by_text(call: ast.Call) -> Iterator[str]:
 
 
 def is_own(node: ast.expr) -> bool:
-    """`self`, `cls` and `super()`."""
+    """Whether `node` is `self`, `cls` or `super()`."""
     if isinstance(node, ast.Call):
         node = node.func
     return isinstance(node, ast.Name) and node.id in ("self", "cls", "super")
 
 
 def reaches(tree: ast.Module) -> dict[int, set[str]]:
-    """The private names of others, by line."""
+    """The private names of other objects, by line."""
     found: dict[int, set[str]] = {}
     for node in ast.walk(tree):
         names: list[str] = []
@@ -67,8 +67,8 @@ def reaches(tree: ast.Module) -> dict[int, set[str]]:
 
 
 def unexplained(text: str) -> list[str]:
-    """The private names of others without a comment on their line or above it. Lines that follow each other, and those
-    of one statement, share theirs.
+    """The private names of other objects without a comment on their line or above it. Lines that follow each other, and
+    the lines of one statement, share a comment.
     """
     tree = ast.parse(text)
     lines = reaches(tree)
@@ -83,7 +83,7 @@ def unexplained(text: str) -> list[str]:
 
 
 def beginnings(tree: ast.Module) -> dict[int, int]:
-    """By line, the first line of its statement, if that has no others in it."""
+    """For each line the first line of its statement, unless that statement contains other statements."""
     return {
         line: node.lineno
         for node in ast.walk(tree)

@@ -1,8 +1,8 @@
 """No public name, signature or error of an earlier version disappears: `public_api.json` lists those of 2.0.0.
 
 New names need not be listed; listed names must continue to work: each parameter with its name, its kind, its place and
-its default, each class with its bases, each attribute. To list what has been added since: `python
-tests/project/test_public_api.py`, which adds and never removes names.
+its default, each class with its bases, each attribute. To list the names added since, run
+`python tests/project/test_public_api.py`, which adds and never removes names.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def test_hints_of_public_classes_can_be_resolved() -> None:
             typing.get_type_hints(thing) if inspect.isclass(thing) else None
         except NameError as error:
             failed[name] = str(error)
-    assert failed.keys() <= {"Proxy", "RequestExtensions"}  # which name `ssl.SSLContext`, and do not import it
+    assert failed.keys() <= {"Proxy", "RequestExtensions"}  # these two name `ssl.SSLContext`, but do not import it
 
 
 def before(a: int, b: int = 2, *, c: int = 3) -> None: ...

@@ -59,11 +59,11 @@ def test_each_row_has_a_test_a_reason_or_another_row_that_has(row: str) -> None:
 FORBIDDEN = {
     "random": {"scheduler.py", "faults.py"},  # schedules of simulations, and faults on purpose, both by a seed
     "pickle": set(),
-    "datetime": {"response.py", "_certificate.py"},  # spans of time, and times that others name
+    "datetime": {"response.py", "_certificate.py"},  # durations, and the times in a certificate
     "tempfile": set(),
 }
 """Modules that the library does not import, except in the named files."""
-WALL_CLOCK = {"cookies.py", "front.py"}  # a cookie has the time of day when it expires, a response that of sending
+WALL_CLOCK = {"cookies.py", "front.py"}  # the expiry of a cookie, and the Date of a response
 
 
 def test_the_library_imports_no_random_numbers_and_no_wall_clock() -> None:

@@ -36,7 +36,7 @@ def figures() -> Any:
     spec = spec_from_loader("figures", loader)
     assert spec is not None
     module = module_from_spec(spec)
-    sys.modules["figures"] = module  # where its annotations are looked up
+    sys.modules["figures"] = module  # its annotations are looked up there
     loader.exec_module(module)
     return module
 

@@ -190,7 +190,7 @@ def annotated() -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def test_no_public_signature_has_any() -> None:
-    """Except for the content of JSON, whose type only the caller knows."""
+    """The only exception is the content of JSON, whose type only the caller knows."""
     found = [name for name, notes in annotated() if re.search(r"\bAny\b", str(notes))]
     assert [name for name in found if not name.endswith((".json", ".iter_json"))] == []
 

@@ -1,7 +1,7 @@
-"""The words of names: none of a private language where HTTP has one of its own, and test names that fit on a line.
+"""The words of names: no private words where HTTP has a term, and test names that fit on a line.
 
-A newcomer who knows the RFCs and asyncio must understand each name. So there is a closed list of words that names do
-not have, each with the word in its place, and a closed list of names that have one all the same, each with the reason.
+A newcomer who knows the RFCs and asyncio must understand each name. So there is a closed list of words that no name may
+have, each with the words to write instead, and a closed list of exceptions, each with its reason.
 """
 
 from __future__ import annotations
@@ -70,11 +70,13 @@ WORDS = {
     "what_is": "the noun itself",
     "what_was": "the noun itself",
 }
-"""Not in names, in the singular and the plural; and what to write."""
+"""Words that no name may have, in the singular or the plural, and the words to write instead."""
 
 IN_PUBLIC = "is public"
 OF_SWEEPS = ("strike", "struck", "striking")
-"""In tests, and in `httpcore.testing.sweep`, which defines a strike: the fault that a sweep injects. That is public."""
+"""Tests may have these words, and so may `httpcore.testing.sweep`: in this public module a strike is the fault that a
+sweep injects.
+"""
 
 ADJECTIVE = "plain English"
 
@@ -113,7 +115,7 @@ def names(tree: ast.Module) -> Iterator[str]:
 
 
 def words(name: str) -> str:
-    """In lower case, each between two underscores."""
+    """The words of a name in lower case, each between two underscores."""
     return "_".join(["", *(word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)), ""])
 
 
@@ -134,14 +136,16 @@ def test_names_have_the_words_of_the_field(file: str) -> None:
 
 
 PERSONS = re.compile(r"\b(?:(?:no|some|every|any)body|whoever|he|him|his|undone)\b", re.IGNORECASE)
-"""Not in comments, docstrings, texts and documents either: a task, a peer and a caller are no persons."""
+"""Words that comments, docstrings, messages and documents must not have: a task, a peer and a caller are no persons."""
 
 PHRASES = re.compile(
     r"\b(?:what (?:came|comes)|lets? go of|(?:gives?|giving|gave|given) back|speaks? of|spoken of|(?<!/)told(?! =|\()"
     r"|knows? of|knows nothing|has a say|no say)\b",
     re.IGNORECASE,
 )
-"""Nor these: the noun ("the received bytes"), and a verb of HTTP ("releases", "describes", "notified", "supports")."""
+"""Phrases that they must not have: write the noun ("the received bytes"), or a verb of HTTP ("releases", "describes",
+"notified", "supports").
+"""
 
 
 @pytest.mark.parametrize("words", [PERSONS, PHRASES], ids=["persons", "phrases"])

@@ -1,6 +1,6 @@
 """Calls that are wrong. Type checkers must refuse each line that ends with `# refused`, and no other.
 
-Read by `test_types.py`; it is never executed.
+`test_types.py` reads this file; no program executes it.
 """
 
 from __future__ import annotations

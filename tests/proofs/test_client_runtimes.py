@@ -1,5 +1,6 @@
-"""The proof for the client in the real runtimes: cancelled at every suspension on asyncio and trio, and in threads cut
-and reset by the server after every byte that it sends. No resource remains, and the next call works.
+"""The proof for the client in the real runtimes. On asyncio and trio, calls are cancelled at every suspension; in
+threads, the server closes or resets the connection after every byte that it sends. No resource remains, and the next
+call works.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ASYNCIO, TRIO, THREADS = (
 
 
 class Server(ScriptedServer):
-    """Redirects from /away, requires Digest under /digest. After `budget` bytes it ends the connection in the way of
+    """Redirects from /away, requires Digest under /digest. After `budget` bytes it ends the connection by calling
     `case`.
     """
 
@@ -59,7 +60,7 @@ class Server(ScriptedServer):
             raise OSError("the connection was ended on purpose")
         self.sent += len(data)
         for part in (data[:20], data[20:]):
-            time.sleep(self.pause)  # so that the client has to wait for each part
+            time.sleep(self.pause)  # the client has to wait for each part
             peer.send(part)
 
 

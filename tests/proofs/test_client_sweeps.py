@@ -176,7 +176,7 @@ def test_a_drain_that_begins_at_any_await_ends_with_the_call(
             clients.append(client := Client(timeout=httpcore.TimeoutConfig(5), dispatch=pool, trust_env=False))
             victim = await runtime.victim(what(client))
             if what is stepped and isinstance(victim.error, httpcore.PoolClosed):
-                assert REFUSED in str(victim.error)  # `next()` is a call of its own
+                assert REFUSED in str(victim.error)  # `next()` begins a new call
             elif strike is None:
                 victim.result()
             ended = runtime.now

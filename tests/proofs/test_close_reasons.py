@@ -136,8 +136,8 @@ def interrupt_release(act: Callable[[], object], line: int) -> bool:
 @pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupted_step_is_the_reason() -> None:
-    """Ctrl-C leaves a step incomplete, and then a response is dropped: the step that repairs the former detects the
-    latter.
+    """Ctrl-C leaves a step incomplete, and then a response is dropped. The step that repairs the ledger detects the
+    dropped response.
     """
 
     def script(peer: Any) -> None:

@@ -1,8 +1,8 @@
-"""Ctrl-C at every line of our code that a request passes: the promises for a cancellation hold for it too.
+"""Ctrl-C at every line of our code that a request passes: the promises for a cancellation hold for Ctrl-C too.
 
 The test leaves out lines with `with`, since tracing reaches them a second time between the end of the block and the
-release of the lock, where CPython does not check for signals; the streams, whose marks are set by single C calls and
-which are tested with real signals; and finalisers, whose errors are only printed.
+release of the lock, where CPython does not check for signals. It leaves out the streams, whose marks are set by single
+C calls and which are tested with real signals, and finalisers, whose errors are only printed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def in_finaliser(frame: FrameType | None) -> bool:
 
 
 def interrupted(act: Callable[[], object], line: int) -> bool:
-    """Run `act`, with KeyboardInterrupt at the n-th line of httpcore that it reaches. Returns False if it has fewer."""
+    """Run `act`, with KeyboardInterrupt at its n-th line of httpcore. Return False if it has fewer lines."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -180,7 +180,7 @@ def test_at_every_line_of_a_pools_drain_and_requests(url: str) -> None:
 
         def act(pool: httpcore.SyncConnectionPool = pool) -> None:
             with pool.request("GET", url + "/big", stream=True):
-                assert [one.url for one in pool.requests()] in ([], [url + "/big"])  # all may have arrived
+                assert [one.url for one in pool.requests()] in ([], [url + "/big"])  # the whole body may have arrived
                 pool.drain(0.001)
 
         struck = interrupted(act, line)

@@ -43,7 +43,7 @@ class Lines:
         self._below = below
 
     def start(self) -> None:
-        self._before = sys.gettrace()  # coverage's, perhaps
+        self._before = sys.gettrace()  # the trace function of coverage, perhaps
         sys.settrace(self._step)
 
     def stop(self) -> None:
@@ -61,7 +61,7 @@ async def lines_in_a_crowd(runtime: Runtime, url: str, size: int) -> tuple[float
     asking, serving = Lines(below=""), Lines()
     done = 0
     async with runtime.pool(limits=httpcore.PoolLimits(max_connections=10), timeout=60) as http:
-        # More bytes than one read returns, so that each response keeps its connection until it is read.
+        # These bodies are larger than one read returns, so that each response keeps its connection until it is read.
         held = [await http.request("GET", f"{url}/{2 * PIECE}", stream=True) for _ in range(10)]
 
         async def fetch() -> None:

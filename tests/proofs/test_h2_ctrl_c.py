@@ -1,8 +1,8 @@
 """Ctrl-C at every line of the HTTP/2 modules, in the deterministic runtime: the other tasks continue at once.
 
-A real Ctrl-C happens between two instructions of one thread. Here it happens at a line of the victim, while the others
-are at their awaits; many schedules are tested, and the clock shows whether a request waited for an event that never
-happens.
+A real Ctrl-C happens between two instructions of one thread. Here it happens at a line of the victim, while the other
+tasks are at their awaits. Many schedules are tested, and the clock shows whether a request waited for an event that
+never happens.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ async def interrupted(act: Any) -> None:
     try:
         await act
     except KeyboardInterrupt:
-        pass  # ours
+        pass  # the test has raised it
 
 
 def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
@@ -85,10 +85,10 @@ def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
         assert runtime.now - began < SOON
         if pool.stats().leased:
             gc.collect()  # an error and the frames of its traceback hold each other
-        # A connection that Ctrl-C ended reports this to the next task, so one is made to check now.
+        # A connection that Ctrl-C ended reports this to the next task, so the test makes each connection check now.
         for slot in pool._leases.ledger.slots():
             connection: Any = slot.connection
-            connection._wire.listen()  # as above
+            connection._wire.listen()  # no public name makes a connection check
         check(runtime, pool)
         check_wires(pool)
         await still_works(pool)

@@ -43,7 +43,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "STREAM_WINDOW", STREAM_WINDOW)
     monkeypatch.setattr(sender, "CONNECTION_WINDOW", 1 << 17)
     for module in (dispatch, pump):
-        monkeypatch.setattr(module, "FRAMES", 4)  # so that turns end here, too
+        monkeypatch.setattr(module, "FRAMES", 4)  # turns end in these tests, too
 
 
 # The server.
@@ -54,7 +54,7 @@ class Host:
     trailers; some paths have responses of their own.
 
     Attributes:
-        acted: how often it acted on a request, by method and path; not on refused ones.
+        acted: how often it acted on a request, by method and path; refused requests do not count.
     """
 
     def __init__(self, settings: dict[str, int]) -> None:
@@ -70,7 +70,7 @@ class Host:
             await Visit(self, peer).run()
 
     def first(self, path: str) -> bool:
-        """Whether this was not requested before."""
+        """Whether this path was not requested before."""
         new = path not in self._seen
         self._seen.add(path)
         return new
@@ -82,7 +82,7 @@ class Visit:
     def __init__(self, host: Host, peer: H2Peer) -> None:
         self.host = host
         self.peer = peer
-        self.left: dict[int, int] = {}  # those of the large answers
+        self.left: dict[int, int] = {}  # the unsent bytes of the large answers, by stream
         self.last: int | None = None  # the last stream of the GOAWAY
         self.mirrored: set[int] = set()
         self.refused: set[int] = set()
@@ -141,7 +141,7 @@ class Visit:
         if path == "/early":
             return
         if stream in self.mirrored:
-            if peer.fields(stream)[":method"] == "CONNECT":  # nothing but DATA in a tunnel
+            if peer.fields(stream)[":method"] == "CONNECT":  # a tunnel carries nothing but DATA
                 await peer.data(stream, b"", end=True)
             else:
                 await peer.trailers(stream, ("x-path", path))
@@ -298,15 +298,15 @@ async def leave_a_stale_connection(pool: Pool) -> None:
 
 async def leave_a_quiet_connection(pool: Pool) -> None:
     await fetch(pool, "/warm")
-    # The victim's own pool sleeps by its backend: a scenario is given nothing else.
+    # The scenario sleeps by the private backend of the pool, since it is given nothing else.
     backend = pool._leases.backend
     assert backend is not None
     await backend.sleep(3.0)
 
 
 async def read_the_unread(pool: Pool) -> None:
-    """An unread response beside the victim's. It is read after the victim has had a second."""
-    # As above.
+    """Hold an unread response beside the victim's, and read it after the victim has had a second."""
+    # This scenario, too, is given nothing but the pool.
     backend = pool._leases.backend
     assert backend is not None
     async with await pool.request("GET", url("/big"), stream=True) as response:
@@ -367,21 +367,21 @@ ENDS: dict[str, tuple[type[BaseException], ...]] = {
     "cancelled": (Cancelled,),
     "timed out": (httpcore.Timeout,),
     "reset": (httpcore.NetworkError, httpcore.RemoteProtocolError),
-    "cut": (httpcore.Timeout, httpcore.ReadError),  # or an unanswered PING
+    "cut": (httpcore.Timeout, httpcore.ReadError),  # a ReadError means an unanswered PING
 }
 """The errors that a request may end with."""
 
 
 def check_wires(pool: Pool) -> None:
-    """No stream is open, no task is recorded as reading, writing or waiting, and every byte of credit was returned, or
-    will be with the next step: the bytes that Ctrl-C left unread.
+    """No stream is open, and no task is recorded as reading, writing or waiting. Every byte of credit was returned,
+    except for the bytes that Ctrl-C left unread: the next step will return theirs.
     """
     # A connection that continues with a wrong count fails hours later, so the counts themselves are checked.
     for slot in pool._leases.ledger.slots():
         connection: Any = slot.connection
-        wire = connection._wire  # as above
+        wire = connection._wire  # the counts have no public name
         assert isinstance(wire, HTTP2Connection)
-        # A stream, a reader or a waiter that remains shows on the wire only when another one is never served.
+        # A stream, a reader or a waiter that remains shows on the wire only when another request is never served.
         core = wire._core
         assert not core.settling
         assert not core.uploads.for_room
@@ -390,14 +390,12 @@ def check_wires(pool: Pool) -> None:
         engine = core.engine
         assert engine.open_streams == 0
         unread = sum(inbox.held for inbox in wire.dropped)
-        # The same reason as for all counts above.
+        # A wrong sum would show only hours later, like a wrong count.
         assert engine._room + engine._uncredited + unread == engine._goal
 
 
 def check_hosts(hosts: dict[str, Host]) -> None:
-    """No server acted twice on a request that may not be sent twice, and the peers have the same state of the streams
-    as we do.
-    """
+    """No server acted twice on a request that may not be sent twice, and no stream is open at a peer."""
     for host in hosts.values():
         for what, count in host.acted.items():
             if what.startswith("POST"):
@@ -486,7 +484,7 @@ def test_cancelled_at_every_await_of_random_schedules_over_http2(name: str) -> N
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
-    """A request that was sent continues; one that was not ends with PoolClosed; no connection stays open."""
+    """A request that was sent continues; an unsent request ends with PoolClosed; no connection stays open."""
     scenario = SCENARIOS[name]
 
     async def scene(runtime: Runtime) -> None:
@@ -497,7 +495,7 @@ def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
         await scenario.before(pool)
         others = [runtime.spawn(one(pool)) for one in scenario.others]
         victim = await runtime.victim(scenario.victim(pool))
-        # As above.
+        # Only the run that counts the moments has no strike.
         if runtime._strike is None:
             victim.result()
         assert victim.error is None or isinstance(victim.error, httpcore.PoolClosed), victim.error
@@ -509,7 +507,7 @@ def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
         assert all(connection.client_closed for connection in runtime.connections)
 
     pools: list[Pool] = []
-    # The plain function that `close()` calls: a strike must not wait.
+    # A strike must not wait, so it calls the plain function that `close()` calls.
     at_every_point(scene, lambda runtime, victim: pools[-1]._close())
 
 

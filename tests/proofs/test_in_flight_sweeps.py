@@ -29,8 +29,8 @@ class Scene:
         self.struck_at = -1.0
 
     def check_requests(self) -> None:
-        """Requests that have begun and not ended are listed; a body that is received but not decoded holds no
-        connection.
+        """Requests that have begun and not ended are listed, except those whose body is received but not decoded: they
+        hold no connection.
         """
         begun = {record.request: record for record in self.records.events if isinstance(record, RequestStarted)}
         ended = {record.request for record in self.records.events if isinstance(record, RequestEnded)}
@@ -46,7 +46,7 @@ class Scene:
         self.check_requests()
         self.records.check_open(self.pool)
         self.struck_at = simulation.now
-        self.pool._close(abort=True)  # the function that `close` awaits, called from plain code
+        self.pool._close(abort=True)  # `close` awaits this function; a strike must not wait
         assert self.pool.stats().connections == 0
         assert simulation.open_connections == []
         self.records.check_open(self.pool)

@@ -154,7 +154,7 @@ ROUNDS, AT_ONCE = 60, 8
 
 
 class Ends:
-    """The last records of many requests, by tag, and how many connections were opened and closed."""
+    """The records of the ends of many requests, by tag, and how many connections were opened and closed."""
 
     def __init__(self) -> None:
         self.ends: dict[object, list[httpcore.TraceEvent]] = {}
@@ -182,7 +182,7 @@ def check_timed(info: httpcore.ResponseInfo) -> None:
 
 
 def test_pools_that_end_at_any_moment_leave_nothing_on_asyncio(url: str) -> None:
-    """A drain that is too short, then an abort, with requests in all phases, traced and tagged."""
+    """A drain that is too short is followed by an abort, with traced and tagged requests in all phases."""
     aim = Aim()
 
     async def fetch(pool: httpcore.ConnectionPool, tag: str, tags: set[str]) -> None:

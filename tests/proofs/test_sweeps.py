@@ -2,8 +2,8 @@
 time.
 
 All tests run in the deterministic runtime: a scripted network, a virtual clock, no sockets. A strike is a cancellation,
-a clock that jumps past every timeout, a reset or a cut of every connection, or the pool's close; it happens once, or a
-second time in the victim's clean-up, just after the victim begins to wait and just before it continues.
+a clock that jumps past every timeout, a reset or a cut of every connection, or the pool's close. It happens just after
+the victim begins to wait, or just before the victim continues. In some runs a second strike follows in the clean-up.
 """
 
 from __future__ import annotations
@@ -308,7 +308,7 @@ def test_cancelled_at_every_await_of_random_schedules(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_pool_closed_at_every_await(name: str) -> None:
-    """A request that was sent continues; one that was not ends with PoolClosed; no connection stays open."""
+    """A request that was sent continues; an unsent request ends with PoolClosed; no connection stays open."""
     scenario = SCENARIOS[name]
 
     async def scene(runtime: Runtime) -> None:
@@ -329,7 +329,7 @@ def test_the_pool_closed_at_every_await(name: str) -> None:
         assert all(connection.client_closed for connection in runtime.connections)
 
     pools: list[Pool] = []
-    # The plain function that `close()` calls: a strike must not wait.
+    # A strike must not wait, so it calls the plain function that `close()` calls.
     at_every_point(scene, lambda runtime, victim: pools[-1]._close())
 
 

@@ -1,8 +1,9 @@
 """The proof of traces: at every await of every scenario, the records agree with the simulated wire.
 
-The scenarios and the strikes are those of `test_sweeps` and `test_h2_sweeps`. `error.safe_to_retry` is checked too:
-against the sent bytes over HTTP/1.1, and against the server's log of requests over HTTP/2; the timing of each response
-and error, record by record; and before and after each strike `stats().totals`: against records and wire.
+The scenarios and the strikes are those of `test_sweeps` and `test_h2_sweeps`. Three more values are checked.
+`error.safe_to_retry` is compared with the sent bytes over HTTP/1.1, and with the server's log of requests over HTTP/2;
+the timing of each response and error with the records; and `stats().totals`, before and after each strike, with records
+and wire.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Scene:
 
 
 def check_safety(error: BaseException | None, reached: Callable[[str], bool], *, exactly: bool) -> None:
-    """`reached`: whether a server received a part of the request for a path."""
+    """Check `safe_to_retry`; `reached` returns whether a server received a part of the request for a path."""
     if not isinstance(error, HTTPCoreError):
         return
     assert error.safe_to_retry is not None, error
@@ -142,5 +143,5 @@ def test_records_are_true_at_every_await_over_http2(name: str, act: str) -> None
 
 
 def test_the_sweeps_saw_both_answers() -> None:
-    """This is the last test in the file."""
+    """This is the last test in the file: it checks that the sweeps have compared both values."""
     assert safe == {True, False}

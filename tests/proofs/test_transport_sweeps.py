@@ -147,7 +147,7 @@ def test_the_pool_is_whole_wherever_the_exchange_is_struck(
             with suppress(httpcore.HTTPCoreError, Cancelled):
                 await runtime.victim(what(transport))
             check(runtime, pool)
-            if strike != "cut":  # a cut body stays cut
+            if strike != "cut":  # a body that was cut stays incomplete
                 with suppress(httpcore.RemoteProtocolError):  # the body that is cut on purpose
                     await read(transport)
                 check(runtime, pool)
@@ -206,7 +206,7 @@ async def talk_and_leave(transport: httpcore.Transport) -> None:
     async with transport.arequest("CONNECT", URL, CONNECT) as (_, _, _, extensions):
         web = WebSocketClient(extensions["connection"])
         for _ in range(3):
-            await web.send(bytes(100_000))  # more than is held for an app
+            await web.send(bytes(100_000))  # more than the transport holds for an app
 
 
 @pytest.mark.parametrize("strike", ["cancelled", "timed out"])

@@ -23,7 +23,7 @@ FOLDER = PROJECT / "benchmarks"
 
 @pytest.fixture(scope="module")
 def modules() -> Iterator[SimpleNamespace]:
-    """Those of benchmarks/, whose scripts import each other by plain names."""
+    """The modules of benchmarks/, whose scripts import each other by plain names."""
     sys.path.insert(0, str(FOLDER))
     try:
         import page
@@ -57,7 +57,7 @@ def run(*command: str, folder: Path = PROJECT, **environment: str) -> subprocess
 
 
 def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The Python below `scripts/bench`, where no peer is installed."""
+    """Run the Python program below `scripts/bench`, with no peer installed."""
     return run(
         sys.executable, str(FOLDER / "run.py"), sys.executable, "/no/peers", *arguments, folder=PROJECT, **environment
     )

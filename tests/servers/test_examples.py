@@ -237,7 +237,7 @@ def test_a_client_of_the_gateway_that_leaves_harms_no_other(
 def test_response_with_trailers_passes_the_gateway_without_them(
     hypercorn: Ports, place: Path, http: httpcore.SyncConnectionPool
 ) -> None:
-    """ASGI servers have no common way to send them; the body before them is complete."""
+    """ASGI servers have no common way to send trailers; the body before them is complete."""
     with gateway(f"https://localhost:{hypercorn.secure}", UPSTREAM_CA=str(place / "ca.pem")) as url:
         response = http.request("GET", url + "/trailers")
         assert (response.body, response.trailers) == (b"Hello, world", [])
@@ -255,12 +255,10 @@ def test_the_demo_reports_success() -> None:
 
 
 def test_response_that_begins_during_an_upload_passes_gateway(url: str, upstream: Upstream) -> None:
-    """Piece by piece: the client sends the next piece when the last one was received back, and the connection stays
-    open.
-    """
+    """The client sends the next piece when it has received the last one back, and the connection stays open."""
     with httpcore.SyncConnectionPool(timeout=10) as http:
         http.request("GET", url + "/")
-        before = connections(url, upstream)  # with those that other tests have left idle
+        before = connections(url, upstream)  # this includes those that other tests have left idle
         for _ in range(2):
             response = http.request("POST", url + "/echo", duplex=True)
             raw = response.connection

@@ -85,7 +85,7 @@ def test_the_blocks_of_each_page_are_typed(tmp_path: Path) -> None:
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file="),
             f"--cache-dir={ROOT / '.mypy_cache' / 'guide'}",  # the project's own run has other options
-            "--disable-error-code=import-untyped",  # Django's
+            "--disable-error-code=import-untyped",  # Django has no types
             *map(str, programs),
         ],
         capture_output=True,

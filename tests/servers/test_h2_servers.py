@@ -46,7 +46,7 @@ def real(request: pytest.FixtureRequest, trusting_real: httpcore.SSLConfig) -> R
 
 @pytest.fixture(scope="module", params=["nginx", "nghttpd", "hypercorn"])
 def secure(request: pytest.FixtureRequest, trusting_real: httpcore.SSLConfig) -> Real:
-    """Over TLS alone, for slow tests."""
+    """A server over TLS, for slow tests, which leave out plain connections."""
     ports: Ports = request.getfixturevalue(request.param)
     return Real(request.param, f"https://localhost:{ports.secure}", ports.secure, {"ssl": trusting_real})
 

@@ -53,7 +53,7 @@ def case(request: pytest.FixtureRequest, hypercorn: Ports, trusting_real: httpco
 
 @pytest.fixture(params=["TLS", "plain"])
 def second(request: pytest.FixtureRequest, hypercorn: Ports, trusting_real: httpcore.SSLConfig) -> Case:
-    """Over HTTP/2."""
+    """A server over HTTP/2, with TLS or without."""
     if request.param == "TLS":
         return Case(f"https://localhost:{hypercorn.secure}", "HTTP/2", {"ssl": trusting_real})
     return Case(f"http://127.0.0.1:{hypercorn.plain}", "HTTP/2", KNOWS)
@@ -153,7 +153,7 @@ def test_text_and_bytes_come_back(runtime: Runtime, case: Case) -> None:
 
 @each_runtime
 def test_megabytes_go_in_both_directions_at_once(runtime: Runtime, case: Case) -> None:
-    """Five are sent before any is received: only a client that receives meanwhile keeps both sides going."""
+    """Five megabytes are sent while the echoes are received: without receiving meanwhile, both sides would block."""
 
     async def body(http: Any) -> None:
         web = await opened(http, case)
@@ -294,7 +294,7 @@ async def interrupted(runtime: Runtime, thunk: Any) -> Any:
 
 
 async def at_last(thunk: Any) -> Any:
-    """The call's result: a slow machine may time out, too."""
+    """The call's result; it is called again after a timeout, which may happen on a slow machine."""
     while True:
         try:
             return await thunk()
@@ -366,7 +366,7 @@ def test_a_side_that_has_ended_still_receives(runtime: Runtime, second: Case) ->
 
 @each_runtime
 def test_one_that_is_left_in_the_middle_harms_no_other(runtime: Runtime, second: Case) -> None:
-    """Some stop reading their replies and close, some are closed while they wait, some time out."""
+    """Some WebSockets stop reading their replies and close, some are closed while they wait, some time out."""
 
     async def body(http: Any) -> None:
         await http.request("GET", second.url + "/hello")

@@ -99,7 +99,7 @@ def test_squid_requires_authentication(
             async with runtime.pool(insecure, proxy=httpcore.Proxy(guarded, auth=auth)) as pool:
                 if (
                     scheme == "http"
-                ):  # a message among messages: the proxy's own cannot be distinguished from the origin's
+                ):  # over http, a response of the proxy cannot be distinguished from one of the origin
                     response = await pool.request("GET", url)
                     assert (response.status_code, fields(response)[b"proxy-authenticate"]) == (407, challenge)
                     continue
@@ -119,7 +119,7 @@ def test_squid_requires_authentication(
 
 @each_runtime
 def test_squid_accepts_any_user_name_and_password_we_send(runtime: Runtime, squid: proxies.Ports, origin: int) -> None:
-    """As arguments and percent-encoded in the URL: spaces, colons, percent signs, other scripts."""
+    """Spaces, colons, percent signs and other scripts, as arguments and percent-encoded in the URL."""
     where = f"127.0.0.1:{squid.guarded}"
 
     async def body() -> None:
@@ -309,7 +309,7 @@ def test_the_environment_leads_each_scheme_through_its_own_proxy(
                 direct = await pool.request("GET", url)
                 assert (direct.body, b"via" in fields(direct)) == (b"Hello, world", False)
                 assert direct.info.peer == f"127.0.0.1:{origin}"
-            with pytest.raises(httpcore.ConnectError):  # NO_PROXY has it, and only squid resolves it
+            with pytest.raises(httpcore.ConnectError):  # NO_PROXY has this host, and only squid resolves it
                 await pool.request("GET", f"http://{ORIGIN}:1/")
             assert pool.stats().connections == 4
 
@@ -352,7 +352,7 @@ def test_under_policy_real_proxy_leads_only_to_allowed_addresses(
     runtime.run(body)
 
 
-# HTTP/2 behind each.
+# HTTP/2 behind each proxy.
 
 EACH = ("squid", "squid under TLS", "tinyproxy", "dante", "microsocks")
 
@@ -384,7 +384,9 @@ def test_hundred_requests_share_one_http2_connection_by_a_proxy(
     trusting_real: httpcore.SSLConfig,
     hypercorn: real_servers.Ports,
 ) -> None:
-    """Origin: hypercorn. Over plain http it is HTTP/2 by prior knowledge, in a tunnel; ten are enough to see that."""
+    """The origin is hypercorn. Over plain http a tunnel carries HTTP/2 by prior knowledge: ten requests are enough for
+    that.
+    """
 
     async def body() -> None:
         for url, http1, sizes in (

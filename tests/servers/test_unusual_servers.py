@@ -1,6 +1,6 @@
-"""Responses of servers in use that violate the RFCs: they are read as curl and urllib3 read them, and named in
-`info.lenient`; the connection is not used again after them. Bytes that two readers could interpret differently are
-refused in any mode.
+"""Responses of servers in use that violate the RFCs: they are read as curl and urllib3 read them, and `info.lenient`
+names the deviations; the connection is not used again afterwards. Bytes that two readers could interpret differently
+are refused in any mode.
 
 curl and urllib3 read the same bytes from the same kind of server, so that a row has the results of other clients.
 """
@@ -47,7 +47,7 @@ class Row:
         lenient: our names of its deviations.
         curl, urllib3: whether these read the same body.
         reused: whether our connection is used again.
-        fields: some that must be read in this form.
+        fields: fields that must be read in this form.
     """
 
     raw: bytes
@@ -347,7 +347,7 @@ def test_a_client_refuses_unusual_content_if_it_is_strict(
     runtime.run(body)
 
 
-# The peers.
+# The results of other clients and of each runtime.
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -375,7 +375,7 @@ def test_urllib3_reads_the_rows_as_in_the_table(name: str) -> None:
 
 
 def test_the_rows_and_the_names_are_the_same_table() -> None:
-    elsewhere = {"connect-framing", "blank-around-value"}  # of proxies, and of HTTP/2
+    elsewhere = {"connect-framing", "blank-around-value"}  # these belong to proxies and to HTTP/2
     named = {name for row in ROWS.values() for name in row.lenient}
     assert named | elsewhere == set(LENIENCIES) == set(get_args(httpcore.Leniency))
     assert not named & elsewhere
@@ -435,7 +435,7 @@ def test_the_default_limits_are_those_of_the_rules() -> None:
 # Proxies.
 
 ORIGIN = "http://origin.test/"
-CONNECT_ANSWERS: dict[str, tuple[bytes, bool]] = {  # and whether strict rules take it too
+CONNECT_ANSWERS: dict[str, tuple[bytes, bool]] = {  # the response, and whether strict rules accept it too
     "Content-Length twice": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", False),
     "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n", False),
     "both": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", False),
@@ -458,7 +458,7 @@ def test_a_proxys_unusual_answer_to_connect_opens_the_tunnel(runtime: Runtime, n
             peer.send(OK + LENGTH)
 
     async def body() -> None:
-        policy = httpcore.NetworkPolicy(allow=("127.0.0.0/8",))  # under one each request is tunnelled
+        policy = httpcore.NetworkPolicy(allow=("127.0.0.0/8",))  # under a policy each request is tunnelled
         named: dict[str, Any] = {"network_policy": policy, "resolve": {"origin.test": "127.0.0.1"}, "proxy": None}
         with ScriptedServer(script) as server:
             for strict in (False, True):

@@ -112,7 +112,7 @@ async def talk(path: str, receive: Any, send: Any) -> None:
     while (message := await receive())["type"] == "websocket.receive":
         if message.get("text") == "bye":
             await send({"type": "websocket.close", "code": 4001, "reason": "you said bye"})
-            continue  # until the client has closed too
+            continue  # the loop ends when the client has closed too
         await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
 
 

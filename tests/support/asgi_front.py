@@ -19,7 +19,7 @@ ENDS = ("http.response.body", "websocket.http.response.body")
 
 
 def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """The test in a loop of its own, which ends after 10 seconds."""
+    """Run the test in its own loop, for at most 10 seconds."""
 
     @functools.wraps(test)
     def run(*given: P.args, **named: P.kwargs) -> None:
@@ -61,7 +61,7 @@ class Client:
         hints: the links of each 103, which must arrive before the response.
         reads: whether the client reads the app's bytes; `send` waits while it does not.
         fails: `send` raises, as servers may when the client has disconnected.
-        task: that of the app.
+        task: the task of the app.
     """
 
     def __init__(self, app: Any, scope: Scope, *messages: Message) -> None:
@@ -105,11 +105,11 @@ class Client:
         return kind in ("websocket.close", "http.response.trailers")
 
     def say(self, kind: str, **fields: Any) -> None:
-        """The client sends."""
+        """Send the app a message of this type."""
         self.give({"type": kind, **fields})
 
     def give(self, message: Message) -> None:
-        """The same response as one whole message."""
+        """Send the app a message."""
         self._to_app.put_nowait(message)
 
     async def until(self, kind: str) -> Message:
@@ -127,7 +127,7 @@ class Client:
 
     @property
     def status(self) -> int:
-        """0 if there is no status; 101 for a WebSocket that was accepted."""
+        """The status; 0 if there is none yet, 101 for a WebSocket that was accepted, 403 for one that was refused."""
         if not self.sent or self.sent[0]["type"] == "websocket.close":
             return 403 if self.sent else 0
         return int(self.sent[0].get("status", 101))
@@ -193,7 +193,7 @@ class Server:
     """An upstream that runs `script` for each connection, and closes it when the script returns.
 
     Attributes:
-        heads: of the requests that scripts have read.
+        heads: the heads of the requests that scripts have read.
         ended: the connections that have ended.
     """
 
@@ -204,7 +204,7 @@ class Server:
         self.ended = 0
 
     async def begin(self) -> str:
-        """Its URL."""
+        """Start to listen. Returns the URL."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
@@ -227,7 +227,7 @@ class Server:
             task.cancel()
 
     async def close(self) -> None:
-        """The connections must have ended, or end by themselves, since the gateway has closed them."""
+        """Stop listening, and wait until the connections have ended: the gateway has closed them."""
         self._server.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)

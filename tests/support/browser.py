@@ -40,7 +40,7 @@ def browser(url: str, folder: Path) -> Iterator[None]:
         stdout=seen,
         stderr=seen,
         env={**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_CACHE_HOME": str(folder)},
-        start_new_session=True,  # a process group of its own, with which it ends
+        start_new_session=True,  # a process group of its own, which is killed at the end
     )
     try:
         yield

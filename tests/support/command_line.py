@@ -34,7 +34,7 @@ def httpcore(*arguments: str, stdin: bytes = b"") -> Ran:
     try:
         with redirect_stdout(usage), redirect_stderr(usage):
             status = main(arguments, streams)
-    except SystemExit as end:  # argparse's
+    except SystemExit as end:  # argparse raises it
         status = int(cast("int", end.code))
     out, err = cast("io.BytesIO", streams.stdout), cast("io.BytesIO", streams.stderr)
     return Ran(status, out.getvalue(), err.getvalue().decode() + usage.getvalue())
@@ -62,7 +62,7 @@ class Screen:
         try:
             while data := os.read(self._ours, 65536):
                 self._received += data
-        except OSError:  # of Linux, when the other end is closed
+        except OSError:  # Linux raises it when the other end is closed
             pass
 
     def text(self) -> str:

@@ -16,7 +16,9 @@ def commented_lines(text: str) -> set[int]:
 
 
 def is_for_readers(comment: str) -> bool:
-    """Also after a part for tools: `# noqa: F401 - to be loaded`, `# type: ignore[misc]  # that is the test`."""
+    """Whether a comment is for readers, also after a part for tools: `# noqa: F401 - to be loaded`, or
+    `# type: ignore[misc]  # that is the test`.
+    """
     words = comment.removeprefix("#").strip()
     if words.startswith(("noqa", "type: ignore")):
         return " - " in words or " # " in words

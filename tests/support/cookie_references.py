@@ -19,7 +19,7 @@ from real_servers import program
 FOLDER = Path(__file__).with_name("tough_cookie")
 
 Step = tuple[str, str | None]
-"""A URL, and the cookies that its response sets; None: a request to it, whose cookies are compared."""
+"""A URL, and the Set-Cookie field of its response; or None, for a request to the URL whose cookies are compared."""
 
 
 class ToughCookie:

@@ -18,7 +18,7 @@ from servers import free_port, process
 
 REALM = "cave"
 PEOPLE = {"Aladdin": "open sesame:%", "müller": "pässwörd €", 'k"e\\y': "x"}
-"""The users and passwords, in files."""
+"""The users and passwords in the servers' files."""
 
 
 def hashed(name: str, text: str) -> str:
@@ -26,7 +26,7 @@ def hashed(name: str, text: str) -> str:
 
 
 def documents(folder: Path, *names: str) -> Path:
-    """A folder for each name, with a file `hello`; and one folder without authentication."""
+    """A folder that contains, for each name, a folder with a file `hello`."""
     root = folder / "documents"
     for name in names:
         (root / name).mkdir(parents=True)
@@ -66,7 +66,7 @@ APACHE_MODULES = ("authn_core", "authn_file", "authz_core", "authz_user", "auth_
 @contextmanager
 def apache() -> Iterator[str]:
     """Apache: /digest/hello; /short/hello, whose nonces are stale after a second; /once/hello, whose nonces are valid
-    for one request, with the next nonce in Authentication-Info; /open/hello without authentication. Gives its URL.
+    for one request, with the next nonce in Authentication-Info; /open/hello without authentication. Yields its URL.
     """
     found, port = program("apache2"), free_port()
     lifetimes = {"digest": 300, "short": 1, "once": 0}
@@ -118,7 +118,7 @@ HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 @contextmanager
 def lighttpd() -> Iterator[str]:
     """lighttpd: /MD5/hello, /SHA-256/hello, /SHA-512-256/hello; /hashed-MD5/hello and so on, where user names are
-    hashed; /all/hello with three challenges, of which only the one for SHA-256 has a password. Gives its URL.
+    hashed; /all/hello with three challenges, of which only the one for SHA-256 has a password. Yields its URL.
     """
     found, port = program("lighttpd"), free_port()
     with public_folder() as folder:
@@ -173,7 +173,7 @@ coredump_dir none
 
 @contextmanager
 def squid() -> Iterator[str]:
-    """squid, which requires Digest authentication; a nonce is valid for five requests. Gives its URL."""
+    """squid, which requires Digest authentication; a nonce is valid for five requests. Yields its URL."""
     found, port = program("squid"), free_port()
     checkers = ("/usr/lib/squid/digest_file_auth", "/usr/lib64/squid/digest_file_auth", "digest_file_auth")
     checker = next(filter(None, map(shutil.which, checkers)), "")

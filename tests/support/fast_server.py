@@ -20,7 +20,7 @@ LENGTH = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
 
 class Server(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is not derived from it
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's class is not derived from it
         self.held = b""
         self.body_left = 0
         self.answer_left = 0
@@ -28,7 +28,7 @@ class Server(asyncio.Protocol):
         self.paused = False
 
     def data_received(self, data: bytes) -> None:
-        if self.body_left > len(data):  # most of an upload
+        if self.body_left > len(data):  # a piece in the middle of an upload
             self.body_left -= len(data)
             return
         self.held += data

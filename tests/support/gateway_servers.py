@@ -47,5 +47,5 @@ def get(path: str = "/", *fields: str, method: str = "GET", body: bytes = b"", h
 
 
 def status_of(response: bytes) -> int:
-    """0 if there is no response."""
+    """The status of a response, or 0 if there is no response."""
     return int(response[9:12] or 0)

@@ -44,7 +44,7 @@ HEADS += [fields((b":status", status)) for status in (b"200", b"103", b"101", b"
 
 
 def border_frames(random: Random) -> bytes:
-    """A few of these frames, one after the other."""
+    """A few frames with border values, one after the other."""
     return b"".join([border_frame(random) for _ in range(random.randint(1, random.choice((2, 8))))])
 
 

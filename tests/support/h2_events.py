@@ -18,7 +18,7 @@ from httpcore._message.rules import DEFAULT_RULES, ReadRules
 
 @dataclass
 class HeadReceived:
-    """Interim or final."""
+    """An interim or final head."""
 
     stream: int
     head: Head
@@ -62,7 +62,7 @@ class SettingsChanged:
 
 @dataclass
 class WindowOpened:
-    """0 means perhaps on any."""
+    """More bytes may be sent on `stream`; if it is 0, perhaps on any stream."""
 
     stream: int
 

@@ -46,7 +46,8 @@ class H2Peer:
     """One connection, from its server's side.
 
     Attributes:
-        seen: every event so far. auto: received DATA is credited at once. Default True.
+        seen: every event so far.
+        auto: whether received DATA is credited at once. Default True.
     """
 
     def __init__(self, end: ServerEnd, number: int = 1) -> None:
@@ -60,7 +61,7 @@ class H2Peer:
     async def begin(self, **settings: int) -> None:
         """Send the preface; settings by their names, e.g. `MAX_CONCURRENT_STREAMS=1`."""
         self.h2.initiate_connection()
-        if settings:  # in a frame of their own, so that h2 enforces them only after the client has acknowledged them
+        if settings:  # they have their own frame, so that h2 enforces them only after the client's acknowledgement
             self.h2.update_settings({getattr(Settings, name): value for name, value in settings.items()})
         await self.flush()
 
@@ -139,7 +140,7 @@ class H2Peer:
         await self.flush()
 
     async def goaway(self, last: int, code: int = 0, debug: bytes = b"") -> None:
-        """Written by hand: after a GOAWAY of its own, h2 would accept no more frames."""
+        """Send a GOAWAY that is made by hand: after a GOAWAY of its own, h2 would accept no more frames."""
         payload = last.to_bytes(4, "big") + code.to_bytes(4, "big") + debug
         await self.frame(7, 0, 0, payload)
 

@@ -59,9 +59,11 @@ class Scripts:
         """A response or its beginning on some of the streams, and frames of the connection between them.
 
         Arguments:
-            streams: those with a request that has no response yet.
-            headed, tunnel: those for HEAD and for CONNECT. given_up: one that the client has reset. opened: all that
-            were opened so far.
+            streams: the streams whose requests have no response yet.
+            headed: the stream of the HEAD request.
+            tunnel: the stream of the CONNECT request.
+            given_up: a stream that the client has reset.
+            opened: all streams that were opened so far.
         """
         choice = self.random.choice
         running = [
@@ -74,7 +76,7 @@ class Scripts:
                 made += self._between(opened, given_up)
             response = choice(running)
             part = next(response, None)
-            if part is None or self.random.random() < 0.02:  # it never ends
+            if part is None or self.random.random() < 0.02:  # this response never ends
                 running.remove(response)
             made += part or b""
         return made
@@ -96,7 +98,7 @@ class Scripts:
         size = 5 if bodiless or status == b"304" else sum(map(len, body))
         length = [(b"content-length", b"%d" % size)] if status != b"204" and choice((True, False)) else []
         ends = choice(("head", "data", "empty", "trailers", "reset"))
-        if ends == ("data" if not body else "head"):  # the other one has no flag for the end
+        if ends == ("data" if not body else "head"):  # no DATA frame exists, or the head is not the last frame
             ends = "empty"
         yield self._block(stream, [(b":status", status), *length, *self._fields()], end=ends == "head")
         yield from self._content(stream, body, end=ends == "data")

@@ -1,11 +1,11 @@
 """An HTTP/2 server made of h2, in a process of its own, that can report the state of its connections.
 `python -m tests.support.h2_server PORT`.
 
-    /size/N/...     N bytes, made of the path, over and over: no two requests need get the same
+    /size/N/...     N bytes, the path over and over, so that each request can have another body
     /echo/...       the body of the request, once it has ended
     /never/...      no answer
     /stream         the number of the request's stream
-    /open           how many streams h2 has open on this connection, this one apart
+    /open           how many streams h2 has open on this connection, without this one
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def content(path: bytes, size: int) -> bytes:
 
 class Server(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is not derived from it
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's class is not derived from it
         self.h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=False, header_encoding=None, validate_outbound_headers=False)
         )
@@ -55,7 +55,7 @@ class Server(asyncio.Protocol):
                 try:
                     self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 except h2.exceptions.StreamClosedError:
-                    pass  # reset by a frame that was received with it
+                    pass  # a frame that was received with it has reset the stream
             elif isinstance(event, h2.events.StreamEnded):
                 self.answer(event.stream_id)
             elif isinstance(event, h2.events.StreamReset):
@@ -78,7 +78,7 @@ class Server(asyncio.Protocol):
             try:
                 self.h2.send_headers(stream, [(b":status", b"200")])
             except h2.exceptions.ProtocolError:
-                return  # reset by a frame that was received with it
+                return  # a frame that was received with it has reset the stream
             self.left[stream] = body
             self.pump(stream)
 

@@ -38,7 +38,7 @@ class Answer:
 
 
 class Session:
-    """Makes its settings anew for each request, as libraries do whose callers may change them in between."""
+    """Makes its settings anew for each request, like libraries whose callers may change settings in between."""
 
     def __init__(self) -> None:
         self.pool = httpcore.ConnectionPool()

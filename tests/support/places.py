@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def at(listening: socket.socket) -> tuple[list[str], int]:
-    """Its address, as an argument of `connect_tcp`."""
+    """The address of a listener, as arguments of `connect_tcp`."""
     host, port = listening.getsockname()[:2]
     return [host], port
 

@@ -19,7 +19,7 @@ from servers import free_port, process
 USER, PASSWORD = "Aladdin", "open sesame:%"
 """The credentials that the guarded ports accept. They include characters that a URL must escape."""
 TAME_PASSWORD = "open-sesame"
-"""The same for tinyproxy, which accepts only letters and digits."""
+"""The password for tinyproxy, which accepts hardly any characters but letters and digits."""
 ODD = {
     USER: PASSWORD,
     "müller": "pässwörd €",
@@ -81,7 +81,7 @@ coredump_dir none
 
 @contextmanager
 def squid(pem: Path) -> Iterator[Ports]:
-    """Forwards and tunnels everywhere but to forbidden.test; `pem` is its own certificate."""
+    """squid, which forwards and tunnels everywhere except to forbidden.test; `pem` is its own certificate."""
     found, ports = program("squid"), Ports(free_port(), free_port(), free_port())
     checkers = ("/usr/lib/squid/basic_ncsa_auth", "/usr/lib64/squid/basic_ncsa_auth", "basic_ncsa_auth")
     checker = next(filter(None, map(shutil.which, checkers)), "")
@@ -125,7 +125,7 @@ socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 protocol: tcp }}
 
 @contextmanager
 def dante(folder: Path) -> Iterator[Ports]:
-    """SOCKS4 and SOCKS5, open to all."""
+    """dante, for SOCKS4 and SOCKS5, open to all."""
     port, settings = free_port(), folder / "dante.conf"
     settings.write_text(DANTE.format(port=port, user=getpass.getuser()))
     with process([program("danted"), "-f", str(settings), "-p", str(folder / "dante.pid")], port):
@@ -134,7 +134,7 @@ def dante(folder: Path) -> Iterator[Ports]:
 
 @contextmanager
 def microsocks() -> Iterator[Ports]:
-    """SOCKS5; one process for each port."""
+    """microsocks, for SOCKS5; one process for each port."""
     ports, base = Ports(free_port(), free_port()), [program("microsocks"), "-i", "127.0.0.1", "-p"]
     with (
         process([*base, str(ports.open)], ports.open),

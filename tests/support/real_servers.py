@@ -31,7 +31,7 @@ def patterned(size: int) -> bytes:
 
 
 SIZES = (0, 1, 100, 16_384, 16_385, 65_536, 200_000, 100_000_000)
-"""The values of N of served files."""
+"""The sizes N of the served files."""
 
 
 def program(name: str) -> str:
@@ -92,7 +92,7 @@ def nginx(folder: Path, pem: Path, app: int) -> Iterator[Ports]:
     place = folder / "nginx"
     place.mkdir()
     ports = Ports(*(free_port() for _ in range(3)))
-    user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""  # the files are in a folder of ours
+    user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""  # nginx must read a folder of this user
     (place / "nginx.conf").write_text(
         NGINX.format(folder=place, documents=folder / "documents", pem=pem, app=app, user=user, **ports._asdict())
     )

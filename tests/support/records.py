@@ -84,7 +84,7 @@ def _first(events: list[TraceEvent], kind: type[TraceEvent], began: float) -> fl
 
 
 class Records:
-    """A trace.
+    """A trace that keeps all records.
 
     Attributes:
         events: all records, in order.
@@ -139,7 +139,7 @@ class Records:
         return [event for event in self.events if event.request == number]
 
     def check_open(self, pool: httpcore.ConnectionPool) -> None:
-        """The number of opened connections minus that of closed ones is the pool's number."""
+        """The number of opened connections minus the number of closed ones is the number that the pool counts."""
         stats = pool.stats()
         kinds = Counter(type(event) for event in self.events)
         assert kinds[ConnectionOpened] - kinds[ConnectionClosed] == stats.open

@@ -41,7 +41,7 @@ class Interruption:
 
 
 def in_time(body: Callable[[], None], seconds: float = 120) -> None:
-    """Run it in a thread of its own, so that a hang becomes an error here."""
+    """Run `body` in a thread of its own, so that a hang becomes an error here."""
     failures: list[BaseException] = []
 
     def work() -> None:

@@ -123,14 +123,14 @@ Act = Callable[[Visit], object]
 
 class ScriptedProxy(ScriptedServer):
     """Carries out `steps` with each connection; `acts` replace some of them for the first `faulty` connections. After
-    an act that returned a true value the next step follows, after any other the connection is closed.
+    an act that returned a true value the next step follows; after any other act the connection is closed.
 
     Arguments:
         proxy, origin: contexts for TLS at either hop.
-        path: of a unix socket to listen on instead.
+        path: the path of a unix socket to listen on instead of a port.
 
     Attributes:
-        heard: the received bytes of each step, in order, as (step, bytes); of TLS the requested server name.
+        received: the received bytes of each step, in order, as (step, bytes); for TLS the requested server name.
         raw: all bytes of all connections, as received.
         silent: how many connections have stopped sending.
     """

@@ -25,7 +25,7 @@ class PlainStream:
 
 
 class Opened(NamedTuple):
-    """The four values; `stream` is iterated with `async for` in each runtime."""
+    """The four values of an exchange; `stream` is iterated with `async for` in each runtime."""
 
     status_code: int
     headers: list[tuple[bytes, bytes]]

@@ -73,7 +73,7 @@ class Peer:
         return True
 
     def reset(self) -> None:
-        """Leave with RST."""
+        """Close the connection with RST."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
@@ -82,12 +82,13 @@ class Peer:
 
 
 class ScriptedServer:
-    """Runs `script(peer)` in a thread for each connection; closes it when the script returns.
+    """Runs `script(peer)` in a thread for each connection, which is closed when the script returns.
 
     Attributes:
-        listener, context: the given ones, or those that it made itself; the context may be replaced between
-            connections. connections: how many were accepted so far.
-        heads: every request head that scripts have read with `Peer.head` is up to them to note.
+        listener: the given one, or one on a free port of 127.0.0.1.
+        context: the given one, or None; it may be replaced between connections.
+        connections: how many connections were accepted so far.
+        failures: unexpected errors of scripts; the end of a `with` block raises the first one.
     """
 
     def __init__(

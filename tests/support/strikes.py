@@ -21,7 +21,7 @@ SEEDS = int(os.environ.get("HTTPCORE_SEEDS", "30"))
 
 @contextmanager
 def traced(trace: Callable[[Any, str, Any], Any]) -> Iterator[None]:
-    """Python's trace function in this thread: used for a strike at a line, such as Ctrl-C."""
+    """Set Python's trace function in this thread, for a strike at a line, such as Ctrl-C."""
     before = sys.gettrace()
     sys.settrace(trace)
     try:

@@ -40,7 +40,7 @@ def server_context(
     newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     tickets: int = 2,
 ) -> ssl.SSLContext:
-    """A server's. With `clients`, a client must present a certificate of that authority."""
+    """A server's context. With `clients`, a client must present a certificate of that authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if isinstance(certificate, Path):
         context.load_cert_chain(certificate)
@@ -58,8 +58,8 @@ def server_context(
 
 
 class Origin(ScriptedServer):
-    """Responds hello to every request until the client disconnects; with `close` once; with `together` only when that
-    many connections have sent a request.
+    """Responds hello to every request until the client disconnects. With `close` it responds only once, and with
+    `together` only when that many connections have sent a request.
 
     Attributes:
         shown: one `Shown` for each connection that sent bytes.

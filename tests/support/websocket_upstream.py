@@ -15,7 +15,7 @@ closes: list[tuple[int, str]] = []
 
 
 async def echo(socket: WebSocket) -> None:
-    """Echoes. `close 4001 bye` closes; of the subprotocols that are offered the last is chosen."""
+    """Echoes each message, and closes after `close 4001 bye`; chooses the last of the offered subprotocols."""
     offered = socket.scope["subprotocols"]
     await socket.accept(offered[-1] if offered else None, [(b"set-cookie", b"a=1"), (b"x-upstream", b"yes")])
     try:
@@ -37,7 +37,7 @@ async def echo(socket: WebSocket) -> None:
 
 
 async def fields(socket: WebSocket) -> None:
-    """Sends the request that opened it, and closes."""
+    """Sends the path and the fields of the request that opened the WebSocket, and closes."""
     await socket.accept()
     path = socket.scope["raw_path"].decode() + "?" + socket.scope["query_string"].decode()
     pairs = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in socket.scope["headers"]]

@@ -41,13 +41,14 @@ def check_h2(function: Check) -> Check:
 
 
 class Wire:
-    """A gateway on `port`, and its upstream, whose response depends on the path, and which keeps each request as
+    """A gateway on `port`, and its upstream. The upstream's response depends on the path; each request is kept as
     received.
 
     Attributes:
-        requests: as raw bytes, with their bodies.
-        left: set when a client of the upstream has disconnected while it waited. hints: the fields of each 103 received
-        over HTTP/2; `hinted` is set with the first.
+        requests: the requests that the upstream received, as raw bytes, with their bodies.
+        left: set when a client of the upstream has disconnected while it waited.
+        hints: the fields of each 103 that was received over HTTP/2.
+        hinted: set when the first 103 was received.
     """
 
     def __init__(self) -> None:
@@ -157,7 +158,7 @@ class Wire:
                 while not body.endswith(b"0\r\n\r\n"):
                     piece = peer.exactly(1)
                     if not piece:
-                        return  # cut off, so no request
+                        return  # the request was cut off
                     body += piece
             self.requests.append(head + body)
             if path == "/stream":
@@ -293,7 +294,7 @@ def trace_is_refused(wire: Wire) -> None:
 
 @check
 def an_absolute_target_reaches_no_other_host(wire: Wire) -> None:
-    """The target's authority is the host, if the server passes it on."""
+    """The upstream receives its own name in Host, whatever the authority of the target is."""
     wire.send_request(get("http://other.test/abs?q=1"))
     assert wire.head().startswith("GET /abs?q=1 HTTP/1.1\r\n")
     assert wire.fields("host") == [wire.upstream.url.partition("://")[2]]
@@ -334,7 +335,7 @@ def an_unknown_version_is_refused(wire: Wire) -> None:
 
 @check
 def a_method_keeps_its_case(wire: Wire) -> None:
-    """Or is refused."""
+    """The method keeps its case, or the request is refused."""
     wire.send_request(get(method="get"))
     assert [request[:4] for request in wire.requests] in ([b"get "], [])
 
@@ -493,7 +494,7 @@ def the_same_length_twice_is_one_or_refused(wire: Wire) -> None:
 
 @check
 def the_size_of_a_chunk_does_not_overflow(wire: Wire) -> None:
-    """2 to the power of 64, and 5."""
+    """The size is 2 to the power of 64, plus 5."""
     wire.requests.clear()
     body = b"10000000000000005\r\nhello\r\n0\r\n\r\n"
     with socket.create_connection(("127.0.0.1", wire.port), 10) as client:
@@ -909,7 +910,7 @@ def a_post_without_an_answer_is_not_repeated(wire: Wire) -> None:
     assert len(wire.requests) == 1
 
 
-# Leaving.
+# Clients that disconnect.
 
 
 def leaves(wire: Wire, request: bytes) -> None:
@@ -1030,7 +1031,7 @@ def early_hints_come_before_the_response(wire: Wire) -> None:
     found, body = wire.request_h2((":path", "/hinted"))
     assert (found[0], body) == ((":status", "200"), b"in time")
     (fields,) = wire.hints
-    mine = [pair for pair in fields if pair[0] not in ("date", "server")]  # which hypercorn adds
+    mine = [pair for pair in fields if pair[0] not in ("date", "server")]  # hypercorn adds these two
     assert mine == [(":status", "103"), ("link", "</a>"), ("link", "</b>")]
 
 

@@ -111,7 +111,7 @@ def test_a_deadlock_names_each_task_and_its_wait() -> None:
 
 
 def test_turns_without_end_are_a_deadlock_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A smaller bound, so that the test is fast.
+    # A smaller bound keeps the test fast.
     monkeypatch.setattr(scheduler, "_TURNS", 1000)
     runtime = Runtime()
 
@@ -600,7 +600,7 @@ def test_a_read_times_out_and_nothing_is_lost() -> None:
 @pytest.mark.parametrize("checkpoints", [True, False])
 def test_data_that_is_there_when_the_timer_fires_wins(checkpoints: bool) -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
-        await peer.send(b"just in time")  # lands 2.0 later
+        await peer.send(b"just in time")  # it arrives 2.0 s later
         assert await stream.read(100, 2.0) == b"just in time"
         await peer.send(b"too late")
         with pytest.raises(ReadTimeout):
@@ -789,7 +789,7 @@ def test_a_write_to_a_closed_peer_works_once_and_then_is_reset() -> None:
         await write_all(stream, b"x" * PIECE)
         await peer.send(b"413")
         peer.close()
-        assert await stream.write_some(b"y", 5.0, duplex=True) == 1  # lands at a closed socket
+        assert await stream.write_some(b"y", 5.0, duplex=True) == 1  # the byte arrives at a closed socket
         with pytest.raises(WriteError):
             await stream.write_some(b"z", 5.0, duplex=True)
         assert await stream.read(10, 5.0) == b"413"
@@ -1082,7 +1082,7 @@ def test_a_server_that_waits_for_room_gets_the_reset() -> None:
         sender = peer.scheduler.spawn(peer.send(b"x" * 2 * PIECE))
         await peer.scheduler.sleep(0.5)
         stream.close()
-        await sender.wait()  # bytes on their way reached a closed socket
+        await sender.wait()  # bytes in flight reached a closed socket
         assert isinstance(sender.error, PeerGone)
         assert peer.scheduler.now == 2.0
 
@@ -1146,7 +1146,7 @@ def test_a_cancellation_at_every_point_leaves_no_socket_open(checkpoints: bool, 
 
     points = at_every_point(fetching(checkpoints, fetched), lambda runtime, victim: victim.cancel(), make=make)
     assert points >= (15 if checkpoints else 9)
-    assert fetched == [b"abc"]  # the run that counts; every other was cancelled
+    assert fetched == [b"abc"]  # only the run that counts the points was not cancelled
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_every_public_method_of_testing_has_a_docstring() -> None:
     protocols = (testing.SimulatedBackend, testing.BlockingSimulatedBackend, testing.SimulatedStream)
     for name in testing.__all__:
         value = getattr(testing, name)
-        if isinstance(value, type) and value not in protocols:  # theirs are at `Backend` and `Stream`
+        if isinstance(value, type) and value not in protocols:  # their docstrings are at `Backend` and `Stream`
             bare = [key for key, item in vars(value).items() if key[0] != "_" and callable(item) and not item.__doc__]
             assert not bare, f"{name}: {bare}"
 

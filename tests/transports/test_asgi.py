@@ -47,7 +47,7 @@ async def echo(request: Request) -> Response:
 
 
 class Ending(StreamingResponse):
-    """Notes its end."""
+    """Records its end."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -364,7 +364,7 @@ def test_errors_are_raised_or_become_500_by_choice(runtime: Runtime) -> None:
     async def body() -> None:
         for each in (raw, app):
             async with entered(runtime, httpcore.ASGITransport(each, lifespan="off")) as transport:
-                with pytest.raises(ZeroDivisionError, match="in the app"):  # Starlette has answered with 500 then
+                with pytest.raises(ZeroDivisionError, match="in the app"):  # by then Starlette has answered with 500
                     await fetch(runtime, transport, "GET", f"{URL}/fail")
         async with entered(runtime, httpcore.ASGITransport(raw, lifespan="off", raise_app_errors=False)) as transport:
             fetched = await fetch(runtime, transport, "GET", URL)

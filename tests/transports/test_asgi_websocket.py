@@ -124,7 +124,7 @@ def run(runtime: Runtime, body: Callable[[Any], Any], of: Any = app, **settings:
 @each_runtime
 def test_the_handshake_is_answered_as_the_rfc_has_it(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
-        key = b"dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455, section 1.3, with its answer
+        key = b"dGhlIHNhbXBsZSBub25jZQ=="  # the example of RFC 6455, section 1.3
         fields = upgrade(key, ("sec-websocket-protocol", "other, chat"))
         async with opened(runtime, transport, "GET", f"{URL}/echo", fields) as (
             status_code,
@@ -357,7 +357,7 @@ def test_the_closing_handshake_of_the_caller(runtime: Runtime, how: str, code: i
             closing = await web.message()
             assert (closing.code, closing.reason or "") == (code, reason)
             assert await web.message() is None
-            await web.connection.send(b"lost")  # as on a connection that the peer has closed
+            await web.connection.send(b"lost")  # these bytes are lost, as on a connection that the peer has closed
 
     run(runtime, body)
     assert events == [(code, reason)]
@@ -531,7 +531,7 @@ def test_an_app_that_breaks_the_protocol_gets_the_reason(runtime: Runtime, messa
                             pass
                     async for _ in stream:
                         pass
-                await transport.aclose()  # an exception after the end
+                await transport.aclose()  # an error after the end is raised here
         finally:
             transport.close()
 

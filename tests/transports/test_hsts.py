@@ -123,16 +123,16 @@ def test_a_header_is_for_its_host_and_perhaps_its_subdomains(runtime: Runtime) -
     async def body() -> None:
         site = Site()
         transport = httpcore.HSTS(httpcore.MockTransport(site))
-        await visit(runtime, transport, site, "http://a.test/", b"max-age=9")  # section 8.1: not over http
+        await visit(runtime, transport, site, "http://a.test/", b"max-age=9")  # section 8.1: ignored over http
         assert await visit(runtime, transport, site, "http://a.test/") == "http://a.test/"
-        for host in ("127.0.0.1", "[::1]"):  # section 8.1.1: no IP address
+        for host in ("127.0.0.1", "[::1]"):  # section 8.1.1: an IP address is no known host
             await visit(runtime, transport, site, f"https://{host}/", b"max-age=9; includeSubDomains")
             assert await visit(runtime, transport, site, f"http://{host}/") == f"http://{host}/"
         await visit(runtime, transport, site, "https://a.test/", [b"max-age=0", b"max-age=9"])  # the first counts
         assert await visit(runtime, transport, site, "http://a.test/") == "http://a.test/"
         await visit(runtime, transport, site, "https://a.test/", [b"max-age=9", b"max-age=0"])
         assert await visit(runtime, transport, site, "http://a.test/") == "https://a.test/"
-        await visit(runtime, transport, site, "https://a.test/", b"max-age=oops")  # an invalid one changes nothing
+        await visit(runtime, transport, site, "https://a.test/", b"max-age=oops")  # an invalid field changes nothing
         assert await visit(runtime, transport, site, "http://a.test/") == "https://a.test/"
         await visit(runtime, transport, site, "https://a.test/", b"max-age=0")
         assert await visit(runtime, transport, site, "http://a.test/") == "http://a.test/"

@@ -1,4 +1,4 @@
-"""Mounts and the two that keep requests on https; httpx2 is the reference for the patterns that it supports too."""
+"""Mounts, and the two transports that keep requests on https; httpx2 is the reference for the patterns it supports."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ ORDER = [
 @pytest.mark.parametrize("at", range(len(ORDER) - 1))
 def test_the_order_of_patterns_is_this(at: int) -> None:
     mounts = {name: answering_with(name) for name in reversed(ORDER[at:])}
-    if at == 7:  # "*." and "*" before the same name are equally specific for names below it: as given
+    if at == 7:  # equally specific patterns ("*." and "*" before the same name) keep the given order
         del mounts["all://*example.com"]
     assert httpcore.Mounts(mounts).transport_for("http://www.example.com:1234/") is mounts[ORDER[at]]
 

@@ -15,7 +15,7 @@ from seam import entered, fetch, opened, raw
 from servers import Peer, ScriptedServer, answering, free_port, ok, process
 
 import httpcore
-from httpcore._transports.extensions import LazyExtensions  # so that a new method of dictionaries is noticed
+from httpcore._transports.extensions import LazyExtensions  # the test compares it with `dict`
 from httpcore.testing import ServerEnd, Simulation
 
 

@@ -6,7 +6,7 @@ import readline from "node:readline";
 import { CookieJar } from "tough-cookie";
 
 function play({ steps, now }) {
-  // As RFC 6265bis has it: cookies without a name are taken, and those that break the rule of their prefix are not.
+  // As in RFC 6265bis: cookies without a name are accepted; cookies that break the rule of their prefix are not.
   const jar = new CookieJar(undefined, { looseMode: true, prefixSecurity: "silent" });
   const answers = [];
   for (const { set, get } of steps) {
