@@ -126,7 +126,7 @@ class HTTP2Connection:
         self._core.on_input()
 
     async def wait_for_settings(self, deadline: Deadline) -> None:
-        """Wait at most `SETTINGS_TIMEOUT` seconds for the peer's SETTINGS, which have its limit on the number of streams.
+        """Wait at most `SETTINGS_TIMEOUT` seconds for the peer's SETTINGS, which have its limit of streams.
 
         Servers send their SETTINGS at once, many of them together with the end of the TLS handshake. If a client does
         not wait, and opens more streams than are allowed, the server refuses these; some servers end the connection.
