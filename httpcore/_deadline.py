@@ -127,7 +127,7 @@ class Pace:
         self.count_to(self._counted + size)
 
     def _too_slow(self, waited: float, error: Timeout) -> Timeout:
-        moved = "response came" if self._kind is ReadTooSlow else "request left"
+        moved = "response was received" if self._kind is ReadTooSlow else "request was sent"
         return self._kind(
             f"the body of the {moved} too slowly: {self._counted:,} bytes in {waited:.3g} seconds of waiting, expected "
             f"{self._rate:g} bytes per second (min_rate) and at most {self._window:g} seconds behind (min_rate_window)",

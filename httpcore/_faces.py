@@ -188,7 +188,7 @@ class AnyResponse(Protocol):
 
     @property
     def informational(self) -> list[Informational]:
-        """The 1xx responses that came before this one."""
+        """The 1xx responses that were received before this one."""
         ...
 
     @property

@@ -521,7 +521,7 @@ class SyncResponse(HeaderLookup):
 
     @property
     def informational(self) -> list[Informational]:
-        """The 1xx responses that came before this one."""
+        """The 1xx responses that were received before this one."""
         return self._response.informational
 
     @property

@@ -287,7 +287,7 @@ class RequestSent(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class InterimResponse(TraceEvent):
-    """A 1xx response came."""
+    """A 1xx response was received."""
 
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -299,7 +299,7 @@ class InterimResponse(TraceEvent):
 @public
 @dataclass(frozen=True, slots=True)
 class ResponseStarted(TraceEvent):
-    """The final status line and header section came. `version`: of HTTP, "1.1", "1.0" or "2"."""
+    """The final status line and header section were received. `version`: of HTTP, "1.1", "1.0" or "2"."""
 
     status_code: int
     headers: tuple[tuple[bytes, bytes], ...]

@@ -240,7 +240,7 @@ def test_a_request_that_waits_for_a_connection_records_it() -> None:
         queued, failed = listener.taken()[1:]
         assert queued == RequestQueued(0.0, 0, ORIGIN)
         assert isinstance(failed, RequestFailed)
-        assert failed.error.startswith("PoolTimeout: no connection to http://a.test:80 came free")
+        assert failed.error.startswith("PoolTimeout: no connection to http://a.test:80 became free")
         await response.close()
 
     play(body, limits=httpcore.PoolLimits(max_connections=1))

@@ -111,7 +111,7 @@ class Stream(Protocol):
 
     @property
     def truncated(self) -> bool:
-        """True when the end came under TLS without close_notify: the last bytes may be missing. False elsewhere."""
+        """True when TLS ended without close_notify: the last bytes may be missing. False elsewhere."""
         ...
 
     @property

@@ -68,7 +68,7 @@ def read(path: str | os.PathLike[str]) -> list[Cookie]:
 
 def _cookie(path: str | os.PathLike[str], index: int, fields: object) -> Cookie:
     if not isinstance(fields, dict) or fields.keys() != _FIELDS.keys():
-        raise _damaged(path, f"cookie {index} without the fields of one")
+        raise _damaged(path, f"cookie {index} without the fields of a cookie")
     for name, types in _FIELDS.items():
         if type(fields[name]) not in types:
             raise _damaged(path, f"cookie {index} with a {name} of type {type(fields[name]).__name__}")
@@ -78,7 +78,7 @@ def _cookie(path: str | os.PathLike[str], index: int, fields: object) -> Cookie:
             return cookie
     except HTTPCoreError:
         pass
-    raise _damaged(path, f"cookie {index} with a value that none has")
+    raise _damaged(path, f"cookie {index} with an invalid value")
 
 
 def _damaged(path: str | os.PathLike[str], seen: str) -> ValueError:

@@ -219,7 +219,7 @@ class DigestSession:
             return b"auth"
         if body is None:
             raise LocalProtocolError(
-                "the server asks for Digest authentication with the body's hash (qop=auth-int): "
+                "the server requires Digest authentication with the body's hash (qop=auth-int): "
                 "expected a body in memory, got a stream"
             )
         return b"auth-int"

@@ -257,7 +257,7 @@ class TLSStream:
         """Wait for data: 1 to min(max_bytes, PIECE) bytes, or `b""` when the peer has ended its side; see `truncated`.
 
         Raises:
-            ReadTimeout: no whole record with data came in time.
+            ReadTimeout: no whole record with data was received in time.
             ReadError: the connection or the TLS session broke, or this stream was closed.
         """
         if self._closed:

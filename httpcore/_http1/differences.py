@@ -117,7 +117,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
             "RFC 9110, 6.5.1: the same",
         ),
         (
-            "what is beyond a limit",
+            "input beyond a limit",
             r".*(longer than|expected at most|more than \d+ interim|more than the body has)",
             "fields, interim heads and chunk extensions are bounded here, see docs/security.md",
         ),

@@ -37,7 +37,7 @@ class _Input(Enum):
 
     FREE = "neither"
     RECEIVER = "a task or thread that receives, or waits to"
-    SENDER = "the sender, or what closes, for a moment"
+    SENDER = "the sender, or a closing call, for a moment"
 
 
 # The lookup of an Enum's member costs more than the comparison.

@@ -297,14 +297,14 @@ class H1Response:
         if phase is HEAD:
             return self._unfinished_head()
         if phase is LENGTH:
-            return f"{self._left:,} bytes of the body, {self._length - self._left:,} of {self._length:,} came"
+            return f"{self._left:,} bytes of the body, {self._length - self._left:,} of {self._length:,} were received"
         if phase is CHUNKED and self._chunks is not None:
-            return f"the end of a chunked body, {self._chunks.length:,} bytes of it came"
+            return f"the end of a chunked body, {self._chunks.length:,} bytes of it were received"
         if phase is UNTIL_CLOSE:
             return "the end of the connection, which ends the body"
         return "nothing" if phase is not BROKEN else "a response without errors"
 
     def _unfinished_head(self) -> str:
         if self._section is not None and len(self._section):
-            return f"the rest of the response head, {len(self._section):,} bytes of it came"
+            return f"the rest of the response head, {len(self._section):,} bytes of it were received"
         return "the response head" if not self._interims else "the final response head, after an interim one"

@@ -146,9 +146,9 @@ def difference(ours: ShadowResponse, checksum: int, shadow: Shadow, error: HTTPC
     if error is not None:
         further = shadow.ended or len(shadow.heads) > len(heads)
         is_known = isinstance(error, LimitExceeded) or forgives(error.message)
-        return "" if shadow.refusal is not None or not further or is_known else "it takes what is refused here"
+        return "" if shadow.refusal is not None or not further or is_known else "it accepts input that is refused here"
     if shadow.refusal is not None:
-        return "" if explains("refused", shadow.refusal) else "it refuses what is taken here"
+        return "" if explains("refused", shadow.refusal) else "it refuses input that is accepted here"
     if list(map(_shown, heads)) != list(map(_shown, shadow.heads)):
         return "a head"
     if ours.ended != shadow.ended:
@@ -164,7 +164,7 @@ def _difference_at_end(ours: ShadowResponse, checksum: int, shadow: Shadow) -> s
     if ours.trailers != shadow.trailers:
         return "the trailers"
     if len(ours.surplus) != shadow.surplus:
-        return "how much stands behind the message"
+        return "the number of bytes after the message"
     # h11 would treat the surplus as the next message, and does not check whether the stream has ended.
     persistent = shadow.persistent and not shadow.surplus and not ours.has_stream_ended
     assert ours.head is not None

@@ -33,7 +33,7 @@ STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         (
             "empty DATA behind the end",
             r"^a reset$",
-            "while we still send it says nothing, and nginx sends it",
+            "it has no meaning while we still send, and nginx sends it",
         ),
         (
             "late WINDOW_UPDATE for a stream that was reset",
@@ -86,7 +86,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         (
             "three updates of the table in one block",
             r"the table is resized more than 2 times",
-            "RFC 7541, 4.2: two say all that there is to say",
+            "RFC 7541, 4.2: two updates are enough",
         ),
         (
             "a reset of a stream that was never opened",
@@ -96,7 +96,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         (
             "frames behind the end of a stream",
             r"sent (DATA|HEADERS) on stream \d+, which it had ended before",
-            "RFC 9113, 5.1: a connection error, for the peer has lost count",
+            "RFC 9113, 5.1: a connection error, since the peer's state is wrong",
         ),
         (
             "CONTINUATION of nothing on a stream that is closed",
@@ -119,7 +119,7 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
             "RFC 9113, 8.1.1: malformed, also with trailers or without DATA",
         ),
         (
-            "a Content-Length that is none",
+            "an invalid Content-Length",
             r"Content-Length headers|sent Content-Length .*digits|'content-length' as a trailer",
             "RFC 9110, 8.6 and 6.5.1: one, 1 to 19 digits, and not in trailers",
         ),

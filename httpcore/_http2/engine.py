@@ -287,7 +287,7 @@ class H2Engine(Sender):
         self._more_bytes = 0
         try:
             if state.ended:
-                self._wrong(state, Code.STREAM_CLOSED, "the peer sent HEADERS behind the end of the response", listener)
+                self._wrong(state, Code.STREAM_CLOSED, "the peer sent HEADERS after the end of the response", listener)
             elif state.head_seen:
                 self._on_trailers(state, ends, fields, listener)
             else:

@@ -188,10 +188,10 @@ class ShadowEngine(H2Engine):
                 and not isinstance(ours, LimitExceeded)
                 and not forgives(ours.message, raw[3], raw[9:])
             ):
-                self._report(NAME, "it takes what is refused here")
+                self._report(NAME, "it accepts input that is refused here")
         elif refusal:
             if not excuses(refusal, raw[3], raw[9:]):
-                self._report(NAME, "it refuses what is taken here")
+                self._report(NAME, "it refuses input that is accepted here")
         elif self._facts != theirs:
             self._shadow = None
             self._report(NAME, " and ".join(sorted({kind for kind, _ in (*self._facts, *theirs)})))

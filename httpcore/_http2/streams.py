@@ -114,7 +114,7 @@ class Stream:
     def data_refusal(self) -> tuple[Code, str]:
         """The reason why DATA is not allowed here."""
         if self.ended:
-            return Code.STREAM_CLOSED, "the peer sent DATA behind the end of the response"
+            return Code.STREAM_CLOSED, "the peer sent DATA after the end of the response"
         if not self.head_seen:
             return Code.PROTOCOL_ERROR, "the peer sent DATA before the head of the response"
         if self.room < 0:
@@ -128,7 +128,7 @@ class Stream:
         if self.length is None or not self.left:
             return None
         return (
-            f"the body is shorter than its Content-Length: {self.length - self.left:,} bytes came, "
+            f"the body is shorter than its Content-Length: {self.length - self.left:,} bytes were received, "
             f"{self.length:,} were declared"
         )
 

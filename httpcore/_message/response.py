@@ -47,7 +47,7 @@ E = TypeVar("E", bound=BaseException)
 
 @public
 class Informational(NamedTuple):
-    """A 1xx response that came before the final one (RFC 9110 15.2)."""
+    """A 1xx response that was received before the final one (RFC 9110 15.2)."""
 
     status_code: int
     headers: list[tuple[bytes, bytes]]
@@ -292,7 +292,7 @@ class Response(HeaderLookup):
 
     @property
     def informational(self) -> list[Informational]:
-        """The 1xx responses that came before this one."""
+        """The 1xx responses that were received before this one."""
         return self._source.informational
 
     @property

@@ -77,7 +77,7 @@ class TransportRequest:
     Attributes:
         method, url, headers, stream: as given. The method `fields` replaces `headers` by a list.
         extensions: a `RequestExtensions`; each exchange has a copy of its own.
-        is_sync: the request came through the sync entry, `request`.
+        is_sync: the request was made through the sync entry, `request`.
     """
 
     __slots__ = (

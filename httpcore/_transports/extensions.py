@@ -81,7 +81,7 @@ class ResponseExtensions(_ResponseFacts, total=False):
             `send(bytes)`, `recv() -> bytes`, `close()`. It is closed with the exchange.
         trailing_headers: the trailer fields; complete when the body has been read to its end.
         informational: the 1xx responses that were received before the final one.
-        info: how the response came about, see `ResponseInfo`.
+        info: facts about how the request was made, see `ResponseInfo`.
         stream_id: the identifier of the HTTP/2 stream; absent over HTTP/1.1.
         strict: True if the transport has `strict=True`: then unusual content is an error for the decoder. Otherwise
             absent.

@@ -31,7 +31,7 @@ _TOKEN: Final = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
 
 def is_claim(name: bytes) -> bool:
-    """Whether a field, by its name in lower case, says where a request came from."""
+    """Whether a field, by its name in lower case, has the origin of a request."""
     plain = name.replace(b"_", b"-")
     return plain in CLAIMS or plain[:12] == b"x-forwarded-"
 

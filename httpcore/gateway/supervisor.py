@@ -113,7 +113,7 @@ class Supervisor:
         self._fleet = Fleet(self._service.workers)
         self.tables: dict[int, Table] = {0: table}
         self._processes: dict[int, _Process] = {}
-        # The sums of the ended workers. `_supervise` adds the last counts of a worker before it handles the worker's end.
+        # The sums of the ended workers. `_supervise` adds the last counts of a worker before it handles its end.
         self._retired = added(())
         self._again = False  # another reload was requested during one
         self._done: asyncio.Future[int]

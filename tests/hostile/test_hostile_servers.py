@@ -98,7 +98,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "B3 no chunk size": (CHUNKED + b"\r\nab\r\n0\r\n\r\n", "expected a chunk's size"),
     "B3 white space before a chunk size": (CHUNKED + b" 2\r\nab\r\n0\r\n\r\n", "expected a chunk's size"),
     "B3 LF in a chunk extension": (CHUNKED + b"2;a\nb\r\nab\r\n0\r\n\r\n", "expected a chunk's size"),
-    "B3 a missing last chunk": (CHUNKED + b"2\r\nab\r\n", "the end of a chunked body, 2 bytes of it came"),
+    "B3 a missing last chunk": (CHUNKED + b"2\r\nab\r\n", "the end of a chunked body, 2 bytes of it were received"),
     "B3 Content-Length as a trailer": (CHUNKED + b"0\r\nContent-Length: 5\r\n\r\n", "as a trailer"),
     "B3 Transfer-Encoding as a trailer": (CHUNKED + b"0\r\nTransfer-Encoding: chunked\r\n\r\n", "as a trailer"),
     "B3 a trailer that is no field": (CHUNKED + b"0\r\nno colon\r\n\r\n", "expected a trailer field"),

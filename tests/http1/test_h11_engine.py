@@ -233,7 +233,7 @@ TWO = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"
 @pytest.mark.parametrize(
     ("wrong", "difference"),
     [
-        ("length", "how much stands behind the message"),
+        ("length", "the number of bytes after the message"),
         ("status", "a head"),
         ("persistent", "whether the connection goes on"),
         ("body", "the body"),
@@ -256,7 +256,7 @@ def test_the_shadow_sees_a_reader_that_refuses_too_much(monkeypatch: pytest.Monk
     reader = Noted(b"GET")
     with pytest.raises(RemoteProtocolError, match="no reason at all"):
         reader.receive(TWO)
-    assert reader.found == [(NAME, "it takes what is refused here")]
+    assert reader.found == [(NAME, "it accepts input that is refused here")]
 
 
 def test_the_shadow_finds_a_reader_that_accepts_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,4 +264,4 @@ def test_the_shadow_finds_a_reader_that_accepts_too_much(monkeypatch: pytest.Mon
     monkeypatch.setattr(Noted, "read_head", staticmethod(lambda *requested: fine))
     reader = Noted(b"GET")
     reader.receive(TWO.replace(b"Length:", b"Length :"))
-    assert reader.found == [(NAME, "it refuses what is taken here")]
+    assert reader.found == [(NAME, "it refuses input that is accepted here")]

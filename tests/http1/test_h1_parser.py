@@ -663,10 +663,10 @@ def test_body_until_the_end_ends_with_the_stream_and_connection() -> None:
     ("raw", "missing"),
     [
         (b"", "the response head"),
-        (b"HTTP/1.1 200", "the rest of the response head, 12 bytes of it came"),
+        (b"HTTP/1.1 200", "the rest of the response head, 12 bytes of it were received"),
         (with_head(status=b"HTTP/1.1 100 x"), "the final response head, after an interim one"),
-        (with_head(b"Content-Length: 2000") + b"ab", "1,998 bytes of the body, 2 of 2,000 came"),
-        (CHUNKED + b"5\r\nabc", "the end of a chunked body, 3 bytes of it came"),
+        (with_head(b"Content-Length: 2000") + b"ab", "1,998 bytes of the body, 2 of 2,000 were received"),
+        (CHUNKED + b"5\r\nabc", "the end of a chunked body, 3 bytes of it were received"),
         (OK + b"\r\n", "the end of the connection, which ends the body"),
         (with_head(b"Content-Length: 0"), "nothing"),
     ],
@@ -680,7 +680,7 @@ def test_bytes_of_chunked_body_are_counted_however_they_are_cut() -> None:
     raw = CHUNKED + b"3\r\nabc\r\n9\r\ndefg"
     for pieces in ways_to_cut(raw):
         _, parser = play(pieces)
-        assert parser.unfinished == "the end of a chunked body, 7 bytes of it came"
+        assert parser.unfinished == "the end of a chunked body, 7 bytes of it were received"
 
 
 def test_after_an_error_a_response_without_errors_is_missing() -> None:

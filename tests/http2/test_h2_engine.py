@@ -778,7 +778,7 @@ def test_errors_name_the_received_values() -> None:
         "5.1 DATA on an idle stream": "DATA on stream 4001",
         "6.7 PING of 7 bytes": "PING frame of 7 bytes: expected 8",
         "6.5.2 MAX_FRAME_SIZE 0": "SETTINGS_MAX_FRAME_SIZE 0",
-        "8.1.1 Content-Length is too large": "4 bytes came, 5 were declared",
+        "8.1.1 Content-Length is too large": "4 bytes were received, 5 were declared",
         "8.2.1 an upper-case name": "'Name'",
         "8.2.1 LF in a value": r"'x\ny'",
         "8.3.2 :status 099": "'099'",

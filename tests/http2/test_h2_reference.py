@@ -174,7 +174,7 @@ EXAMPLES: dict[str, list[str]] = {
         "8.1.1 Content-Length is too large, with trailers",
         "8.1.1 Content-Length and no body",
     ],
-    "a Content-Length that is none": ["8.1.1 Content-Length twice", "8.1.1 Content-Length in trailers"],
+    "an invalid Content-Length": ["8.1.1 Content-Length twice", "8.1.1 Content-Length in trailers"],
     "a body where there is none": ["8.1.1 a body in 204"],
     "TE or HTTP2-Settings in a response": [
         f"8.2.2 {field} {where}"

@@ -426,7 +426,7 @@ def test_a_slow_server_ends_with_an_error_in_every_runtime(runtime: Runtime) -> 
         with HostileServer(drip) as slow:
             timeout = TimeoutConfig(3, min_rate=10_000, min_rate_window=0.25)
             async with runtime.pool(timeout=timeout) as http:
-                with pytest.raises(httpcore.ReadTooSlow, match=r"came too slowly: [1-9]") as caught:
+                with pytest.raises(httpcore.ReadTooSlow, match=r"was received too slowly: [1-9]") as caught:
                     await http.request("GET", slow.url)
                 error = caught.value
                 assert error.elapsed is not None
