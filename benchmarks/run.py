@@ -150,7 +150,7 @@ def versions(python: str, names: str) -> str:
 
 def main(ours: str, peers: str, rounds_text: str = "5", word: str = "") -> None:
     if not rounds_text.isdigit() or not int(rounds_text):
-        raise SystemExit(f"bench: {rounds_text!r} is no number of rounds")
+        raise SystemExit(f"bench: expected a number of rounds, got {rounds_text!r}")
     rounds = int(rounds_text)
     try:
         works = chosen(word)

@@ -129,7 +129,7 @@ def servers() -> Iterator[dict[str, str]]:
         command = [sys.executable, str(HERE / "holding.py"), str(pem), str(hold), str(hold_tls)]
         process = subprocess.Popen(command, preexec_fn=pinned(-1))
         stack.enter_context(ended(process))
-        wait_for(hold_tls, process, lambda: "its own words are above")
+        wait_for(hold_tls, process, lambda: "its output is above")
         yield {
             "plain": f"http://127.0.0.1:{plain}",
             "tls": f"https://localhost:{tls}",

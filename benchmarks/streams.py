@@ -134,7 +134,7 @@ def upstream(port: int, http2: bool) -> Iterator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1, preexec_fn=pinned(-1))
     with ended(process):
-        wait_for(port, process, lambda: "its own words are above")
+        wait_for(port, process, lambda: "its output is above")
         yield process
 
 

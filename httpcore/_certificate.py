@@ -103,7 +103,7 @@ class Certificate:
 
 def _certificate(data: bytes) -> tuple[Names, Names, int, datetime, datetime, Names]:
     signed = _Reader(_Reader(data).expect(_SEQUENCE, "the certificate"))
-    fields = _Reader(signed.expect(_SEQUENCE, "what is signed"))
+    fields = _Reader(signed.expect(_SEQUENCE, "the signed part"))
     fields.skip(0xA0)  # the version
     serial = int.from_bytes(fields.expect(_INTEGER, "the serial number"), signed=True)
     fields.expect(_SEQUENCE, "the algorithm")
@@ -179,10 +179,10 @@ def _name(data: bytes) -> Names:
     pairs = []
     for tag, together in _Reader(data).each():
         if tag != _SET:
-            raise _Malformed("a part of a name is no set")
+            raise _Malformed("a part of a name is not a set")
         for inner, pair in _Reader(together).each():
             if inner != _SEQUENCE:
-                raise _Malformed("a part of a name is no pair")
+                raise _Malformed("a part of a name is not a pair")
             reader = _Reader(pair)
             kind = _oid(reader.expect(_OID, "the kind of a name"))
             pairs.append((_ATTRIBUTES.get(kind, kind), _text(*reader.next())))

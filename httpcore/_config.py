@@ -493,8 +493,8 @@ def _checked_server_hostname(name: object) -> str | None:
     name = exact_str(name)
     if not _HOST.fullmatch(name):
         raise ValueError(
-            f"server_hostname is {name!r}: expected a host name in ASCII (xn--... if need be), an IP address without "
-            "brackets, or None"
+            f"server_hostname is {name!r}: expected a host name in ASCII (xn--... for other characters), "
+            "an IP address without brackets, or None"
         )
     return name
 

@@ -220,8 +220,8 @@ class GoAway(RemoteProtocolError):
     def __init__(
         self, code: int, last_stream_id: int, debug_data: bytes = b"", message: str = "", **facts: object
     ) -> None:
-        saying = f", saying {show(debug_data)}" if debug_data else ""
-        text = f"the server went away: {_named(code)}, last stream {last_stream_id}{saying}"
+        debug = f", debug data {show(debug_data)}" if debug_data else ""
+        text = f"the server sent GOAWAY: {_named(code)}, last stream {last_stream_id}{debug}"
         super().__init__(message or text, **facts)
         self.code = code
         self.last_stream_id = last_stream_id

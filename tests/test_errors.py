@@ -130,7 +130,7 @@ def test_codes_of_http2_are_named_and_unknown_ones_are_numbers() -> None:
     assert "CANCEL (8)" in str(httpcore.StreamReset(8))
     assert "unknown code (4242)" in str(httpcore.StreamReset(4242))
     error = httpcore.GoAway(Code.ENHANCE_YOUR_CALM, 7, b"slow \x1b[31mdown")
-    assert "ENHANCE_YOUR_CALM (11), last stream 7, saying 'slow \\x1b[31mdown'" in str(error)
+    assert "ENHANCE_YOUR_CALM (11), last stream 7, debug data 'slow \\x1b[31mdown'" in str(error)
     assert "saying" not in str(httpcore.GoAway(0, 7))
 
 

@@ -88,7 +88,7 @@ def numeric(address: str, port: int) -> Address:
     """
     found = literal(address, port)
     if found is None:
-        raise OSError(errno.EINVAL, f"{show(address)} is no IP address")
+        raise OSError(errno.EINVAL, f"{show(address)} is not an IP address")
     return found
 
 

@@ -188,13 +188,13 @@ class Dial:
             else:
                 await self._hold(converse(host, port, proxy.auth), stream)
         except Timeout as error:
-            raise ConnectTimeout(f"the proxy {proxy} did not respond in time", phase="ask the proxy") from error
+            raise ConnectTimeout(f"the proxy {proxy} did not respond in time", phase="open the tunnel") from error
         except (NetworkError, RemoteProtocolError, LimitExceeded) as error:
             message = f"the proxy {proxy} failed to open a tunnel: {error.message}"
-            raise ProxyError(message, phase="ask the proxy", peer=error.peer) from error
+            raise ProxyError(message, phase="open the tunnel", peer=error.peer) from error
         except ProxyError as error:
             error.message = f"{error.message}; the proxy is {proxy}"
-            error.add(phase="ask the proxy")
+            error.add(phase="open the tunnel")
             raise
 
     async def _destination(self, proxy: Proxy) -> str:

@@ -181,7 +181,7 @@ class NetworkPolicy:
             return f"only ports {', '.join(map(str, self.ports)) or '(none)'} are allowed"
         found = _read(address)
         if found is None:
-            return "it is no IP address"
+            return "it is not an IP address"
         point, inside = found
         # `::ffff:10.0.0.1` connects to the same address as 10.0.0.1, so `allow` sees the IPv4 address. Other embeddings
         # are not converted: a rule that allows an IPv4 address does not allow a translator's address for it.

@@ -665,7 +665,7 @@ def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:
         if not is_value(value):
             raise LocalProtocolError(
                 f"{place} ({show(name)}) has a value with a control character, or with whitespace at its start or end: "
-                "expected neither, but for tabs inside"
+                "expected neither, except tabs inside"
             )
         pairs.append((name, value))
     return pairs

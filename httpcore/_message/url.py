@@ -320,7 +320,7 @@ def _percent_decoded(text: bytes) -> bytes:
 def _host_and_port(url: str, place: str, default: int) -> tuple[str, int]:
     found = _HOST_PORT.fullmatch(place)
     if found is None:
-        refuse(url, "after //, expected a host and then, if need be, : and a port from 1 to 65535 in digits 0-9")
+        refuse(url, "after //, expected a host, optionally with : and a port from 1 to 65535 in digits 0-9")
     if place.lower() in ("http:", "https:"):
         refuse(url, "after //, expected a host, not a scheme again")
     host, digits = found.groups()

@@ -17,7 +17,9 @@ __all__ = ["drain", "in_flight"]
 
 def in_flight(leases: Leases) -> list[RequestInFlight]:
     """One value for each request, the oldest first. This takes no lock, and changes nothing."""
-    between = list(leases.draining.between)  # read first: a call that leaves it meanwhile has a ticket, or has ended
+    # In threads a call may move meanwhile: out of `between` when it has a response, which has a ticket, or into it when
+    # an attempt fails. So `between` is read before and after the tickets.
+    between = list(leases.draining.between)
     # The pool's lock is not held here, since this list may have the last reference to a ticket that is dropped in the
     # meantime.
     tickets = [claim() for claim in list(leases.ledger.claims)]
@@ -26,7 +28,7 @@ def in_flight(leases: Leases) -> list[RequestInFlight]:
         for ticket in tickets
         if isinstance(ticket, Delivery)  # else it is a ticket of `connect`, or was dropped
     }
-    for call in between:
+    for call in [*between, *leases.draining.between]:
         if call not in found:
             found[call] = _shown(call, RequestPhase.PAUSE, None)
     return sorted(found.values(), key=_age, reverse=True)

@@ -77,8 +77,8 @@ class RateLimit(Middleware):
             pause = max(0.0, begins - self._allowance - now)
             if longest is not None and pause > longest:
                 raise PoolTimeout(
-                    f"the rate limit of {origin} lets this request begin in {pause:.3f} seconds, which is after the "
-                    "limit of the wait",
+                    f"the rate limit of {origin} lets this request begin in {pause:.3f} seconds, which is later than "
+                    "pool_timeout allows",
                     phase="wait for a turn",
                     limit=longest,
                 )

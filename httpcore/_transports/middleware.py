@@ -111,7 +111,9 @@ class HTTPSOnly(Middleware):
     async def handle(self, request: TransportRequest) -> TransportResponse:
         url = request.parsed_url()
         if url.scheme != "https":
-            raise UnsupportedProtocol(f"url is {url.redacted}: expected https, since HTTPSOnly refuses all else")
+            raise UnsupportedProtocol(
+                f"url is {url.redacted}: expected https, since HTTPSOnly refuses every other scheme"
+            )
         return await self.send(request)
 
 

@@ -98,7 +98,9 @@ class HTTPTransport(Transport):
     def _lend(self, pool: ConnectionPool | SyncConnectionPool, given: dict[str, object]) -> None:
         beside = [name for name, value in given.items() if value != _DEFAULTS.get(name)]
         if beside:
-            raise ValueError(f"pool is given beside {', '.join(beside)}: expected pool alone, which has its settings")
+            raise ValueError(
+                f"pool is given together with {', '.join(beside)}: expected pool alone, which has its settings"
+            )
         if isinstance(pool, SyncConnectionPool):
             self._sync = pool._pool
         elif isinstance(pool, ConnectionPool):
@@ -185,7 +187,7 @@ def _tls(ssl: SSLTypes, verify: bool | str | os.PathLike[str] | None, cert: Cert
         return ssl
     if ssl is not None:
         raise ValueError(
-            "ssl is given beside verify or cert: expected one of them, or SSLConfig(verify=, cert=) as ssl"
+            "ssl is given together with verify or cert: expected one of them, or SSLConfig(verify=, cert=) as ssl"
         )
     return SSLConfig(cert, True if verify is None else verify)
 

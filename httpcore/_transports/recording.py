@@ -85,7 +85,9 @@ class RecordReplay(Middleware):
                 exchange = json.loads(line)
                 self._recorded.setdefault(_key(exchange["request"]), []).append(exchange["response"])
             except (ValueError, KeyError, TypeError) as error:
-                text = f"line {number} of {self._path} is no recorded exchange: expected JSON that RecordReplay wrote"
+                text = (
+                    f"line {number} of {self._path} is not a recorded exchange: expected JSON that RecordReplay wrote"
+                )
                 raise ValueError(text) from error
 
     async def handle(self, request: TransportRequest) -> TransportResponse:

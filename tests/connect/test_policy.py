@@ -407,7 +407,7 @@ def test_a_zone_changes_nothing(address: str) -> None:
 )
 def test_a_malformed_address_is_denied(address: str) -> None:
     for policy in (NetworkPolicy(), PUBLIC, NetworkPolicy(allow=("0.0.0.0/0", "::/0"))):
-        with pytest.raises(PolicyError, match="it is no IP address"):
+        with pytest.raises(PolicyError, match="it is not an IP address"):
             policy.check(address, 80)
 
 

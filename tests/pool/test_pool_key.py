@@ -292,7 +292,7 @@ URLS = {
 TLS: dict[str, tuple[str, tuple[Any, Any]]] = {
     "cert": ("whichever the client was", ("{folder}/me.pem", "{folder}/you.pem")),
     "verify": ("whichever authority signed for the server", ("{folder}/ca.pem", "{folder}/too.pem")),
-    "trust_env": ("whether the environment had a say", (True, False)),
+    "trust_env": ("whether the environment counts", (True, False)),
     "server_hostname": ("whichever the server had to be", (None, "other.test")),
     "alpn": ("whatever it was offered", (None, ("http/1.1",))),
     "fingerprints": ("which certificates would do", ((), ("{pin}",))),

@@ -66,9 +66,9 @@ def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 @pytest.mark.parametrize(
     ("arguments", "environment", "words"),
     [
-        (["many"], {}, "'many' is no number of rounds: scripts/bench [ROUNDS] [WORD]"),
-        (["0"], {}, "'0' is no number of rounds"),
-        (["1", "sync", "GET"], {}, "too many words"),
+        (["many"], {}, "expected a number of rounds, got 'many': scripts/bench [ROUNDS] [WORD]"),
+        (["0"], {}, "expected a number of rounds, got '0'"),
+        (["1", "sync", "GET"], {}, "too many arguments"),
         ([], {"PAGES": "/no/folder"}, "PAGES is '/no/folder', which is no folder"),
     ],
 )
