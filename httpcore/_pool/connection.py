@@ -113,8 +113,8 @@ class HTTPConnection:
         self.is_strict = rules.strict
         if self._chosen(stream) == "h2":
             http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval, self._totals)
-            # The wire is stored before `wait_for_settings` waits: a `close` during that wait must find the wire, not only
-            # the stream.
+            # The wire is stored before `wait_for_settings` waits: a `close` during that wait must find the wire, not
+            # only the stream.
             self._set_wire(http2, partial(HTTP2Exchange, http2))
             await http2.wait_for_settings(deadline)
         else:
