@@ -90,8 +90,8 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
         "in an HTTP/1.0 response: expected none",
     ),
     "B3 a chunk line that ends in LF": (CHUNKED + b"2\nab\r\n0\r\n\r\n", "expected a chunk's size"),
-    "B3 bytes behind a chunk's data": (CHUNKED + b"2\r\nabX\r\n0\r\n\r\n", "not followed by CRLF"),
-    "B3 LF behind a chunk's data": (CHUNKED + b"2\r\nab\n0\r\n\r\n", "not followed by CRLF"),
+    "B3 bytes behind a chunk's data": (CHUNKED + b"2\r\nabX\r\n0\r\n\r\n", "expected CRLF"),
+    "B3 LF behind a chunk's data": (CHUNKED + b"2\r\nab\n0\r\n\r\n", "expected CRLF"),
     "B3 a negative chunk size": (CHUNKED + b"-2\r\nab\r\n0\r\n\r\n", "expected a chunk's size"),
     "B3 a chunk size with 0x": (CHUNKED + b"0x2\r\nab\r\n0\r\n\r\n", "expected a chunk's size"),
     "B3 a chunk size of 2 to the 64": (CHUNKED + b"10000000000000000\r\nab\r\n0\r\n\r\n", "expected a chunk's size"),
@@ -238,7 +238,7 @@ def test_an_error_of_a_cut_body_has_the_received_bytes(runtime: Runtime) -> None
                     assert await pieces.__anext__() == b"x" * 400  # received bytes are passed on before the error
                     with pytest.raises(httpcore.RemoteProtocolError) as caught:
                         await pieces.__anext__()
-                assert "600 bytes of the body, 400 of 1,000 came" in checked(caught.value, server)
+                assert "600 bytes of the body, 400 of 1,000 were received" in checked(caught.value, server)
 
         runtime.run(body)
 
