@@ -66,7 +66,7 @@ def test_policy_no_proxy_and_socks_see_the_same_address(text: str, spelling: str
     number = None if spelling is None else ipaddress.ip_address(spelling)
     policy = NetworkPolicy(allow=(spelling or "192.0.2.1",))
     if spelling is None or number is None:
-        with pytest.raises(PolicyError, match="no IP address"):
+        with pytest.raises(PolicyError, match="not an IP address"):
             policy.check(text, 80)
         return
     policy.check(text, 80)
