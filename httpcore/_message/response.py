@@ -65,8 +65,9 @@ class ResponseInfo(NamedTuple):
         reused: whether the connection was open before: it had served another request, or `connect` had made it.
         attempts: 1, or more if the request was sent again: because its connection had died in the pool, because the
             server had refused it unprocessed, or by `retries`.
-        connected_after: when the request had a connection. head_after: when the head of the final response was
-            received. request_number: the number of the request in this process, as in its trace and on its errors.
+        connected_after: when the request had a connection.
+        head_after: when the head of the final response was received.
+        request_number: the number of the request in this process, as in its trace and on its errors.
         timing: when each step was, see `RequestTiming`. It is a snapshot: read it after the body.
         bytes_sent, bytes_received: bytes on the wire so far, of the attempt that was answered: heads (interim ones
             too), framing, bodies as sent, and the bytes of a raw stream; without the overhead of TLS. Over HTTP/2 these
@@ -156,7 +157,8 @@ class Response(HeaderLookup):
         status_code: the status, e.g. 200.
         reason_phrase: the reason phrase as text, may be empty. `reason` is the same.
         protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
-        headers: pairs of bytes in wire order, names lower-cased. `raw_headers`: the same with names as sent.
+        headers: the header fields in wire order, names lower-cased.
+        raw_headers: the header fields in wire order, names as they were sent.
     """
 
     __slots__ = (
