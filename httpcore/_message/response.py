@@ -153,10 +153,13 @@ class Response(HeaderLookup):
     standard reason phrase, "HTTP/1.1", no trailers, no 1xx responses, an empty `ResponseInfo` and None. `max_body` is
     that of `ConnectionPool.request`.
 
+    Use it as an async context manager, or read the body to its end, or call `await close()`: until then it holds its
+    connection.
+
     Attributes:
-        status_code: the status, e.g. 200.
-        reason_phrase: the reason phrase as text, may be empty. `reason` is the same.
-        protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
+        status_code: the status, e.g. 200 (RFC 9110, section 15).
+        reason_phrase: the reason phrase as text. It may be empty; over HTTP/2 a server sends none.
+        protocol: the version of the protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
         headers: the header fields in wire order, names lower-cased.
         raw_headers: the header fields in wire order, names as they were sent.
     """
@@ -300,7 +303,8 @@ class Response(HeaderLookup):
     @property
     def connection(self) -> RawStream | None:
         """The raw two-way stream (see `RawStream`) after 101, after a 2xx response to CONNECT, or with `duplex=True`;
-        else None. It occupies its connection in the pool until it is closed. The response's body is then empty.
+        else None. It occupies its connection in the pool until it is closed: `async with response.connection as raw`.
+        The response's body is then empty.
         """
         return self._source.connection
 
@@ -360,7 +364,7 @@ class Response(HeaderLookup):
         return BodyStream(self, self._source, decoded=True)
 
     def raw(self) -> BodyStream:
-        """The body in pieces as the peer sent it: without transfer codings, and not decoded.
+        """Return an iterator over the body in pieces as the peer sent it: without transfer codings, and not decoded.
 
         Raises (while iterating): as `stream()`, but no DecodingError.
         """
