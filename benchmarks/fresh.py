@@ -1,9 +1,14 @@
 """Measures the cost of work in a new interpreter, without the interpreter's own start, as JSON: `fresh.py CLIENT WORK
 URL`.
 
-Works: `import`; `pool`: the import, and a pool or session made; `get`: a whole script of one request. Bytecode is
-compiled before anything is measured. Costs are milliseconds of CPU, the median of three processes, minus the median of
-as many processes that do nothing.
+The works:
+
+- `import`: the import of the library.
+- `pool`: the import, and a pool or session made.
+- `get`: a whole script of one request.
+
+Bytecode is compiled before anything is measured. Costs are milliseconds of CPU, the median of three processes, minus
+the median of as many processes that do nothing.
 """
 
 from __future__ import annotations

@@ -28,8 +28,14 @@ MEMORY = Measure("memory_kb", "KB")
 
 
 class Work(NamedTuple):
-    """`clients`: ours first; the ratios are to it. `script` gets the client and `arguments`, with {plain} and the like
-    replaced by the URLs of the servers. `pictured`: shown in the picture too, which does not have room for all."""
+    """One row of the comparison.
+
+    Attributes:
+        clients: our client first; the ratios are to it.
+        script: gets the client and `arguments`.
+        arguments: {plain} and the like are replaced by the URLs of the servers.
+        pictured: whether the work is shown in the picture too, which does not have room for all.
+    """
 
     name: str
     clients: tuple[str, ...]

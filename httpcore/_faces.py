@@ -50,7 +50,7 @@ class AnyPool(Protocol[R_co]):
 
     @property
     def timeout(self) -> TimeoutConfig:
-        """The timeouts of requests without `timeout`."""
+        """The timeouts of requests without `timeout`. `http.timeout.replace(read=60)` returns changed ones."""
         ...
 
     @property
@@ -96,23 +96,29 @@ class AnyPool(Protocol[R_co]):
         timeout: TimeoutTypes | Unset = UNSET,
         trace: Trace | None = None,
     ) -> Awaitable[StreamInfo] | StreamInfo:
-        """Open a connection for requests to `url`, unless one is open and idle; return its facts."""
+        """Open a connection for requests to `url`, unless an open one can serve a request now, and return its facts:
+        the addresses of both ends, and TLS.
+        """
         ...
 
     def close(self, *, abort: bool = False) -> Awaitable[None] | None:
-        """Close the idle connections and refuse new requests; `abort` also ends the requests that were sent."""
+        """Close the idle connections, now, and refuse new requests; `abort` also ends the requests that have a
+        connection.
+        """
         ...
 
     def drain(self, timeout: float | None = None) -> Awaitable[bool] | bool:
-        """Refuse new requests and wait until those in flight have ended; return whether all have."""
+        """Refuse new requests, and wait until those in flight have ended; return whether all have ended."""
         ...
 
     def requests(self) -> list[RequestInFlight]:
-        """The requests that are in flight, the oldest first."""
+        """Return the requests in flight, the oldest first."""
         ...
 
     def stats(self) -> PoolStats:
-        """How many connections there are, and how many requests hold one and wait for one."""
+        """Return how many connections are open, idle, busy and being dialed, and how many requests hold one (`leased`)
+        or wait for one, in total and per origin, as one consistent snapshot.
+        """
         ...
 
 
@@ -132,7 +138,7 @@ class AnyResponse(Protocol):
 
     @property
     def reason_phrase(self) -> str:
-        """The reason phrase as text, may be empty. `reason` is the same."""
+        """The reason phrase as text. It may be empty; over HTTP/2 a server sends none."""
         ...
 
     @property
@@ -160,7 +166,7 @@ class AnyResponse(Protocol):
     @overload
     def header(self, name: bytes) -> bytes | None: ...
     def header(self, name: str | bytes) -> str | bytes | None:
-        """Return the value of a header field, or None. The values of a repeated field are joined by ", "."""
+        """The value of a header field, or None. The values of a repeated field are joined by ", "."""
         ...
 
     @overload
@@ -168,7 +174,7 @@ class AnyResponse(Protocol):
     @overload
     def header_values(self, name: bytes) -> list[bytes]: ...
     def header_values(self, name: str | bytes) -> list[str] | list[bytes]:
-        """Each value of a header field, in wire order."""
+        """Each value of a header field, in wire order. Empty if there is none."""
         ...
 
     @property
@@ -178,12 +184,12 @@ class AnyResponse(Protocol):
 
     @property
     def body(self) -> bytes:
-        """The whole body, decoded, after it was read. Without `stream=True`, `request` has read it already."""
+        """The whole body, decoded. Without `stream=True`, `request` has read it already."""
         ...
 
     @property
     def trailers(self) -> list[tuple[bytes, bytes]]:
-        """Trailer fields, names lower-cased. Empty until the body has been read to its end."""
+        """Trailer fields, names lower-cased (RFC 9110 6.5). Empty until the body has been read to its end."""
         ...
 
     @property
@@ -202,17 +208,17 @@ class AnyResponse(Protocol):
         ...
 
     def read(self) -> Awaitable[bytes] | bytes:
-        """Read the whole body, keep it in `body` and return it."""
+        """Read the whole body, decode it, keep it in `body` and return it."""
         ...
 
     def stream(self) -> AsyncIterator[bytes] | Iterator[bytes]:
-        """The body in pieces, decoded."""
+        """Return an iterator over the body in pieces of at most 512 KiB, decoded."""
         ...
 
     def raw(self) -> AsyncIterator[bytes] | Iterator[bytes]:
-        """The body in pieces as the peer sent it."""
+        """Return an iterator over the body in pieces as the peer sent it: without transfer codings, and not decoded."""
         ...
 
     def close(self) -> Awaitable[None] | None:
-        """Release the connection."""
+        """Release the connection. It stays open if the rest of the body is small and was received, else it closes."""
         ...

@@ -93,59 +93,63 @@ class SyncConnectionPool:
     thread of its own. It may be used in the thread of a running event loop, which is blocked during each call.
 
     Arguments:
-        ssl: how https origins are checked: an `SSLConfig`, or a ready `ssl.SSLContext`, which is never modified.
-            Default: certifi's bundle, TLS 1.2 or later.
-        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each.
-        limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive. A thread that finds none free waits
-            up to `pool_timeout`.
-        http1, http2: the protocols that may be used. Both (the default): whatever the server chooses by ALPN, and
-            HTTP/1.1 over plain http. `http1=False` is prior knowledge: HTTP/2 is used, over plain http too. An
-            `SSLContext` means HTTP/1.1, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made it. Over HTTP/2
-            many threads use one connection at the same time.
+        ssl: the TLS settings for https origins: an `SSLConfig`, or a ready `ssl.SSLContext`, which is never modified.
+            Default: an `SSLConfig()`, i.e. certifi's bundle and TLS 1.2 or later.
+        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default: 5 s for each kind.
+        limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive. A request for which no connection
+            is free waits for one, up to the `pool_timeout`.
+        http1, http2: the protocols that may be used. Both (the default): the one that the server chooses by ALPN, and
+            HTTP/1.1 over plain http. `http1=False` means prior knowledge: HTTP/2 is used, over plain http too. With an
+            `SSLContext` HTTP/1.1 is used, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made the context. Over
+            HTTP/2 many threads use one connection at the same time.
         proxy: how all origins are reached: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
-            `proxies_from_environment()`. Default None: none, also if the environment has one.
-        uds: path of a unix domain socket, which all requests go to instead of their URL's host and port. Default None.
-        local_address: an IP address of this machine to connect from, not together with `uds`. Default None: any.
+            `proxies_from_environment()`. Default None: no proxy, even if the environment names one.
+        uds: the path of a unix domain socket, to which all requests are sent instead of their URL's host and port.
+            Default None.
+        local_address: an IP address of this machine to connect from; it cannot be combined with `uds`. Default None:
+            any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
             every socket. Default none.
         resolver: finds the addresses of names, e.g. a `CachingResolver`; its coroutine must never suspend. Default
-            None: the operating system. A name has up to 16 addresses tried, a quarter of a second apart (RFC 8305).
-        resolve: addresses that need no resolver, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
+            None: the operating system. Up to 16 addresses of a name are tried, a quarter of a second apart (RFC 8305).
+        resolve: addresses that need no resolver, as with curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default
+            none.
         network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: it checks each resolved
-            address, of proxies too. Under a policy an HTTP proxy tunnels all requests, and gets addresses that were
-            checked instead of names, so names must resolve here. It does not apply to `uds`. Default None: all.
+            address, of proxies too. Under a policy an HTTP proxy tunnels all requests, and is sent checked addresses
+            instead of names, so this machine must be able to resolve the names. A policy does not apply to `uds`.
+            Default None: all addresses.
         retries: how often a connection that cannot be made is tried again, after pauses that begin at half a second and
-            double; or a `RetryPolicy`, which also retries responses. The thread sleeps in a pause, and the request
-            holds no connection. Default 0.
+            double; or a `RetryPolicy`, which also retries responses. A paused request holds no connection; its thread
+            sleeps. Default 0.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
-        ping_interval: seconds without received bytes after which an HTTP/2 connection is sent a PING, by a thread that
-            waits on it or is about to use it. Without a reply in as many further seconds, the connection is considered
-            dead. Default None: only when a request ends early (e.g. by a timeout) after a second without received
-            bytes.
-        strict: refuse every response with a deviation that `ResponseInfo.lenient` has a name for, with
-            RemoteProtocolError or DecodingError. Gateways need this, since they must not forward such responses.
-            Default False.
-        max_body: the most bytes of a body that `request()` and `SyncResponse.read()` keep, counted as received and as
-            decoded. None: no limit. Left out: no limit for the received bytes; the decoded body may have 64 MiB, or 32
-            times the received bytes if that is more. `SyncResponse.stream()` has no limit.
+        ping_interval: seconds without received bytes after which a PING is sent on an HTTP/2 connection, by a request
+            that waits on it or is about to use it. If nothing is received for as many seconds again, the connection is
+            considered dead. Default None: a PING is sent only when a request ends early (e.g. by a timeout) and nothing
+            was received for a second.
+        strict: whether to refuse, with RemoteProtocolError or DecodingError, every response that has a deviation named
+            in `httpcore.Leniency`. This is for gateways, which must not forward such responses. Default False.
+        max_body: the most bytes of a body that `request()` and `SyncResponse.read()` keep. The limit holds both for the
+            received and for the decoded bytes. None: no limit. Left out: no limit for the received bytes, and for the
+            decoded ones the larger of 64 MiB and 32 times the received bytes. `SyncResponse.stream()` has no limit.
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to each request and
             connection, in the thread to which it happens. Default None.
-        backend: how to connect and to wait, a `Backend` whose calls block the thread and never suspend: that of a
-            simulation (`httpcore.testing.Simulation.blocking`), a wrapper around `threads_backend()`, or one of your
-            own. A call that suspends ends with `RuntimeError`. Default None: `threads_backend()`, sockets.
-        engines: the readers and writers of the protocols: "native", those of this library; "reference", h11 and h2 with
-            the same rules; "shadow", native with the reference reading the same bytes, and a trace record for each
-            difference; or one for each protocol, e.g. `{"http/1.1": "reference", "http/2": "native"}`, where the
-            default is native. Default None: the value of the environment variable HTTPCORE_ENGINES, else native.
+        backend: the runtime to use, a `Backend` whose calls block the thread and never suspend: that of a simulation
+            (`httpcore.testing.Simulation.blocking`), a wrapper around `threads_backend()`, or one of your own. A call
+            that suspends ends with `RuntimeError`. Default None: `threads_backend()`, sockets.
+        engines: the readers and writers of the protocols: "native", those of this library; "reference", h11 and h2
+            under the same rules; "shadow", the native ones, while the reference ones read the same bytes and each
+            difference is traced; or a mapping with one for each protocol, e.g.
+            `{"http/1.1": "reference", "http/2": "native"}`, native where a protocol is left out. Default None: the
+            value of the environment variable HTTPCORE_ENGINES, else native.
 
     Use it as a context manager, or call `close()`. A pool that is garbage-collected closes its connections, too.
 
     Raises:
-        TypeError, ValueError: an argument has another type, or a value that is not allowed; also `uds` with `proxy`,
-            and neither `http1` nor `http2`.
-        InvalidURL: `proxy` is not the URL of a proxy. It is a ValueError, too.
+        TypeError, ValueError: an argument has another type, or a value that is not allowed; also if `uds` is given with
+            `proxy`, or neither `http1` nor `http2` is True.
+        InvalidURL: `proxy` is not the URL of a proxy. InvalidURL is a ValueError.
     """
 
     def __init__(
@@ -219,30 +223,31 @@ class SyncConnectionPool:
             method: e.g. "GET" (RFC 9110 section 9). Sent as given: methods are case-sensitive.
             url: absolute, http or https. A fragment is not sent; user info is neither sent nor used.
             headers: pairs of bytes or ASCII str, or a mapping. `Host`, and `Content-Length` or `Transfer-Encoding`, are
-                added when absent, nothing else. In a pool with `proxy`, `Proxy-Authorization` is refused where no proxy
-                forwards the request, since its origin would get it.
+                added when absent; nothing else is. In a pool with `proxy`, `Proxy-Authorization` is refused where no
+                proxy forwards the request, since the origin would receive it.
             body: bytes, str (UTF-8), an iterable or iterator of bytes, a callable that returns one, a binary file, or a
                 `ReplayableBody`. It is read in the calling thread, and no timeout interrupts it there.
-            stream: False reads the whole body before returning; True returns at the head, and the response must be
-                read to its end or closed.
+            stream: False reads the whole body before returning; True returns at the head, and the response must be read
+                to its end or closed.
             ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the pool's. Default None: the pool's.
             timeout: a `TimeoutConfig`, whose missing fields have the pool's values; or seconds for each kind of wait,
                 which does not change the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left
                 out: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
-            trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
-            max_body: the most bytes of the response's body that are kept, as received and as decoded; a longer body
-                raises LimitExceeded. None: no limit. Left out: the pool's.
+            trailers: pairs, or a callable that returns them when the body has been sent. The body is then chunked, and
+                there may be no Content-Length. Default None.
+            max_body: the most bytes of the response's body that are kept. The limit holds both for the received and for
+                the decoded bytes; a longer body raises LimitExceeded. None: no limit. Left out: the pool's.
             trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to this request,
                 after the pool's own trace if there is one. Default None.
             tag: any value, which appears in the records of this request. Default None.
-            duplex: leave the request open: the call returns when the response's head was received. On
-                `response.connection` one thread may then send more of the request while another receives the response.
-                `body` is the beginning of the request's body. An iterator is read until the head has been received; an
-                empty piece makes the pool check for the head; the caller keeps the items that were not read. If the
-                iterator ends before the head is received, this ends the request. Over HTTP/1.1 the body is chunked,
-                unless there is a Content-Length. It has no effect for CONNECT, TRACE and a request with Upgrade.
-                Default False.
+            duplex: whether to leave the request open: the call returns when the head of the response has been received.
+                On `response.connection` one thread may then send more of the request while another receives the
+                response. `body` is the beginning of the request's body. An iterator is read until the head has been
+                received, and an empty piece makes the pool check for the head; the caller keeps the items that were not
+                read. If the iterator ends before the head is received, this ends the request. Over HTTP/1.1 the body is
+                chunked, unless there is a Content-Length. `duplex` has no effect on CONNECT, TRACE and a request with
+                Upgrade. Default False.
 
         Returns: a `SyncResponse`. A status of 400 or more is no error, and redirects are not followed;
             `httpcore.Client` follows them.
@@ -257,7 +262,7 @@ class SyncConnectionPool:
             RemoteProtocolError, DecodingError, LimitExceeded: the response cannot be accepted.
             ProxyError: a proxy refused, or broke its protocol.
             PolicyError: the network policy allows none of the host's addresses.
-            PoolClosed: the pool is closed.
+            PoolClosed: the pool is closed, or refuses new requests after `drain`.
             Exception: whatever the body's iterator, `trailers`, a resolver, the chooser of the proxy, or `trace`
                 raises.
         """
@@ -290,12 +295,11 @@ class SyncConnectionPool:
         timeout: TimeoutTypes | Unset = UNSET,
         trace: Trace | None = None,
     ) -> StreamInfo:
-        """Open a connection for requests to `url`, unless there is an idle one, and return its facts: both addresses,
-        and TLS. So the first request need not wait for the connection, and a deployment can check names and
-        certificates. The calling thread waits until the connection is open.
+        """Open a connection for requests to `url`, unless an open one can serve a request now, and return its facts:
+        the addresses of both ends, and TLS. So the first request need not wait for the connection, and a deployment can
+        check names and certificates. The calling thread waits until the connection is open.
 
-        The connection is idle afterwards and is not reserved for any request: `keepalive_expiry` and the limits apply
-        to it. Retries do not apply here.
+        The connection is not reserved: `keepalive_expiry` and the limits apply to it. Retries do not apply here.
 
         Arguments:
             url: the URL of any resource of the origin; only scheme, host and port are used.
@@ -324,8 +328,8 @@ class SyncConnectionPool:
     ) -> SyncResponse:
         """Send one request and stream its response: `with http.stream("GET", url) as response`.
 
-        It is `request` with `stream=True`, and has the same arguments and errors: the request is sent now, and leaving
-        the block closes the response, at any point. `response.stream()` and `raw()` return the body in pieces.
+        Arguments and errors are those of `request` with `stream=True`. The request is sent by this call. Leaving the
+        block closes the response, at any point. `response.stream()` and `raw()` return the body in pieces.
         """
         return self.request(
             method,
@@ -344,14 +348,14 @@ class SyncConnectionPool:
         )
 
     def close(self, *, abort: bool = False) -> None:
-        """Close the idle connections, now. Requests of other threads that wait for a connection or dial end with
-        PoolClosed, and so do later requests. Requests that were sent continue: their bodies stay readable, and their
-        connections close when they end.
+        """Close the idle connections, now. Requests of other threads that wait for a connection, dial, or pause before
+        a retry end with PoolClosed, as later requests do. Requests that have a connection continue: their response
+        bodies stay readable, and their connections close when they end.
 
         Arguments:
-            abort: end the requests that were sent with PoolClosed, too, at once, in whichever call their threads are
-                blocked: connect, a TLS handshake, write, read, a lookup. Code of the caller is not interrupted: the
-                iterator of a request's body, a resolver, a trace. Default False.
+            abort: whether requests that have a connection end with PoolClosed too, at once, whatever they wait for, as
+                do reads of responses and raw streams. Code of the caller is not interrupted: the iterator of a
+                request's body, a trace, and a resolver. Default False.
 
         Raises:
             TypeError: `abort` is not a bool.
@@ -360,22 +364,28 @@ class SyncConnectionPool:
 
     def drain(self, timeout: float | None = None) -> bool:
         """Refuse new requests with PoolClosed, and block until the requests of other threads have ended: until their
-        bodies were received, or their responses and raw streams closed. The pool stays open: call `close()` after it.
+        bodies were received, or their responses and raw streams closed. Requests that wait for a connection get one,
+        and retries are made. The pool stays open: call `close()` afterwards, with `abort=True` to end the remaining
+        requests.
 
         Arguments:
-            timeout: seconds to wait; 0 looks once. Default None: no limit.
+            timeout: seconds to wait; 0 checks once. Default None: no limit.
 
         Returns:
-            Whether all have ended. False: some are still in flight; `requests()` lists them.
+            True if all requests have ended. False if some are still in flight; `requests()` lists them.
 
         Raises:
             TypeError, ValueError: `timeout` is not a number of seconds from 0 up.
+            LocalProtocolError: a signal handler or a finaliser that has interrupted a step of this pool calls this
+                method.
         """
         return run(self._pool.drain(timeout))
 
     def requests(self) -> list[RequestInFlight]:
-        """Return the requests in flight, the oldest first. A request is in flight from its start until its body was
-        received, or its response or raw stream closed. Any thread may call this.
+        """Return the requests in flight, the oldest first. A request is in flight from its start until its response
+        body was received, or its response or raw stream was closed. The pool has this state in any case, so this method
+        costs nothing until it is called. Any thread may call it. If a signal handler or a finaliser that has
+        interrupted a step of this pool calls it, it returns the state in the middle of that step.
         """
         return self._pool.requests()
 
@@ -401,8 +411,9 @@ class SyncConnectionPool:
 
     def stats(self) -> PoolStats:
         """Return how many connections are open, idle, busy and being dialed, and how many requests hold one (`leased`)
-        or wait for one, in total and per origin. This is one consistent snapshot over all threads. If it is called by a
-        signal handler or a finaliser that has interrupted a step of this pool, it shows the middle of that step.
+        or wait for one, in total and per origin, as one consistent snapshot. It also has the limits, and the counts
+        since the pool was made: see `PoolTotals`. If a signal handler or a finaliser that has interrupted a step of
+        this pool calls this method, it returns the state in the middle of that step.
         """
         return self._pool.stats()
 
@@ -475,7 +486,7 @@ class SyncResponse(HeaderLookup):
 
     @property
     def reason_phrase(self) -> str:
-        """The reason phrase as text; may be empty, and over HTTP/2 it always is."""
+        """The reason phrase as text. It may be empty; over HTTP/2 a server sends none."""
         return self._response.reason_phrase
 
     @property
@@ -509,7 +520,7 @@ class SyncResponse(HeaderLookup):
 
         Raises:
             ResponseNotRead: the body was not read yet: call `response.read()`.
-            StreamConsumed, ResponseClosed: the body was streamed, or the response closed, before the body was read.
+            StreamConsumed, ResponseClosed: the body was streamed, or the response closed, so the body was not kept.
             DecodingError, LimitExceeded: as `read()`, for a response made by hand with bytes, which needs no `read()`.
         """
         return self._response.body
@@ -531,9 +542,9 @@ class SyncResponse(HeaderLookup):
 
     @property
     def connection(self) -> SyncRawStream | None:
-        """The raw two-way stream after 101, after a 2xx response to CONNECT, or with `duplex=True`; else None. It
-        occupies its connection in the pool until it is closed: `with response.connection as raw`. The response's body
-        is then empty.
+        """The raw two-way stream (see `SyncRawStream`) after 101, after a 2xx response to CONNECT, or with
+        `duplex=True`; else None. It occupies its connection in the pool until it is closed: `with response.connection
+        as raw`. The response's body is then empty.
         """
         raw = self._response.connection
         return None if raw is None else SyncRawStream(raw)
@@ -562,7 +573,7 @@ class SyncResponse(HeaderLookup):
         return SyncBodyStream(self._response.stream())
 
     def raw(self) -> SyncBodyStream:
-        """The body in pieces as the peer sent it: without transfer codings, and not decoded.
+        """Return an iterator over the body in pieces as the peer sent it: without transfer codings, and not decoded.
 
         Raises (while iterating): as `stream()`, but no DecodingError.
         """
@@ -571,8 +582,8 @@ class SyncResponse(HeaderLookup):
     def close(self) -> None:
         """Release the connection. It stays open if the rest of the body is small and was received, else it closes.
 
-        This does not wait, and any thread may call it. A thread that waits for the body gets ResponseClosed (over
-        HTTP/2 within a tenth of a second). Closing twice does nothing.
+        A thread that waits for the body gets ResponseClosed (over HTTP/2 within a tenth of a second). Any thread may
+        call this method. It does not wait; closing twice does nothing.
         """
         run(self._response.close())
 

@@ -70,7 +70,8 @@ class Plan(NamedTuple):
         verbosity: 0, 1 for the steps and both heads, 2 to show the secrets in them too.
         compressed: any content coding is requested, and decoded.
         timeout, max_time: seconds of each wait, and in all; None for no limit.
-        trace, trace_svg: whether the waterfall is shown as text; the path of a file for its image.
+        trace: whether the waterfall is shown as text.
+        trace_svg: the path of a file for an image of the waterfall; None: there is no such file.
         The other attributes: as the arguments of `ConnectionPool`.
     """
 

@@ -165,8 +165,9 @@ class _Face(Generic[R]):
         return self._session.is_closed
 
     def requests(self) -> list[RequestInFlight]:
-        """The requests that this client's transport has in flight on the network; see `ConnectionPool.requests`. Each
-        request of a series of redirects is listed separately. Any thread may call this method.
+        """Return the requests that this client's transport has in flight on the network; see
+        `ConnectionPool.requests`. Each request of a series of redirects is listed separately. Any thread may call this
+        method.
         """
         return self._session.transport.requests()
 
@@ -227,10 +228,12 @@ class Client(_Face[ClientResponse]):
             response = client.get("https://example.org/")
 
     Arguments:
-        ssl: how https servers are verified: an `SSLConfig`, or an `ssl.SSLContext`. Default: with certifi's bundle.
-        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default: 5 seconds for each
-            kind. A `total_timeout` bounds redirects, authentication, retries and the body together.
-        pool_limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive.
+        ssl: the TLS settings for https origins: an `SSLConfig`, or a ready `ssl.SSLContext`, which is never modified.
+            Default: an `SSLConfig()`, i.e. certifi's bundle and TLS 1.2 or later.
+        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default: 5 s for each kind. A
+            `total_timeout` bounds redirects, authentication, retries and the body together.
+        pool_limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive. A request for which no
+            connection is free waits for one, up to the `pool_timeout`.
         max_redirects: how many redirects one call may follow. Default 20.
         dispatch: the older name of `transport`; also accepts a pool, which the client does not close.
         transport: sends the requests, and is closed with the client. Default None: an `HTTPTransport`.
@@ -244,8 +247,8 @@ class Client(_Face[ClientResponse]):
             defaults; each can be replaced.
         base_url: the URL that relative URLs are appended to. Default "": none.
         query_params: the parameters that are appended to the query of each request. Default None: none.
-        max_body: the most bytes of a response body that is read as a whole. The limit holds both for the received and
-            for the decoded bytes. Default: as for `ConnectionPool`.
+        max_body: the most bytes of a body that `request()` and `read()` keep. The limit holds both for the received and
+            for the decoded bytes. None: no limit. Left out: as for `ConnectionPool`.
         trust_env: whether proxies, `SSL_CERT_FILE`, `SSL_CERT_DIR`, `SSLKEYLOGFILE` and `.netrc` are taken from the
             environment. Default True.
         event_hooks: functions by event, "request" and "response". They are called with each request before it is sent,
@@ -254,7 +257,8 @@ class Client(_Face[ClientResponse]):
             called with the content and returns a name or None. Default None: UTF-8, or the detected encoding.
         sensitive_headers: names of further header fields that are not sent on when a redirect leads to another origin.
             Authorization, Cookie and the usual fields for API keys are never sent on. Default: no further fields.
-        trace: a function that is called for all requests and connections, as for `ConnectionPool`. Default None.
+        trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to each request and
+            connection. Default None.
 
     Raises:
         TypeError, ValueError, InvalidURL, LocalProtocolError: an argument cannot be used; or `transport` is combined
@@ -292,9 +296,10 @@ class Client(_Face[ClientResponse]):
             stream: return when the head of the response has been received; the response must then be read to its end or
                 closed. Default False: the body is read before `request` returns.
             allow_redirects: follow redirects. Default True, for HEAD too.
-            ssl: as for the client, for this request. Default None: the client's.
-            timeout: as for the client, for this request; a field that a `TimeoutConfig` leaves out has the client's
-                value. None: no limit.
+            ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the client's. Default None: the client's.
+            timeout: a `TimeoutConfig`, whose missing fields have the client's values; or seconds for each kind of wait,
+                which does not change the client's `total_timeout` and `min_rate`; or None, no limit of any kind. Left
+                out: the client's.
             options: further keyword arguments, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
                 `cookies=`, `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
                 `query_params`, and `follow_redirects=` of `allow_redirects`.
@@ -303,7 +308,7 @@ class Client(_Face[ClientResponse]):
             TypeError, ValueError, InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be used.
             RedirectError: a redirect cannot be followed. Its subclasses are TooManyRedirects, RedirectLoop and
                 RedirectBodyUnavailable.
-            PoolClosed: the client is closed.
+            PoolClosed: the client is closed, or refuses new calls after `drain`.
             HTTPCoreError: any error of `ConnectionPool.request`. A status of 400 or more raises no error, see
                 `raise_for_status`.
             Exception: any error that a body's iterator, a hook, an authentication flow or `on_progress` raises.
@@ -531,11 +536,12 @@ class Client(_Face[ClientResponse]):
         return drive(download(self._session, *plan, path, resume, progress), self)
 
     def close(self, *, abort: bool = False) -> None:
-        """Close the client and its transport, but not a pool that the caller passed. Running exchanges continue;
-        later requests raise PoolClosed.
+        """Close the client and its transport, but not a pool that the caller passed. Requests that have a connection
+        continue; later requests end with PoolClosed.
 
         Arguments:
-            abort: running exchanges end at once with PoolClosed; see `ConnectionPool.close`. Default False.
+            abort: whether requests that have a connection end with PoolClosed too, at once; see `ConnectionPool.close`.
+                Default False.
         """
         drive(self._session.close(abort), self)
 
@@ -555,7 +561,7 @@ class Client(_Face[ClientResponse]):
             True if all calls have ended. False if some are still in flight; `requests()` lists their requests.
 
         Raises:
-            TypeError, ValueError: `timeout` is not a number of seconds.
+            TypeError, ValueError: `timeout` is not a number of seconds from 0 up.
         """
         return drive(self._session.drain(timeout), self)
 
@@ -600,7 +606,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
             method: e.g. "GET"; sent in upper case.
             url: an absolute http or https URL; with a `base_url` it may be relative. A user name and password in it are
                 used for authentication, and are not sent in the URL.
-            content: the body: bytes, str (UTF-8), an iterable of bytes, a binary file, a `ReplayableBody`, a
+            content: the body: bytes, str (UTF-8), an (async) iterable of bytes, a binary file, a `ReplayableBody`, a
                 `Multipart`; a mapping is sent as a form. Default None: no body.
             query_params: parameters that are appended to the query of the URL, before those of the client. Default
                 None: none.
@@ -608,9 +614,10 @@ class AsyncClient(_Face[AsyncClientResponse]):
             stream: return when the head of the response has been received; the response must then be read to its end or
                 closed. Default False: the body is read before `request` returns.
             allow_redirects: follow redirects. Default True, for HEAD too.
-            ssl: as for the client, for this request. Default None: the client's.
-            timeout: as for the client, for this request; a field that a `TimeoutConfig` leaves out has the client's
-                value. None: no limit.
+            ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the client's. Default None: the client's.
+            timeout: a `TimeoutConfig`, whose missing fields have the client's values; or seconds for each kind of wait,
+                which does not change the client's `total_timeout` and `min_rate`; or None, no limit of any kind. Left
+                out: the client's.
             options: further keyword arguments, see `RequestOptions`: `json=`, `data=` and `files=` for a body; `auth=`,
                 `cookies=`, `max_body=`, `on_progress=`, `trace=`, `tag=`, `extensions=`; `params=` is another name of
                 `query_params`, and `follow_redirects=` of `allow_redirects`.
@@ -619,7 +626,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
             TypeError, ValueError, InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be used.
             RedirectError: a redirect cannot be followed. Its subclasses are TooManyRedirects, RedirectLoop and
                 RedirectBodyUnavailable.
-            PoolClosed: the client is closed.
+            PoolClosed: the client is closed, or refuses new calls after `drain`.
             HTTPCoreError: any error of `ConnectionPool.request`. A status of 400 or more raises no error, see
                 `raise_for_status`.
             Exception: any error that a body's iterator, a hook, an authentication flow or `on_progress` raises.
@@ -847,11 +854,12 @@ class AsyncClient(_Face[AsyncClientResponse]):
         return await download(self._session, *plan, path, resume, progress)
 
     async def close(self, *, abort: bool = False) -> None:
-        """Close the client and its transport, but not a pool that the caller passed. Running exchanges continue;
-        later requests raise PoolClosed.
+        """Close the client and its transport, but not a pool that the caller passed. Requests that have a connection
+        continue; later requests end with PoolClosed.
 
         Arguments:
-            abort: running exchanges end at once with PoolClosed; see `ConnectionPool.close`. Default False.
+            abort: whether requests that have a connection end with PoolClosed too, at once; see `ConnectionPool.close`.
+                Default False.
         """
         await self._session.close(abort)
 
@@ -871,7 +879,7 @@ class AsyncClient(_Face[AsyncClientResponse]):
             True if all calls have ended. False if some are still in flight; `requests()` lists their requests.
 
         Raises:
-            TypeError, ValueError: `timeout` is not a number of seconds.
+            TypeError, ValueError: `timeout` is not a number of seconds from 0 up.
         """
         return await self._session.drain(timeout)
 

@@ -45,11 +45,12 @@ class SendOptions(TypedDict, total=False):
     Keys:
         auth: replaces the client's: an `Auth`, a pair of user name and password, or a function; None for none.
         cookies: for this call alone, in addition to the client's.
-        max_body: the most bytes of a body that `read()` keeps. The limit holds both for the received and for the
-            decoded bytes. None for no limit.
+        max_body: the most bytes of a body that `request()` and `read()` keep. The limit holds both for the received and
+            for the decoded bytes. None: no limit. Left out: the client's.
         on_progress: called with a `Progress` for each piece that is sent or received.
         follow_redirects: another name of `allow_redirects`.
-        trace: called with a `TraceEvent` for each step of each request of this call, including redirects.
+        trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to each request of
+            this call, including redirects.
         tag: any value, which appears in the records of this call's requests, to identify them.
         extensions: for the transport, see `RequestExtensions`.
     """

@@ -171,7 +171,7 @@ class Readable:
 
     @property
     def protocol(self) -> str:
-        """ "HTTP/1.1", "HTTP/1.0" or "HTTP/2"."""
+        """The version of the protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2"."""
         return self.extensions.get("http_version", "HTTP/1.1")
 
     @property
@@ -251,7 +251,7 @@ class Readable:
 
     @property
     def informational(self) -> list[Informational]:
-        """The 1xx responses that preceded this one."""
+        """The 1xx responses that were received before this one."""
         return self.extensions.get("informational", [])
 
     @property
@@ -266,7 +266,7 @@ class Readable:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the body was read to its end, or the response closed."""
+        """True when the body has been read to its end or the response was closed: it holds no connection."""
         return self._content is not None or self._inner is None or self._inner.is_closed
 
     # The body, once it was read.
@@ -433,11 +433,18 @@ class ClientResponse(Readable):
         return self._content if self._content is not None else drive(self._read(), self)
 
     def stream(self) -> Iterator[bytes]:
-        """The decoded body in pieces. It can be iterated only once, unless `read()` was called before."""
+        """Return an iterator over the body in pieces, decoded. It can be iterated once, unless `read()` has kept the
+        body.
+
+        Raises (while iterating): as `Response.stream`.
+        """
         return Driven(self, self._body_stream(decoded=True))
 
     def raw(self) -> Iterator[bytes]:
-        """The body in pieces as the server sent it."""
+        """Return an iterator over the body in pieces as the peer sent it: without transfer codings, and not decoded.
+
+        Raises (while iterating): as `Response.raw`.
+        """
         return Driven(self, self._body_stream(decoded=False))
 
     def iter_text(self) -> Iterator[str]:
@@ -466,9 +473,7 @@ class ClientResponse(Readable):
         return cast("ClientResponse", drive(self._next(), self))
 
     def close(self) -> None:
-        """Release the connection. An unread rest of the body is discarded if it is short and already received;
-        otherwise the connection closes.
-        """
+        """Release the connection. It stays open if the rest of the body is small and was received, else it closes."""
         drive(self._close(), self)
 
     def __enter__(self) -> Self:
@@ -491,11 +496,18 @@ class _Awaiting(Readable):
         return await self._read()
 
     def stream(self) -> AsyncIterator[bytes]:
-        """The decoded body in pieces. It can be iterated only once, unless `read()` was called before."""
+        """Return an iterator over the body in pieces, decoded. It can be iterated once, unless `read()` has kept the
+        body.
+
+        Raises (while iterating): as `Response.stream`.
+        """
         return Awaited(self, self._body_stream(decoded=True))
 
     def raw(self) -> AsyncIterator[bytes]:
-        """The body in pieces as the server sent it."""
+        """Return an iterator over the body in pieces as the peer sent it: without transfer codings, and not decoded.
+
+        Raises (while iterating): as `Response.raw`.
+        """
         return Awaited(self, self._body_stream(decoded=False))
 
     def iter_text(self) -> AsyncIterator[str]:
@@ -524,9 +536,7 @@ class _Awaiting(Readable):
         return cast("AsyncClientResponse", await self._next())
 
     async def close(self) -> None:
-        """Release the connection. An unread rest of the body is discarded if it is short and already received;
-        otherwise the connection closes.
-        """
+        """Release the connection. It stays open if the rest of the body is small and was received, else it closes."""
         await self._close()
 
 

@@ -18,11 +18,12 @@ between the two:
 - `example.com`: that name and all names under it. `.example.com` means the same (as in curl; Go leaves out the name
   itself).
 - `*.example.com`: all names under that name, but not the name itself (as in Go; curl has no such form).
-- `10.0.0.1`, `::1`, `[::1]`: that address. `10.0.0.0/8`, `fd00::/8`: all addresses of the network; the bits after
-  the prefix have no meaning. Addresses are compared as addresses, so that `::ffff:10.0.0.1` equals `10.0.0.1`. They
-  are compared only with hosts that are addresses themselves: no name is looked up, and no text of an address is treated
-  as a name (CVE-2025-22870).
+- `10.0.0.1`, `::1`, `[::1]`: that address.
+- `10.0.0.0/8`, `fd00::/8`: all addresses of the network; the bits after the prefix have no meaning.
 - `example.com:8080`, `10.0.0.1:8080`, `[::1]:8080`: the same for that port only (as in Go).
+
+Addresses are compared as addresses, so that `::ffff:10.0.0.1` equals `10.0.0.1`. They are compared only with hosts that
+are addresses themselves: no name is looked up, and no text of an address is treated as a name (CVE-2025-22870).
 
 Case and a trailing dot have no meaning. A name in another script is compared in its DNS form. An entry of another
 form matches nothing, as in curl and Go: this variable was often written for some other program.

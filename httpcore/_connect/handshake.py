@@ -38,8 +38,9 @@ class Hop(NamedTuple):
         place: the identity of this hop: sessions are shared between equal ones.
         tls: the settings by which it is checked.
         host: the host to which we want to connect, as in the URL.
-        offers: the possible protocols, best first. demands: the demands of the context when the request began. The
-            context must still have them, since other requests that share the connection rely on them.
+        offers: the possible protocols, best first.
+        demands: the demands of the context when the request began. The context must still have them, since other
+            requests that share the connection rely on them.
     """
 
     place: Hashable

@@ -22,8 +22,11 @@ class Head:
     may share one.
 
     Attributes:
-        status, reason, version: `version` is b"1.0", b"1.1" or b"2"; HTTP/2 has no reason phrase: `reason` is b"".
-        headers, raw_headers: the fields in wire order, with lower-cased names and with the names as sent.
+        status: the status code.
+        reason: the reason phrase; b"" over HTTP/2, which has none.
+        version: b"1.0", b"1.1" or b"2".
+        headers: the fields in wire order, names lower-cased.
+        raw_headers: the fields in wire order, names as they were sent.
         lenient: the deviations of this head from the strict rules.
         marked: the fields of `headers` whose names are in `MARKED`. They are looked up several times.
     """

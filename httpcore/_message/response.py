@@ -65,8 +65,9 @@ class ResponseInfo(NamedTuple):
         reused: whether the connection was open before: it had served another request, or `connect` had made it.
         attempts: 1, or more if the request was sent again: because its connection had died in the pool, because the
             server had refused it unprocessed, or by `retries`.
-        connected_after: when the request had a connection. head_after: when the head of the final response was
-            received. request_number: the number of the request in this process, as in its trace and on its errors.
+        connected_after: when the request had a connection.
+        head_after: when the head of the final response was received.
+        request_number: the number of the request in this process, as in its trace and on its errors.
         timing: when each step was, see `RequestTiming`. It is a snapshot: read it after the body.
         bytes_sent, bytes_received: bytes on the wire so far, of the attempt that was answered: heads (interim ones
             too), framing, bodies as sent, and the bytes of a raw stream; without the overhead of TLS. Over HTTP/2 these
@@ -152,11 +153,15 @@ class Response(HeaderLookup):
     standard reason phrase, "HTTP/1.1", no trailers, no 1xx responses, an empty `ResponseInfo` and None. `max_body` is
     that of `ConnectionPool.request`.
 
+    Use it as an async context manager, or read the body to its end, or call `await close()`: until then it holds its
+    connection.
+
     Attributes:
-        status_code: the status, e.g. 200.
-        reason_phrase: the reason phrase as text, may be empty. `reason` is the same.
-        protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
-        headers: pairs of bytes in wire order, names lower-cased. `raw_headers`: the same with names as sent.
+        status_code: the status, e.g. 200 (RFC 9110, section 15).
+        reason_phrase: the reason phrase as text. It may be empty; over HTTP/2 a server sends none.
+        protocol: the version of the protocol: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
+        headers: the header fields in wire order, names lower-cased.
+        raw_headers: the header fields in wire order, names as they were sent.
     """
 
     __slots__ = (
@@ -298,7 +303,8 @@ class Response(HeaderLookup):
     @property
     def connection(self) -> RawStream | None:
         """The raw two-way stream (see `RawStream`) after 101, after a 2xx response to CONNECT, or with `duplex=True`;
-        else None. It occupies its connection in the pool until it is closed. The response's body is then empty.
+        else None. It occupies its connection in the pool until it is closed: `async with response.connection as raw`.
+        The response's body is then empty.
         """
         return self._source.connection
 
@@ -358,7 +364,7 @@ class Response(HeaderLookup):
         return BodyStream(self, self._source, decoded=True)
 
     def raw(self) -> BodyStream:
-        """The body in pieces as the peer sent it: without transfer codings, and not decoded.
+        """Return an iterator over the body in pieces as the peer sent it: without transfer codings, and not decoded.
 
         Raises (while iterating): as `stream()`, but no DecodingError.
         """

@@ -49,7 +49,8 @@ class Delivery(Ticket):
 
     Attributes:
         holds: the connection, once the attempt has one.
-        exchange: the exchange on that connection. head: the response head, once it has been received.
+        exchange: the exchange on that connection.
+        head: the response head, once it has been received.
     """
 
     holds: HTTPConnection

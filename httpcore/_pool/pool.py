@@ -82,58 +82,63 @@ class ConnectionPool:
     """Connections to any number of origins, shared by the tasks of one event loop (asyncio or trio).
 
     Arguments:
-        ssl: how https origins are checked: an `SSLConfig`, or a ready `ssl.SSLContext`, which is never modified.
-            Default: certifi's bundle, TLS 1.2 or later.
-        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default 5 s for each.
-        limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive.
+        ssl: the TLS settings for https origins: an `SSLConfig`, or a ready `ssl.SSLContext`, which is never modified.
+            Default: an `SSLConfig()`, i.e. certifi's bundle and TLS 1.2 or later.
+        timeout: a `TimeoutConfig`, seconds for each kind of wait, or None for no limit. Default: 5 s for each kind.
+        limits: a `PoolLimits`. Default: 100 connections in all, 30 s of keep-alive. A request for which no connection
+            is free waits for one, up to the `pool_timeout`.
         http1, http2: the protocols that may be used. Both (the default): the one that the server chooses by ALPN, and
             HTTP/1.1 over plain http. `http1=False` means prior knowledge: HTTP/2 is used, over plain http too. With an
-            `SSLContext` HTTP/1.1 is used, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made the context.
+            `SSLContext` HTTP/1.1 is used, unless `httpcore.ssl_context(alpn=("h2", "http/1.1"))` made the context. Over
+            HTTP/2 many tasks use one connection at the same time.
         proxy: how all origins are reached: a `Proxy`, the URL of one (`http://`, `https://`, `socks5://`, `socks5h://`,
             `socks4://`, `socks4a://`), or an object that chooses one for each request, such as
             `proxies_from_environment()`. Default None: no proxy, even if the environment names one.
-        uds: path of a unix domain socket, to which all requests are sent instead of their URL's host and port. Default
-            None.
+        uds: the path of a unix domain socket, to which all requests are sent instead of their URL's host and port.
+            Default None.
         local_address: an IP address of this machine to connect from; it cannot be combined with `uds`. Default None:
             any.
         socket_options: `(level, name, value)` for `setsockopt`, after TCP_NODELAY and SO_KEEPALIVE, which are set on
             every socket. Default none.
         resolver: finds the addresses of names, e.g. a `CachingResolver`. Default None: the operating system. Up to 16
             addresses of a name are tried, a quarter of a second apart (RFC 8305).
-        resolve: addresses that need no resolver, as curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default none.
+        resolve: addresses that need no resolver, as with curl's `--resolve`: `{"example.com": "127.0.0.1"}`. Default
+            none.
         network_policy: which addresses may be connected to, e.g. `NetworkPolicy.public_only()`: it checks each resolved
             address, of proxies too. Under a policy an HTTP proxy tunnels all requests, and is sent checked addresses
             instead of names, so this machine must be able to resolve the names. A policy does not apply to `uds`.
             Default None: all addresses.
         retries: how often a connection that cannot be made is tried again, after pauses that begin at half a second and
-            double; or a `RetryPolicy`, which also retries responses. A paused request holds no
-            connection. Default 0.
+            double; or a `RetryPolicy`, which also retries responses. A paused request holds no connection. Default 0.
         retry_stale: whether a request that finds its reused connection dead is silently sent once more on a fresh one,
             where that is safe. Default True.
-        ping_interval: seconds of silence after which a PING is sent on an HTTP/2 connection, by a request that waits on
-            it or is about to use it. If nothing is received for as many seconds again, the connection is considered
-            dead. Default None: a PING is sent only when a request has given up after a second of silence.
+        ping_interval: seconds without received bytes after which a PING is sent on an HTTP/2 connection, by a request
+            that waits on it or is about to use it. If nothing is received for as many seconds again, the connection is
+            considered dead. Default None: a PING is sent only when a request ends early (e.g. by a timeout) and nothing
+            was received for a second.
         strict: whether to refuse, with RemoteProtocolError or DecodingError, every response that has a deviation named
-            in `ResponseInfo.lenient`. This is for gateways, which must not forward such responses. Default False.
-        max_body: the most bytes of a body that `request()` and `Response.read()` keep, counted as received and as
-            decoded. None: no limit. Left out: no limit for the received bytes, and for the decoded ones the larger of
-            64 MiB and 32 times the received bytes. `Response.stream()` has no limit.
+            in `httpcore.Leniency`. This is for gateways, which must not forward such responses. Default False.
+        max_body: the most bytes of a body that `request()` and `Response.read()` keep. The limit holds both for the
+            received and for the decoded bytes. None: no limit. Left out: no limit for the received bytes, and for the
+            decoded ones the larger of 64 MiB and 32 times the received bytes. `Response.stream()` has no limit.
         trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to each request and
             connection. Default None.
-        backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing`), a wrapper around another
-            backend, or one of your own. Default None: asyncio or trio, whichever runs the first request.
-        engines: the readers and writers of the protocols: "native", this library; "reference", h11 and h2 under the
-            same rules; "shadow", the native engine with the reference beside it, each difference between the two being
-            traced; or a mapping with one for each protocol, e.g. `{"http/1.1": "reference", "http/2": "native"}`,
-            native where a protocol is left out. Default None: the value of the environment variable HTTPCORE_ENGINES,
-            else native.
+        backend: the runtime to use, a `Backend`: that of a simulation (`httpcore.testing.Simulation.backend`), a
+            wrapper around another backend, or one of your own. Default None: asyncio or trio, whichever runs the first
+            request.
+        engines: the readers and writers of the protocols: "native", those of this library; "reference", h11 and h2
+            under the same rules; "shadow", the native ones, while the reference ones read the same bytes and each
+            difference is traced; or a mapping with one for each protocol, e.g.
+            `{"http/1.1": "reference", "http/2": "native"}`, native where a protocol is left out. Default None: the
+            value of the environment variable HTTPCORE_ENGINES, else native.
 
-    Use it as a context manager, or call `close()`; a pool that is dropped closes its connections too.
+    Use it as an async context manager, or call `await close()`. A pool that is garbage-collected closes its
+    connections, too.
 
     Raises:
         TypeError, ValueError: an argument has another type, or a value that is not allowed; also if `uds` is given with
             `proxy`, or neither `http1` nor `http2` is True.
-        InvalidURL: `proxy` is not the URL of one (it is a ValueError).
+        InvalidURL: `proxy` is not the URL of a proxy. InvalidURL is a ValueError.
     """
 
     def __init__(
@@ -212,39 +217,41 @@ class ConnectionPool:
                 proxy forwards the request, since the origin would receive it.
             body: bytes, str (UTF-8), an (async) iterable or iterator of bytes, a callable that returns one, a binary
                 file, or a `ReplayableBody`.
-            stream: False reads the whole body before returning; True returns at the head, and the response must be
-                read to its end or closed.
+            stream: False reads the whole body before returning; True returns at the head, and the response must be read
+                to its end or closed.
             ssl: an `SSLConfig` or an `ssl.SSLContext` in place of the pool's. Default None: the pool's.
             timeout: a `TimeoutConfig`, whose missing fields have the pool's values; or seconds for each kind of wait,
-                which keeps the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left out: the
-                pool's.
+                which does not change the pool's `total_timeout` and `min_rate`; or None, no limit of any kind. Left
+                out: the pool's.
             target: the request target in place of the URL's path and query, e.g. "*" or an absolute URL (RFC 9112 3.2).
-            trailers: pairs, or a callable that returns them when the body has been sent; needs a chunked body.
-            max_body: the most bytes of the response's body that are kept, as received and as decoded; a larger body
-                raises LimitExceeded. None: no limit. Left out: the pool's.
+            trailers: pairs, or a callable that returns them when the body has been sent. The body is then chunked, and
+                there may be no Content-Length. Default None.
+            max_body: the most bytes of the response's body that are kept. The limit holds both for the received and for
+                the decoded bytes; a longer body raises LimitExceeded. None: no limit. Left out: the pool's.
             trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to this request,
                 after the pool's own trace if there is one. Default None.
             tag: any value, which appears in the records of this request. Default None.
-            duplex: whether to leave the request open: the response is returned at its head, and `response.connection`
-                then sends more of the request and receives the response at the same time. `body` is the beginning of
-                the request body. An iterator is read until the response head has been received, and an empty piece
-                makes the pool check for the head; the caller keeps the unread rest. An iterator that ends before the
-                head is received ends the request. Over HTTP/1.1 the body is chunked, unless there is a Content-Length.
-                `duplex` has no effect on CONNECT, TRACE and a request with Upgrade. Default False.
+            duplex: whether to leave the request open: the call returns when the head of the response has been received.
+                On `response.connection` one task may then send more of the request while another receives the response.
+                `body` is the beginning of the request's body. An iterator is read until the head has been received, and
+                an empty piece makes the pool check for the head; the caller keeps the items that were not read. If the
+                iterator ends before the head is received, this ends the request. Over HTTP/1.1 the body is chunked,
+                unless there is a Content-Length. `duplex` has no effect on CONNECT, TRACE and a request with Upgrade.
+                Default False.
 
-        Returns: a `Response`. A status of 400 or more is no error, and redirects are not followed: that is for
-            `httpcore.AsyncClient`.
+        Returns: a `Response`. A status of 400 or more is no error, and redirects are not followed;
+            `httpcore.AsyncClient` follows them.
 
         Raises:
             TypeError, ValueError: `ssl`, `timeout`, `max_body` or the proxy that was chosen has another type, or is not
                 allowed.
             InvalidURL, UnsupportedProtocol, LocalProtocolError: an argument cannot be sent as given.
             ConnectError, TLSError, ReadError, WriteError: the network failed (all are OSError).
-            ConnectTimeout, ReadTimeout, WriteTimeout, PoolTimeout, TotalTimeout: it took too long.
+            ConnectTimeout, ReadTimeout, WriteTimeout, PoolTimeout, TotalTimeout: a timeout has passed.
             RemoteProtocolError, DecodingError, LimitExceeded: the response cannot be accepted.
             ProxyError: a proxy refused, or broke its protocol.
             PolicyError: the network policy allows none of the host's addresses.
-            PoolClosed: the pool is closed.
+            PoolClosed: the pool is closed, or refuses new requests after `drain`.
             Exception: whatever the body's iterator, `trailers`, a resolver, the chooser of the proxy, or `trace`
                 raises.
         """
@@ -303,18 +310,18 @@ class ConnectionPool:
         timeout: TimeoutTypes | Unset = UNSET,
         trace: Trace | None = None,
     ) -> StreamInfo:
-        """Make sure that a connection for requests to `url` is open and idle, and return its facts: both ends, and TLS.
-        So the first request need not wait for the connection, and a deployment can check names and certificates.
+        """Open a connection for requests to `url`, unless an open one can serve a request now, and return its facts:
+        the addresses of both ends, and TLS. So the first request need not wait for the connection, and a deployment can
+        check names and certificates.
 
-        No new connection is made if an idle one exists. The connection is not reserved: `keepalive_expiry` and the
-        limits apply to it. Retries do not apply here.
+        The connection is not reserved: `keepalive_expiry` and the limits apply to it. Retries do not apply here.
 
         Arguments:
-            url: of any resource of the origin; only scheme, host and port count.
-            ssl, timeout, trace: as for `request`; only requests with an equal `ssl` use the connection. The trace gets
-                the records of the dial and of the connection, and none of a request.
+            url: the URL of any resource of the origin; only scheme, host and port are used.
+            ssl, timeout, trace: as for `request`. A request with another `ssl` does not use this connection. The trace
+                gets the records of the dial and of the connection, and none of a request.
 
-        Raises: the errors of `request` that can occur before there is a connection.
+        Raises: the errors of `request` that concern the URL, the settings and the connection.
         """
         leases = self._leases
         try:
@@ -351,8 +358,8 @@ class ConnectionPool:
     ) -> AbstractAsyncContextManager[Response]:
         """Send one request and stream its response: `async with http.stream("GET", url) as response`.
 
-        Arguments and errors are those of `request` with `stream=True`. The request is sent when the block is entered;
-        leaving the block closes the response, at any point. `response.stream()` and `raw()` give the body in pieces.
+        Arguments and errors are those of `request` with `stream=True`. The request is sent when the block is entered.
+        Leaving the block closes the response, at any point. `response.stream()` and `raw()` return the body in pieces.
         """
         return StreamedResponse(
             self.request(
@@ -373,9 +380,9 @@ class ConnectionPool:
         )
 
     async def close(self, *, abort: bool = False) -> None:
-        """Close the idle connections, now. Requests that wait or dial end with PoolClosed, as later requests do.
-        Requests that have a connection continue: their response bodies stay readable, and their connections close when
-        they end.
+        """Close the idle connections, now. Requests that wait for a connection, dial, or pause before a retry end with
+        PoolClosed, as later requests do. Requests that have a connection continue: their response bodies stay readable,
+        and their connections close when they end.
 
         Arguments:
             abort: whether requests that have a connection end with PoolClosed too, at once, whatever they wait for, as
@@ -383,7 +390,7 @@ class ConnectionPool:
                 request's body, a trace, and in threads a resolver. Default False.
 
         Raises:
-            TypeError: `abort` is no bool.
+            TypeError: `abort` is not a bool.
         """
         self._close(abort=checked_flag("abort", abort))
 
@@ -400,11 +407,12 @@ class ConnectionPool:
             timeout: seconds to wait; 0 checks once. Default None: no limit.
 
         Returns:
-            Whether all requests have ended. False: some are still in flight; `requests()` lists them.
+            True if all requests have ended. False if some are still in flight; `requests()` lists them.
 
         Raises:
-            TypeError, ValueError: `timeout` is no number of seconds.
-            LocalProtocolError: the pool is in use in another event loop.
+            TypeError, ValueError: `timeout` is not a number of seconds from 0 up.
+            LocalProtocolError: the pool is in use in another event loop, or a signal handler or a finaliser that has
+                interrupted a step of this pool calls this method.
         """
         seconds = checked_seconds("timeout", timeout)
         if self._leases.is_inside():
@@ -412,10 +420,10 @@ class ConnectionPool:
         return await drain(self._leases, seconds)
 
     def requests(self) -> list[RequestInFlight]:
-        """The requests in flight, the oldest first. A request is in flight from its start until its response body was
-        received, or its response or raw stream was closed. The pool has this state in any case, so this method costs
-        nothing until it is called. Any thread may call it. Called by a signal handler or a finaliser that has
-        interrupted a step of this pool, it returns the state in the middle of that step.
+        """Return the requests in flight, the oldest first. A request is in flight from its start until its response
+        body was received, or its response or raw stream was closed. The pool has this state in any case, so this method
+        costs nothing until it is called. Any thread may call it. If a signal handler or a finaliser that has
+        interrupted a step of this pool calls it, it returns the state in the middle of that step.
         """
         return in_flight(self._leases)
 
@@ -429,7 +437,7 @@ class ConnectionPool:
 
     @property
     def timeout(self) -> TimeoutConfig:
-        """The timeouts of requests without `timeout`: `http.timeout.replace(read=60)` derives others."""
+        """The timeouts of requests without `timeout`. `http.timeout.replace(read=60)` returns changed ones."""
         return self._timeout
 
     @property
@@ -444,14 +452,14 @@ class ConnectionPool:
 
     @property
     def max_body(self) -> int | Unset | None:
-        """The most bytes of a body that are kept, None for no limit, or `UNSET` where it was left out."""
+        """The most bytes of a body that are kept; None is no limit, and `UNSET` means that it was left out."""
         return self._max_body
 
     def stats(self) -> PoolStats:
-        """How many connections are open, idle, busy and being dialed, how many requests hold one (`leased`) and how
-        many wait for one, in all and per origin, as one consistent snapshot. It also has the limits, and the counts
-        since the pool was made: see `PoolTotals`. Called by a signal handler or a finaliser that has interrupted a step
-        of this pool, this returns the state in the middle of that step.
+        """Return how many connections are open, idle, busy and being dialed, and how many requests hold one (`leased`)
+        or wait for one, in total and per origin, as one consistent snapshot. It also has the limits, and the counts
+        since the pool was made: see `PoolTotals`. If a signal handler or a finaliser that has interrupted a step of
+        this pool calls this method, it returns the state in the middle of that step.
         """
         return self._leases.stats()
 

@@ -24,8 +24,8 @@ class Routing:
     """The routes of the requests of one pool.
 
     Arguments:
-        ssl: the TLS settings for https origins, unless a request has its own. protocols: the allowed ones, best
-            first.
+        ssl: the TLS settings for https origins, unless a request has its own.
+        protocols: the allowed ones, best first.
         proxy: the proxy through which all origins are reached, if there is one.
         choose: a function that returns the proxy for each request, if the pool has one instead of `proxy`.
         uds: the path of the unix socket that replaces host and port, if there is one.

@@ -294,7 +294,7 @@ class Transport:
             method: e.g. "GET".
             url: absolute, http or https.
             headers: pairs of bytes or ASCII str, or a mapping. `Host`, and `Content-Length` or `Transfer-Encoding`, are
-                added when absent, nothing else.
+                added when absent; nothing else is.
             stream: the body: bytes, str, an iterable of bytes, a binary file, or a `ReplayableBody`.
             extensions: see `RequestExtensions`.
 
@@ -313,8 +313,8 @@ class Transport:
         stream: BodyTypes = None,
         extensions: RequestExtensions | None = None,
     ) -> AbstractAsyncContextManager[AsyncParts]:
-        """Send a request from a task of asyncio or trio, with `async with`. The rest is as in `request`, but the
-        returned `stream` is an async iterable of bytes.
+        """Send a request from a task of asyncio or trio, with `async with`. The rest is as in `request`, but `stream`
+        may also be an async iterable of bytes, and the returned `stream` always is one.
         """
         return AsyncExchange(self, TransportRequest(method, url, headers, stream, extensions))
 
@@ -326,11 +326,11 @@ class Transport:
         self.close()
 
     def abort(self) -> None:
-        """Call `close`, and end the exchanges that are under way on the network. Never waits."""
+        """Call `close`, and end the running exchanges on the network. Never waits."""
         self.close()
 
     def requests(self) -> list[RequestInFlight]:
-        """The requests that are in flight on the network, if any are."""
+        """Return the requests that are in flight on the network, if any are."""
         return []
 
     def __enter__(self) -> Self:

@@ -29,13 +29,14 @@ class RequestExtensions(TypedDict, total=False):
             timeout, a WebSocket also by the write timeout; `min_rate` does not apply.
         ssl: as for `ConnectionPool.request`: an `SSLConfig` or an `ssl.SSLContext`.
         max_body: the largest response body in bytes; a longer one raises `LimitExceeded`. None: no limit.
-        duplex: True leaves the request open: `connection` of the response's extensions sends the rest of the request
-            body.
-        trailers: pairs, or a callable that returns them when the body has been sent.
-        trace: called with a `TraceEvent` for each step.
+        duplex: whether to leave the request open, as for `ConnectionPool.request`: `connection` of the response's
+            extensions sends the rest of the request's body.
+        trailers: pairs, or a callable that returns them when the body has been sent. The body is then chunked, and
+            there may be no Content-Length.
+        trace: called with a frozen record (see `httpcore.TraceEvent`) for everything that happens to this request.
         tag: any value, which appears in the records of the request.
         sni_hostname: the name for SNI and the certificate, in place of the URL's host. Not beside an `SSLContext`.
-        target: the request target, in place of the URL's path and query.
+        target: the request target in place of the URL's path and query.
         http_version: for apps in this process: the version of the request, "1.0", "1.1" or "2". A server that passes
             its requests to an app sets this.
         client_addr: for apps in this process: host and port of the client. Such a server sets this too.

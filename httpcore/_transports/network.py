@@ -151,11 +151,11 @@ class HTTPTransport(Transport):
         )
 
     def close(self) -> None:
-        """Close both pools, as `ConnectionPool.close`: exchanges under way go on, later ones end with PoolClosed."""
+        """Close both pools: requests that have a connection continue, later ones end with PoolClosed."""
         self._close()
 
     def abort(self) -> None:
-        """Close both pools, as `ConnectionPool.close(abort=True)`: exchanges under way end with PoolClosed too."""
+        """Close both pools: requests that have a connection end with PoolClosed too, as with `close(abort=True)`."""
         self._close(abort=True)
 
     def _close(self, *, abort: bool = False) -> None:
@@ -166,7 +166,7 @@ class HTTPTransport(Transport):
                     pool._close(abort=abort)
 
     def requests(self) -> list[RequestInFlight]:
-        """The requests in flight of both pools, as `ConnectionPool.requests`."""
+        """Return the requests in flight of both pools, the oldest first in each; see `ConnectionPool.requests`."""
         return [one for pool in (self._sync, self._async) if pool is not None for one in pool.requests()]
 
 

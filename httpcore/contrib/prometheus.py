@@ -39,8 +39,9 @@ class Metrics:
     - `http_client_active_requests`: a gauge, by method and server.
     - `http_client_resends_total`: a counter of the sendings of a request that was sent before, for a retry or a
       redirect, by method and server.
-    - `http_client_connections_opened_total`: a counter. `http_client_connections_closed_total`: a counter, by `reason`,
-      a `CloseReason`.
+    - `http_client_connections_opened_total`: a counter of the connections that were opened.
+    - `http_client_connections_closed_total`: a counter of the connections that were closed, by `reason`, a
+      `CloseReason`.
 
     Labels are the attributes of the conventions with `_` for `.`; a label without a value is "".
 
