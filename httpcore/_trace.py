@@ -402,8 +402,8 @@ field with a name that the request already has is left out.
 
 
 class Earlier(NamedTuple):
-    """The requests that a call of a client made before the current request: because of redirects, or of refusals that
-    authentication answered.
+    """The requests that a call made before the current request: because of redirects, of refusals that authentication
+    answered, of the middleware `Retries`, or of a download that began again.
 
     Attributes:
         sends: how often these requests were sent, with all attempts.

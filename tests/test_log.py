@@ -198,6 +198,46 @@ def test_lines_of_one_call_are_joined_by_its_first(runtime: Runtime, caplog: pyt
     assert "hunter2" not in caplog.text
 
 
+@each_runtime
+def test_lines_of_a_retried_call_are_joined_by_its_first(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    """The middleware `Retries` makes a request for each attempt, and a redirect after it makes one more."""
+    caplog.set_level(logging.INFO, "httpcore")
+    answers = [Answer(503), Answer(503), Answer(302, [("Location", "/there")]), Answer(503), Answer()]
+
+    async def main() -> None:
+        policy = httpcore.RetryPolicy(attempts=4, backoff=0.001)
+        async with client(runtime, transport=httpcore.Retries(policy)) as http:
+            await http.get(origin.url)
+
+    with Origin("site", [], lambda seen: answers.pop(0)) as origin:
+        runtime.run(main)
+    ended = [record.httpcore for record in caplog.records]  # type: ignore[attr-defined]
+    assert [one["status"] for one in ended] == [503, 503, 302, 503, 200]
+    assert [one.get("hop") for one in ended] == [None, 2, 3, 4, 5]
+    assert {one["first"] for one in ended[1:]} == {ended[0]["request"]}
+
+
+@pytest.mark.parametrize("kept", ["complete", "another version"])
+def test_lines_of_a_resumed_download_are_joined(kept: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "httpcore")
+    target = tmp_path / "file"
+
+    def answer(seen: Seen) -> Answer:
+        if seen.has("range"):
+            return Answer(416, [("Content-Range", "bytes */3")])
+        return Answer(200, [("ETag", '"a"')], b"whole")
+
+    with Origin("site", [], answer) as origin, httpcore.Client(trust_env=False) as http:
+        (tmp_path / "file.part").write_bytes(b"abc" if kept == "complete" else b"abcdef")
+        url = f"{origin.url}/file"
+        note = {"url": url, "validator": '"a"'}
+        (tmp_path / "file.part.json").write_text(json.dumps(note))
+        http.download(url, target, resume=True)
+    ended = [record.httpcore for record in caplog.records]  # type: ignore[attr-defined]
+    assert [one["status"] for one in ended] == ([416] if kept == "complete" else [416, 200])
+    assert [(one["hop"], one["first"]) for one in ended[1:]] == [(2, ended[0]["request"])] * (len(ended) - 1)
+
+
 def test_a_first_hop_that_is_no_request_has_no_number(server: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "httpcore")
     moved = httpcore.MockTransport(lambda *requested: (302, [(b"location", server.url.encode())], b"", {}))

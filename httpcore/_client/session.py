@@ -23,7 +23,7 @@ from .._errors import HTTPCoreError, LocalProtocolError, TotalTimeout
 from .._message.body import Body, BodyContent
 from .._message.fields import Headers as Pairs
 from .._message.request import SharedFields
-from .._trace import Earlier, earlier
+from .._trace import earlier
 from .._transports.base import Transport, TransportRequest, TransportResponse, blocking
 from .._transports.extensions import RequestExtensions, has_connection
 from .auth import Auth, NetrcAuth, auth_of_url
@@ -338,15 +338,13 @@ class Session(Generic[R]):
         # The time starts here: hooks and the creation of the body are not part of the server's time.
         began = perf_counter()
         try:
-            answer = await (
-                self.transport.handle(wire)
-                if not call.earlier.requests
-                else _sent_again(self.transport, wire, call.earlier)
-            )
+            handle = self.transport.handle if not call.earlier.requests else partial(_sent_again, self.transport, call)
+            answer = await handle(wire)
         except BaseException:
             for response in wire.release():
                 await response.aclose()
             raise
+        call.earlier = answer._earlier or call.earlier
         return self._received(request, wire, answer, perf_counter() - began, call)
 
     def _received(
@@ -478,8 +476,8 @@ class _Next(Generic[R]):
             session.in_flight.end(mark)
 
 
-async def _sent_again(transport: Transport, wire: TransportRequest, before: Earlier) -> TransportResponse:
-    token = earlier.set(before)
+async def _sent_again(transport: Transport, call: Call, wire: TransportRequest) -> TransportResponse:
+    token = earlier.set(call.earlier)
     try:
         return await transport.handle(wire)
     finally:

@@ -28,6 +28,7 @@ from .._message.url import URL
 from .._pool.stats import RequestInFlight
 from .._public import public
 from .._sync import SyncRawStream
+from .._trace import Earlier
 from .extensions import RequestExtensions, ResponseExtensions, SyncResponseExtensions, has_connection
 
 __all__ = [
@@ -203,7 +204,7 @@ class TransportResponse(HeaderLookup):
             there is no such part.
     """
 
-    __slots__ = ("_aclose", "_close", "extensions", "headers", "status_code", "stream")
+    __slots__ = ("_aclose", "_close", "_earlier", "extensions", "headers", "status_code", "stream")
 
     def __init__(
         self,
@@ -221,6 +222,8 @@ class TransportResponse(HeaderLookup):
         self.extensions: ResponseExtensions = {} if extensions is None else extensions
         self._close = close
         self._aclose = aclose
+        # Set by a middleware that made several requests: the ones before that of this response.
+        self._earlier: Earlier | None = None
 
     def on_close(self, function: Plain) -> None:
         """Have a plain function called after the response is released. The function may be called several times."""

@@ -10,6 +10,7 @@ from .._message.request import Request
 from .._pool.retry_policy import Budget, RetryPolicy, pause_after
 from .._public import public
 from .._reentry import step_lock
+from .._trace import Earlier, earlier
 from .base import Transport, TransportRequest, TransportResponse
 from .middleware import Middleware
 
@@ -57,24 +58,38 @@ class Retries(Middleware):
         # request is sent.
         wire, backend = request.complete(), request.backend
         total = _Total(request, backend.now())
-        retries = 0
+        retries, before = 0, earlier.get()
         while True:
             total.bound(backend.now())
             try:
-                response = await self.send(request)
+                response = await (self.send(request) if not retries else self._send_again(request, before))
             except Exception as error:
+                number, sends = getattr(error, "request_number", None), 1
                 pause = self._pause(policy, request, wire, error, retries, total.left(backend.now()))
                 if pause is None:
                     raise
             else:
+                info = response.extensions.get("info")
+                number, sends = (None, 1) if info is None else (info.request_number, info.attempts)
                 outcome = response.status_code, response.headers
                 pause = self._pause(policy, request, wire, outcome, retries, total.left(backend.now()))
                 if pause is None:
+                    response._earlier = before if retries else response._earlier
                     return response
                 # Closed before the pause: an unwanted response must not hold a connection for seconds.
                 await response.aclose()
             retries += 1
+            first = number if before.first is None else before.first
+            before = Earlier(before.sends + sends, before.requests + 1, first)
             await backend.sleep(pause)
+
+    async def _send_again(self, request: TransportRequest, before: Earlier) -> TransportResponse:
+        """Send the request as one of the same call: its records and log lines refer to the first attempt."""
+        token = earlier.set(before)
+        try:
+            return await self.send(request)
+        finally:
+            earlier.reset(token)
 
     def _pause(
         self,
