@@ -42,7 +42,8 @@ class Inbox(Stream):
         begins, ends: the byte offsets of the request's beginning and of its end in the connection's output.
         sent_at: when all of the request was handed to the system; None before that.
         interim_at, head_at: when the first 1xx head was read, and when the final head was; None before that.
-        head, interim, parts, held: parts of the response. `held` counts the bytes in `parts`.
+        head, interim: the received heads: the final one (None before that), and the 1xx heads.
+        parts, held: the received bytes of the body that no task has taken yet, and how many they are.
         received: the total of the received bytes of the body.
         started: whether a head was received, or the stream was reset or malformed: the rule for dead reused connections
             (`resend`) does not apply then.
