@@ -98,7 +98,7 @@ def test_one_field_can_be_replaced_in_a_copy() -> None:
 # PoolLimits.
 
 
-def test_the_default_limits() -> None:
+def test_default_limits_are_100_connections_and_30_seconds() -> None:
     assert httpcore.PoolLimits() == httpcore.PoolLimits(100, None, None, 30.0)
 
 

@@ -341,10 +341,10 @@ class Readable:
         status = int(self.status_code)
         if status < 400:
             return
-        whose = "a client error" if status < 500 else "a server error"
+        kind = "a client error" if status < 500 else "a server error"
         request = self._request
         raise HTTPStatusError(
-            f"status {status} {printable(self.reason_phrase)}: {whose}",
+            f"status {_status_text(self)}: {kind}",
             request=request,
             response=self,
             method=None if request is None else request.method,
@@ -403,10 +403,15 @@ class Readable:
         self._inner = Response(int(self.status_code), headers=self._pairs, body=raw)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} [{int(self.status_code)} {printable(self.reason_phrase)}]>"
+        return f"<{type(self).__name__} [{_status_text(self)}]>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} may hold a connection and cannot be pickled")
+
+
+def _status_text(response: Readable) -> str:
+    """The status and its reason phrase, if there is one: "404 Not Found"."""
+    return f"{int(response.status_code)} {printable(response.reason_phrase)}".rstrip()
 
 
 @public

@@ -212,7 +212,9 @@ def _system(backend: Backend, left: Left) -> System:
 
 def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-        raise LocalProtocolError(f"{_named(resolver)} returned {answer!r} for {host}: expected a sequence of text")
+        raise LocalProtocolError(
+            f"{_named(resolver)} returned {answer!r} for {host}: expected a sequence of IP addresses"
+        )
     addresses = []
     for each in answer:
         address = canonical(each)

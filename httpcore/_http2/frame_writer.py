@@ -16,15 +16,15 @@ class FrameWriter:
     """The outbound bytes of one connection.
 
     Attributes:
-        pending: bytes that `take` would return.
+        pending: the number of bytes that `take` would return.
     """
 
-    __slots__ = ("_answers", "_outbox", "pending")
+    __slots__ = ("_answer_bytes", "_outbox", "pending")
 
     def __init__(self) -> None:
         self.pending = 0
         self._outbox: list[bytes] = []
-        self._answers = 0  # bytes in the outbox that answer the peer
+        self._answer_bytes = 0  # how many bytes in the outbox are replies to the peer
 
     def put(self, data: bytes) -> None:
         self._outbox.append(data)
@@ -56,8 +56,8 @@ class FrameWriter:
         Raises:
             Fault: more than `ANSWER_BYTES` bytes of replies wait.
         """
-        self._answers += size
-        if self._answers > ANSWER_BYTES:
+        self._answer_bytes += size
+        if self._answer_bytes > ANSWER_BYTES:
             raise too_much(
                 "the peer does not read our replies to its frames: more than 64 KiB are waiting", ANSWER_BYTES
             )
@@ -69,5 +69,5 @@ class FrameWriter:
             return b""
         data = b"".join(outbox)
         outbox.clear()
-        self.pending = self._answers = 0
+        self.pending = self._answer_bytes = 0
         return data

@@ -484,8 +484,9 @@ class _Budget:
         allowed = PASSED_AT_LEAST + PASSED_PER_BYTE_RECEIVED * self._received + self.content // CONTENT_PER_BYTE_PASSED
         if self._passed > allowed:
             raise DecodingError(
-                f"a chain of codings costs too much: {self._received} bytes received became {self._passed} bytes "
-                f"between the codings and {self.content} bytes of content; raw() returns the body as sent"
+                f"the data between the content codings is too large: {self._passed} bytes, expected at most {allowed} "
+                f"for {self._received} bytes received and {self.content} bytes of content; raw() returns the body as "
+                "sent"
             )
 
     def open_window(self, stage: _Stage, size: int) -> None:
@@ -498,7 +499,7 @@ class _Budget:
         total = sum(self._windows.values())
         if total > MAX_WINDOWS:
             raise DecodingError(
-                f"the windows of a chain of codings take {total} bytes: at most {MAX_WINDOWS} are used together; "
+                f"the windows of the content codings take {total} bytes: expected at most {MAX_WINDOWS} together; "
                 "raw() returns the body as sent"
             )
 

@@ -256,7 +256,8 @@ class Response(HeaderLookup):
         self._raw_headers = headers
 
     def __repr__(self) -> str:
-        return f"<Response [{self.status_code} {printable(self.reason_phrase)}] {self._state.value}>"
+        status = f"{self.status_code} {printable(self.reason_phrase)}".rstrip()
+        return f"<Response [{status}] {self._state.value}>"
 
     @property
     def reason(self) -> str:

@@ -295,7 +295,7 @@ def test_a_network_that_is_cut_at_any_await_ends_in_time() -> None:
 # Real sockets.
 
 
-def descriptors() -> set[str]:
+def open_sockets() -> set[str]:
     """The sockets of this process, by inode: a server of an earlier test may close one meanwhile, but inodes are
     unique.
     """
@@ -382,9 +382,9 @@ def test_a_refused_first_address_costs_no_quarter(runtime: Runtime, server: Scri
 def test_the_losers_are_closed_when_one_has_won(runtime: Runtime, server: ScriptedServer) -> None:
     async def body() -> None:
         backend = backend_of(runtime)
-        before = descriptors()
+        before = open_sockets()
         stream = await backend.connect_tcp(["127.0.0.2", "127.0.0.3", "127.0.0.1"], server.port, LONG)
-        opened = descriptors() - before
+        opened = open_sockets() - before
         await until_accepted()
         assert len(opened - accepted()) == 1
         stream.close()
@@ -423,7 +423,7 @@ def test_every_address_is_named_with_its_reason(runtime: Runtime) -> None:
 @each_runtime
 def test_silent_addresses_are_connect_timeout_and_leave_nothing(runtime: Runtime) -> None:
     async def body(port: int) -> None:
-        before = descriptors()
+        before = open_sockets()
         timeout = TimeoutConfig(LONG, connect_timeout=0.2)
         async with runtime.pool(resolve={"a.test": ["127.0.0.2", "127.0.0.3", "127.0.0.4"]}, timeout=timeout) as http:
             with pytest.raises(ConnectTimeout) as caught:
@@ -431,7 +431,7 @@ def test_silent_addresses_are_connect_timeout_and_leave_nothing(runtime: Runtime
             for host in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
                 assert f"{host}:{port}: no answer in time" in caught.value.message
             assert caught.value.limit == 0.2
-            assert descriptors() <= before
+            assert open_sockets() <= before
             assert http.stats().connections == 0
 
     with black_hole("127.0.0.2") as port, holes(port, "127.0.0.3", "127.0.0.4"):
@@ -443,7 +443,7 @@ HOLES = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
 
 async def until_all_are_tried(before: set[str], sleep: Callable[[float], Any]) -> None:
     ends = time.monotonic() + LONG
-    while len(descriptors() - before) < len(HOLES):
+    while len(open_sockets() - before) < len(HOLES):
         assert time.monotonic() < ends
         await sleep(0.01)
 
@@ -453,14 +453,14 @@ def test_a_cancelled_connect_closes_every_socket_on_asyncio(runner: str) -> None
     uvloop = pytest.importorskip("uvloop")
 
     async def body(port: int) -> None:
-        before = descriptors()
+        before = open_sockets()
         backend = backend_of(Runtime())
         task = asyncio.ensure_future(backend.connect_tcp(HOLES, port, LONG))
         await until_all_are_tried(before, asyncio.sleep)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert descriptors() <= before
+        assert open_sockets() <= before
 
     factory = uvloop.new_event_loop if runner == "uvloop" else asyncio.new_event_loop
     with black_hole(HOLES[0]) as port, holes(port, *HOLES[1:]), asyncio.Runner(loop_factory=factory) as loop:
@@ -469,13 +469,13 @@ def test_a_cancelled_connect_closes_every_socket_on_asyncio(runner: str) -> None
 
 def test_a_connect_that_is_cancelled_closes_every_socket_on_trio() -> None:
     async def body(port: int) -> None:
-        before = descriptors()
+        before = open_sockets()
         backend = backend_of(Runtime())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(backend.connect_tcp, HOLES, port, LONG)
             await until_all_are_tried(before, trio.sleep)
             nursery.cancel_scope.cancel()
-        assert descriptors() <= before
+        assert open_sockets() <= before
 
     with black_hole(HOLES[0]) as port, holes(port, *HOLES[1:]):
         trio.run(body, port)
@@ -486,18 +486,18 @@ def test_ctrl_c_closes_every_socket_in_threads() -> None:
 
     def interrupt() -> None:
         ends = time.monotonic() + LONG
-        while len(descriptors() - before) < len(HOLES) and time.monotonic() < ends:
+        while len(open_sockets() - before) < len(HOLES) and time.monotonic() < ends:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
     with black_hole(HOLES[0]) as port, holes(port, *HOLES[1:]):
-        before = descriptors()
+        before = open_sockets()
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(KeyboardInterrupt):
             BlockingBackend().connect_tcp(HOLES, port, LONG).send(None)
         thread.join(LONG)
-        assert descriptors() <= before
+        assert open_sockets() <= before
 
 
 @each_runtime

@@ -257,6 +257,13 @@ def test_the_values_of_a_response(site: Site, runtime: Runtime) -> None:
     runtime.run(main)
 
 
+def test_a_status_without_a_phrase_is_shown_alone() -> None:
+    response = httpcore.ClientResponse(599)
+    assert repr(response) == "<ClientResponse [599]>"
+    with pytest.raises(httpcore.HTTPStatusError, match=r"^status 599: a server error"):
+        response.raise_for_status()
+
+
 @each_runtime
 @pytest.mark.parametrize("status", [400, 404, 500, 599])
 def test_raise_for_status_names_the_request_and_no_secret(site: Site, runtime: Runtime, status: int) -> None:
@@ -307,7 +314,7 @@ def test_json_text_and_lines(site: Site, runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_links_by_relation(site: Site, runtime: Runtime) -> None:
+def test_links_are_found_by_their_relation_or_url(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             links = (await http.get(f"{site.url}/links")).links
@@ -588,7 +595,7 @@ def test_an_async_body_in_the_face_of_threads_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize("name", ["get", "options", "head", "post", "put", "patch", "delete", "query"])
-def test_one_off_functions(site: Site, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_off_functions_send_their_method(site: Site, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -186,7 +186,7 @@ TABLE: list[tuple[str, str, bool, str]] = [
 
 
 @pytest.mark.parametrize(("no_proxy", "url", "direct"), [row[:3] for row in TABLE])
-def test_no_proxy(no_proxy: str, url: str, direct: bool) -> None:
+def test_no_proxy_decides_which_urls_need_no_proxy(no_proxy: str, url: str, direct: bool) -> None:
     assert is_direct(no_proxy, url) is direct
 
 

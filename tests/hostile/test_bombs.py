@@ -91,7 +91,7 @@ def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: 
                 costs = []
                 for _ in range(3):
                     began = time.thread_time()
-                    with pytest.raises(httpcore.DecodingError, match=r"costs too much|too many"):
+                    with pytest.raises(httpcore.DecodingError, match=r"is too large|too many"):
                         await used(pool, server.url, variant)
                     costs.append(time.thread_time() - began)
                 return min(costs)
@@ -223,7 +223,7 @@ def test_the_windows_of_a_chain_take_no_more_than_32_mib(runtime: Runtime, windo
                 if fits:
                     assert await used(pool, server.url, "stream") == 48 * MIB
                 else:
-                    with pytest.raises(httpcore.DecodingError, match="windows of a chain"):
+                    with pytest.raises(httpcore.DecodingError, match="windows of the content codings"):
                         await used(pool, server.url, "stream")
                 assert memory("VmHWM") - before < 44 * MIB
 

@@ -185,7 +185,7 @@ def bounded(memory: int, seconds: float = 2.0) -> Iterator[None]:
     assert spent < seconds
 
 
-# Endless senders: rows F1 to F4. Each repeats a few frames until the client ends the connection.
+# Endless senders: rows F1 to F4 of docs/security.md. Each repeats a few frames until the client ends the connection.
 
 
 @dataclass(frozen=True)

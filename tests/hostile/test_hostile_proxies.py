@@ -303,7 +303,7 @@ def test_other_credentials_are_another_connection(runtime: Runtime, keys: Keys) 
     runtime.run(body)
 
 
-# TLS with the proxy and TLS with the origin are independent of each other (row D3).
+# TLS with the proxy and TLS with the origin are independent of each other (row D3 of docs/security.md).
 
 
 def twice_secured(port: int, keys: Keys, proxy: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:

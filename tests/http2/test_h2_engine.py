@@ -682,7 +682,7 @@ def test_each_case_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_table(case: Case) -> None:
+def test_each_row_of_the_table_has_its_outcome(case: Case) -> None:
     engine = case.start()
     received = feed(engine, case.script, len(case.script))
     frames = sent(engine)

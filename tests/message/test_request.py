@@ -58,7 +58,7 @@ def check(request: Request) -> None:
     assert read_head(request.head) == (request.method, request.target, request.headers)
 
 
-# Row A1: for any byte in any position, the result is one request with the same fields, or an error.
+# Row A1 of docs/security.md: for any byte in any position, the result is one request with the same fields, or an error.
 
 PLACES: list[Callable[[bytes], bytes]] = [
     lambda byte: byte + b"ab",

@@ -764,6 +764,10 @@ def test_the_repr_has_status_and_state_and_no_header() -> None:
     assert repr(response) == "<Response [200 OK] read>"
 
 
+def test_the_repr_has_no_space_in_place_of_a_phrase() -> None:
+    assert repr(Response(599)) == "<Response [599] read>"
+
+
 @pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA1), 0xAD, 0x2028, 0x202E], ids=hex)
 def test_the_repr_escapes_control_characters(code: int) -> None:
     response = Response(200)

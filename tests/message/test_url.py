@@ -55,7 +55,7 @@ def test_a_url_is_taken_apart() -> None:
         ("http://h#@evil.example", "h", 80, b"h"),
     ],
 )
-def test_host_and_port(text: str, host: str, port: int, header: bytes) -> None:
+def test_host_port_and_host_field_are_read_from_the_url(text: str, host: str, port: int, header: bytes) -> None:
     url = URL.parse(text)
     assert (url.host, url.port, url.host_header) == (host, port, header)
 

@@ -89,7 +89,7 @@ def test_its_except_clauses_catch_the_errors_they_name(run: Any) -> None:
 
 
 @each_loop
-def test_its_own_responses(run: Any) -> None:
+def test_a_response_made_by_a_library_is_like_a_received_one(run: Any) -> None:
     async def generated() -> AsyncIterator[bytes]:
         yield b"can"
         yield b"ned"

@@ -503,7 +503,7 @@ def test_imports_are_found_however_they_are_spelled(module: str, source: str, fo
         ("_errors", "_sync", False),
     ],
 )
-def test_the_allowed_imports(module: str, other: str, allowed: bool) -> None:
+def test_may_import_allows_only_imports_of_the_table(module: str, other: str, allowed: bool) -> None:
     assert may_import(module, other) is allowed
 
 

@@ -464,7 +464,7 @@ def play(scenario: Scenario, act: str) -> Any:
 
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_misfortune_at_every_await_over_http2(name: str, act: str) -> None:
+def test_struck_at_every_await_over_http2(name: str, act: str) -> None:
     """Cancellation also happens twice. A reset and a jump of the clock have the same effect whether or not idle sockets
     are watched.
     """

@@ -131,7 +131,7 @@ async def unary(http: Any, real: Real, message: bytes, method: str = "Unary", *m
 
 
 @each_runtime
-def test_unary(runtime: Runtime, real: Real) -> None:
+def test_a_unary_call_returns_its_message_and_trailers(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         for message in (b"", b"Hello, world", patterned(10_000_000)):
             response = await unary(http, real, message)

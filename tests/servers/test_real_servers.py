@@ -64,7 +64,7 @@ def run(runtime: Runtime, body: Any, **settings: Any) -> None:
 
 
 @each_runtime
-def test_methods_and_statuses(runtime: Runtime, url: str) -> None:
+def test_each_method_and_status_is_read_on_one_connection(runtime: Runtime, url: str) -> None:
     async def body(http: Any) -> None:
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
             response = await http.request(method, url + "/a%20b")
