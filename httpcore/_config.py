@@ -427,7 +427,8 @@ class SSLConfig:
             raise ValueError(f"minimum_version: expected at most maximum_version ({most!r}), got {least!r}")
         if ciphers is not None and least == "TLSv1.3":
             raise ValueError(
-                "ciphers: expected None with minimum_version='TLSv1.3', since only ciphers of TLS 1.2 can be chosen"
+                f"ciphers is {ciphers!r}: expected None with minimum_version='TLSv1.3', since only ciphers of TLS 1.2 "
+                "can be chosen"
             )
         values = {
             "cert": _checked_cert(cert),

@@ -242,14 +242,14 @@ NO_BODY: dict[str, tuple[Callable[[], httpcore.Response], type[httpcore.HTTPCore
     "cut": (lambda: broken("gzip", gzip.compress(b"x")[:-1]), httpcore.DecodingError),
     "too large": (lambda: broken("gzip", too_large()), httpcore.LimitExceeded),
 }
-FACES: dict[str, Callable[[httpcore.Response], Any]] = {"async": lambda response: response, "sync": SyncResponse}
+VARIANTS: dict[str, Callable[[httpcore.Response], Any]] = {"async": lambda response: response, "sync": SyncResponse}
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("case", NO_BODY)
-def test_a_body_that_is_not_there_is_an_attribute_that_is_not(case: str, face: str) -> None:
+def test_without_a_body_a_response_has_no_attribute_body(case: str, variant: str) -> None:
     make, kind = NO_BODY[case]
-    response = FACES[face](make())
+    response = VARIANTS[variant](make())
     assert not hasattr(response, "body")
     assert getattr(response, "body", None) is None
     with pytest.raises(kind) as caught:
@@ -264,10 +264,10 @@ def test_a_body_that_is_not_there_is_an_attribute_that_is_not(case: str, face: s
     assert "Did you mean" not in text
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("case", ["read", *NO_BODY])
-def test_no_property_of_a_response_raises_but_attribute_errors(case: str, face: str) -> None:
-    response = FACES[face](NO_BODY[case][0]() if case in NO_BODY else httpcore.Response(200, body=b"x"))
+def test_properties_of_a_response_raise_only_attribute_errors(case: str, variant: str) -> None:
+    response = VARIANTS[variant](NO_BODY[case][0]() if case in NO_BODY else httpcore.Response(200, body=b"x"))
     names = [name for name in dir(type(response)) if isinstance(getattr(type(response), name), property)]
     assert "body" in names
     for name in names:

@@ -270,9 +270,7 @@ def _checked_algorithms(algorithms: object, known: tuple[str, ...]) -> tuple[str
         raise LocalProtocolError(f"algorithms is of type {type(algorithms).__name__}: expected an iterable of names")
     chosen = tuple(algorithms)
     if not chosen or not set(known).issuperset(chosen):
-        raise LocalProtocolError(
-            f"algorithms has an unknown name, or none: expected at least one of {', '.join(known)}"
-        )
+        raise LocalProtocolError(f"algorithms is {chosen!r}: expected one or more of {', '.join(known)}")
     return chosen
 
 

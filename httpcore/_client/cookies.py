@@ -330,7 +330,10 @@ def _listed(cookies: CookieTypes) -> list[Cookie]:
     if isinstance(cookies, Cookies):
         return cookies.select()
     if isinstance(cookies, (str, bytes)) or not isinstance(cookies, Iterable):
-        raise TypeError(f"cookies is of type {type(cookies).__name__}: expected a mapping, pairs, or Cookies")
+        raise TypeError(
+            f"cookies is of type {type(cookies).__name__}: expected a mapping, pairs, an iterable of Cookie, Cookies, "
+            "or None"
+        )
     items = cookies.items() if isinstance(cookies, Mapping) else cookies
     return [checked(item if isinstance(item, Cookie) else _of_pair(item)) for item in items]
 

@@ -310,7 +310,9 @@ def checked(cookie: Cookie) -> Cookie:
     if not path.startswith("/"):
         raise LocalProtocolError(f"a cookie's path is {show(path)}: expected one that begins with /")
     if cookie.same_site not in (None, "strict", "lax", "none"):
-        raise LocalProtocolError("a cookie's same_site is unknown: expected 'strict', 'lax', 'none' or None")
+        raise LocalProtocolError(
+            f"a cookie's same_site is {cookie.same_site!r}: expected 'strict', 'lax', 'none' or None"
+        )
     domain = canonical_domain(cookie.domain)
     if cookie.expires is not None and not isinstance(cookie.expires, (int, float)):
         raise TypeError(f"a cookie's expires is of type {type(cookie.expires).__name__}: expected seconds or None")

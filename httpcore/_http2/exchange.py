@@ -318,7 +318,8 @@ class HTTP2Exchange:
         return True
 
     async def _send_in_pace(self, count: int, pace: Pace) -> None:
-        """Enforce `min_rate` for the body, after `count` more bytes of it were queued. If that is 0, wait for room."""
+        """Enforce `min_rate` for the body, after `count` more bytes of it were queued. If `count` is 0, wait for
+        room."""
         connection, inbox, deadline = self._connection, self._inbox, self.deadline
         if count:
             pace.count(count)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .._errors import LimitExceeded, RemoteProtocolError
+from .._message.fields import Remembered, may_be_private
 from .hpack_memory import (
     LONGEST_BLOCK,
     LONGEST_LITERAL,
@@ -38,7 +39,7 @@ RESIZES: Final = 2
 """The most updates of the table's size in one block (4.2)."""
 
 _OCTETS: Final = 5  # the most octets of an integer after its first one: no length or index here needs more
-_SECRET: Final = frozenset((b"set-cookie", b"cookie", b"authorization", b"proxy-authorization"))  # never remembered
+_private: Final = Remembered(lambda name: may_be_private(name) is not None)  # by the names of fields
 
 
 def _entry(name: bytes, value: bytes) -> Entry:
@@ -238,7 +239,7 @@ class FieldDecoder:
         else:
             value, at = _text(block, at, unhuffman)
         entry = (name, value), len(name) + len(value) + ENTRY_BYTES
-        is_simple = index <= STATIC_COUNT and (first & ADDED or not first & NEVER) and name not in _SECRET
+        is_simple = index <= STATIC_COUNT and (first & ADDED or not first & NEVER) and not _private[name]
         if is_simple and at - start <= LONGEST_LITERAL:
             keep_literal(block[start:at], entry)
         return entry, at, bool(is_simple)

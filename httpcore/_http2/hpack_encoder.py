@@ -120,7 +120,7 @@ class FieldEncoder:
                 if codes[at] is None or self._codes_at != self._added:
                     codes[at] = self._code(pair)
         if self._resized:
-            codes.insert(0, self._sizes())
+            codes.insert(0, self._size_updates())
         return b"".join(cast("list[bytes]", codes))
 
     def encode_plain(self, key: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -187,8 +187,9 @@ class FieldEncoder:
             del self._table[pair]
             self._size -= len(pair[0]) + len(pair[1]) + ENTRY_BYTES
 
-    def _sizes(self) -> bytes:
-        """The smallest size since the last block, then the current one (4.2)."""
+    def _size_updates(self) -> bytes:
+        """The updates of the table's size that begin a block: the smallest size since the last block, if it is below
+        the current size, and then the current size (4.2)."""
         sizes = (self._lowest, self._limit) if self._lowest < self._limit else (self._limit,)
         self._lowest = self._limit
         self._resized = False

@@ -3,7 +3,7 @@
 Most servers add their fields to the table and never refer to them: the same date and the same content type are sent as
 literals with Huffman coding in each response. So literals are remembered in their encoded form. A literal means the
 same on every connection, unless its name is an index of one connection's table. Such literals are not remembered, nor
-are fields that may enter no table (7.1.3), nor cookies.
+are fields that may enter no table (7.1.3), nor fields whose values may be credentials.
 
 Whole blocks of remembered literals are remembered too: a block that a server repeats until its clock advances then
 needs only one lookup. Where one field of a block is new each time, the fields before and after it still have the same

@@ -654,6 +654,8 @@ def _exact(given: list[Any] | tuple[Any, ...], argument: str) -> Headers:
                 f"{place} is of type {type(pair).__name__}{size}: expected a pair of name and value"
             )
         name = _ascii(two[0], f"{place} has a name")
+        if not name:
+            raise LocalProtocolError(f"{place} has an empty name: expected a token")
         if not is_token(name):
             good = re.match(TOKEN, name)
             seen = name[: good.end() + 1 if good else 1]  # no more: a whole line given as a name has the value in it

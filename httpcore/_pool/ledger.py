@@ -169,7 +169,7 @@ class Ledger:
         _demand("opened", claim, _DIALING)
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
-            led = slot.origin.is_followed()  # read first, since the changes below end this wait
+            had_followers = slot.origin.has_followers()  # read first, since the changes below end this wait
             slot.origin.protocol = protocol
             self._protocols.remember(slot.key, protocol)
             slot.protocol = protocol
@@ -184,7 +184,7 @@ class Ledger:
             slot.origin.dialing -= 1
             self._dialing -= 1
             self._offer(slot)
-            if led:
+            if had_followers:
                 self._wake_followers(slot.origin)
         self._end()
 
@@ -199,13 +199,13 @@ class Ledger:
         _demand("failed", claim, _DIALING)
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
-            led = slot.origin.is_followed()
+            had_followers = slot.origin.has_followers()
             # All current waiters joined before this failure: each dials for itself, so that one failure does not fail
             # them all.
             slot.origin.failed_before = self._joins
             self._finish(claim)
             self._remove(slot)
-            if led:
+            if had_followers:
                 self._wake_followers(slot.origin)
         self._end()
 

@@ -116,7 +116,7 @@ class RetryPolicy:
         if value < 0:
             raise ValueError(f"retries is {value!r}: expected a whole number from 0 up, or a RetryPolicy")
         if value >= _MOST:
-            raise ValueError(f"retries is too large: expected a whole number below {_MOST:,}, or a RetryPolicy")
+            raise ValueError(f"retries is {value!r}: expected a whole number below {_MOST:,}, or a RetryPolicy")
         return cls(attempts=value + 1, statuses=frozenset()) if value else None
 
     def pause(self, retries: int, draw: float) -> float:

@@ -222,7 +222,7 @@ class Origin:
             return False
         return self.protocol == "HTTP/2" or (self.protocol is None and claim.may_share)
 
-    def is_followed(self) -> bool:
+    def has_followers(self) -> bool:
         """Whether at least the last waiter waits for another ticket's dial, since the origin has no open connection
         yet."""
         if self.count > self.dialing or not self.waiters:

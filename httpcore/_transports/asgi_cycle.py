@@ -202,31 +202,32 @@ class Cycle:
     async def response(self, timeouts: Timeouts) -> Response:
         """Wait for the response head."""
         while self.head is None:
-            self._raise_end("without a response", "wait for the app's response")
+            self._raise_if_ended("without a response", "wait for the app's response")
             await timeouts.wait(self.signal, "wait for the app's response")
-        self._raise_late()
+        self._raise_late_error()
         return self.head
 
     async def next(self, timeouts: Timeouts) -> bytes:
         """Wait for the next piece of the body; `b""` at its end."""
         while not self._pieces:
             if self.left or self.ended:
-                self._raise_late()
+                self._raise_late_error()
                 return b""
-            self._raise_end("in the middle of its response", "read the response body")
+            self._raise_if_ended("in the middle of its response", "read the response body")
             await timeouts.wait(self.signal, "read the response body")
         piece = self._pieces.popleft()
         self._held -= len(piece)
         self.signal.notify()
         return piece
 
-    def _raise_late(self) -> None:
+    def _raise_late_error(self) -> None:
         """Raise the app's error if its response has ended: frameworks send a 500 response and then raise."""
         if self.error is not None and self.ended and self.raises:
             error, self.error = self.error, None
             raise error
 
-    def _raise_end(self, where: str, phase: str) -> None:
+    def _raise_if_ended(self, where: str, phase: str) -> None:
+        """Raise if the app has ended or failed, since it then sends no more of its response."""
         # Pieces that the app sent before are read first: `next` calls this only when no piece is left.
         if self.error is not None:
             error, self.error = self.error, None

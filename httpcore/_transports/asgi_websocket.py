@@ -241,11 +241,11 @@ class WebSocketCycle(Cycle):
         phase = "send to the app"
         while self._unread > HELD and not (self.left or self.ended):
             # Checked before each wait: an app that has ended receives nothing any more.
-            self._raise_end("without closing the WebSocket", phase)
+            self._raise_if_ended("without closing the WebSocket", phase)
             await timeouts.wait_to_send(self.signal, phase)
         if self.ended or self.left:
             return  # as on a connection whose peer has closed: frames that cross its Close are lost
-        self._raise_end("without closing the WebSocket", phase)
+        self._raise_if_ended("without closing the WebSocket", phase)
         self._frames.receive_data(data)
         for event in self._frames.events():
             self._on_event(event)

@@ -91,8 +91,9 @@ def agreed(given: Headers, offer: Offer, without: frozenset[bytes], name: bytes)
     fields: dict[bytes, list[bytes]] = {}
     for field, value in given:
         fields.setdefault(field, []).append(value)
-    if b",".join(fields.get(b"upgrade", ())).strip().lower() != b"websocket":
-        raise RemoteProtocolError("the upstream switched to another protocol: expected websocket")
+    protocol = b",".join(fields.get(b"upgrade", ())).strip()
+    if protocol.lower() != b"websocket":
+        raise RemoteProtocolError(f"the upstream switched to the protocol {show(protocol)}: expected websocket")
     # RFC 6455, section 4.1: this field shows that the upstream supports WebSockets, and that no cache has repeated an
     # old 101.
     if fields.get(b"sec-websocket-accept") != [offer.accept]:

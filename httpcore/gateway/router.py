@@ -27,7 +27,7 @@ class Router:
     Every app receives the events of the server's lifespan. If apps fail, the failure of the first one is reported.
 
     Raises:
-        TypeError, ValueError: a prefix is not a str, or does not begin with "/".
+        ValueError: a prefix is not a str, or does not begin with "/".
     """
 
     def __init__(self, apps: Mapping[str, App], default: App | None = None) -> None:

@@ -170,7 +170,7 @@ class SimulatedStream:
             raise WriteError("the stream was closed on this side", peer=peer)
         if self._in.broken:
             raise WriteError("the connection was reset by the peer", errno=errno.ECONNRESET, peer=peer)
-        raise WriteError("this side of the stream was ended", errno=errno.EPIPE, peer=peer)
+        raise WriteError("expected no write to the stream after end()", errno=errno.EPIPE, peer=peer)
 
     def _release(self) -> None:
         self._closed = True

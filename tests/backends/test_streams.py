@@ -312,7 +312,7 @@ async def until(ready: Callable[[], bool], backend: Any) -> None:
         if ready():
             return
         await backend.sleep(0.005)
-    raise AssertionError("it never came")
+    raise AssertionError("the condition was not met in 5 s")
 
 
 def test_take_and_read_share_one_order(run: Any, listener: Any) -> None:

@@ -584,7 +584,7 @@ def test_a_trio_client_runs_in_trio_alone(site: Site) -> None:
         asyncio.run(main())
 
 
-def test_an_async_body_in_the_face_of_threads_is_refused(site: Site) -> None:
+def test_the_sync_client_refuses_an_async_body(site: Site) -> None:
     async def pieces() -> Any:
         yield b"x"
 

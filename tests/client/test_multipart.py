@@ -33,7 +33,7 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         coroutine.send(None)
     except StopIteration as ended:
         return ended.value  # type: ignore[no-any-return]  # of the coroutine's type
-    raise AssertionError("it suspended")
+    raise AssertionError("the coroutine suspended")
 
 
 async def at_once(function: Callable[[], T]) -> T:

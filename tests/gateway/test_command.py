@@ -78,7 +78,7 @@ def test_sigterm_lets_requests_end_and_accepts_no_more() -> None:
                     break
                 threading.Event().wait(0.02)
             else:
-                pytest.fail("it still takes connections")
+                pytest.fail("the gateway still accepts connections")
             go.set()
             received = b""
             while data := client.recv(1000):

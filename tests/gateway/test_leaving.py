@@ -83,7 +83,7 @@ def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, front: int
                 break
             time.sleep(0.002)
         else:
-            pytest.fail("it did not reach the upstream in 2 s")
+            pytest.fail("the disconnect did not reach the upstream in 2 s")
         took.append(ended[0] - left)
         until(front, "requests_under_way", 0)
     assert min(took) < 0.02

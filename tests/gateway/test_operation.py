@@ -104,7 +104,7 @@ class Running:
             if condition():
                 return
             time.sleep(0.02)
-        pytest.fail("it did not come to that in 30 s")
+        pytest.fail("the condition was not met in 30 s")
 
 
 def supervised(table: dict[str, Any], read: Callable[[], Any], scenario: Callable[[Running], None]) -> int:

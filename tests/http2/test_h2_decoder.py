@@ -15,7 +15,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import httpcore
-from httpcore._http2 import hpack_decoder as h2_decoder
 from httpcore._http2 import hpack_memory
 from httpcore._http2 import hpack_table as h2_table
 from httpcore._http2.hpack_decoder import TABLE_BYTES, FieldDecoder
@@ -294,7 +293,7 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
 def test_literals_are_shared_by_connections_but_for_secrets() -> None:
     # Caches between fields cost memory and time, and change no result.
     hpack_memory.literals.clear()
-    added = b"\x41" + text(b"known", huffman=True)
+    added = b"\x5f" + text(b"known", huffman=True)
     named = b"\x00" + text(b"name") + text(b"known")
     FieldDecoder(MOST).decode(added + named + b"\x10" + text(b"set-cookie") + text(b"secret") + b"\x7e" + text(b"here"))
     # The literals of the secret field are not in the cache.
@@ -313,21 +312,22 @@ def test_remembered_blocks_and_literals_have_a_bound() -> None:
     decoder = FieldDecoder(MOST)
     # No public name shows the bound of this cache.
     for i in range(3 * hpack_memory._LITERALS):
-        decoder.decode(b"\x41" + text(b"%d" % i))
+        decoder.decode(b"\x5f" + text(b"%d" % i))
         # The bound holds after every block.
         assert len(hpack_memory.literals) <= hpack_memory._LITERALS
     hpack_memory.literals.clear()
-    decoder.decode(b"\x41" + text(b"v" * 126))
+    decoder.decode(b"\x5f" + text(b"v" * 126))
     # The longest literal that is kept has 128 bytes.
     assert max(map(len, hpack_memory.literals)) == 128
-    decoder.decode(b"\x41" + text(b"v" * 127))
+    decoder.decode(b"\x5f" + text(b"v" * 127))
     decoder.decode(b"\x40" + text(b"n" * 64) + text(b"v" * 64))
     # Neither of the two longer literals was kept.
     assert len(hpack_memory.literals) == 1
 
 
-# Each name in the table of sensitive fields.
-@pytest.mark.parametrize("name", sorted(h2_decoder._SECRET))
+@pytest.mark.parametrize(
+    "name", [b"authorization", b"cookie", b"location", b"proxy-authorization", b"set-cookie", b"x-auth-token"]
+)
 def test_no_literal_or_block_with_a_credential_is_remembered(name: bytes) -> None:
     forget()
     block = b"\x88\x00" + text(name) + text(b"secret")
@@ -361,7 +361,7 @@ def test_the_memory_of_blocks_has_a_bound() -> None:
     decoder = FieldDecoder(MOST)
     # The bound of the cache shows in no result.
     for i in range(3 * hpack_memory._BLOCKS):
-        decoder.decode(b"\x88\x41" + text(b"%d" % i))
+        decoder.decode(b"\x88\x5f" + text(b"%d" % i))
         # Both bounds hold after every block.
         assert 0 < len(hpack_memory.blocks) <= hpack_memory._BLOCKS
         assert len(decoder._pending) <= TABLE_BYTES // 32

@@ -27,7 +27,7 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as ended:
         return ended.value  # type: ignore[no-any-return]  # of the coroutine's type
     coroutine.close()
-    raise AssertionError("it suspended")
+    raise AssertionError("the coroutine suspended")
 
 
 async def at_once(function: Callable[[], T]) -> T:

@@ -245,7 +245,7 @@ def test_subclasses_of_str_and_bytes_become_plain_bytes() -> None:
         ([([], "b")], r"headers\[0\] has a name of type list"),
         ([("\xe9", "b")], r"headers\[0\] has a name with a non-ASCII"),
         ([("A", "\xe9")], r"headers\[0\] \('A'\) has a value with a non-ASCII"),
-        ([("A", "b"), ("", "b")], r"headers\[1\] has a name that begins with ''"),
+        ([("A", "b"), ("", "b")], r"headers\[1\] has an empty name: expected a token"),
         ([("A b", "c")], r"name that begins with 'A '"),
         ([("A", "b\r\nC: d")], r"headers\[0\] \('A'\) has a value with a control character"),
         ([("A", " b")], "whitespace at its start or end"),

@@ -546,11 +546,13 @@ def test_read_keeps_exactly_max_body(headers: list[tuple[bytes, bytes]], all_her
 def test_read_stops_at_the_first_byte_beyond_max_body() -> None:
     async def main() -> None:
         for pieces, headers in (([bytes(1001)], []), ([gzip.compress(bytes(5000))[:-8]], GZIP)):
-            wire = Wire(*pieces, then=AssertionError("it read on"))
+            wire = Wire(*pieces, then=AssertionError("read() went on beyond max_body"))
             with OVER:
                 await received(wire, headers, max_body=1000).read()
         with OVER:
-            await received(Wire(then=AssertionError("it read"), length=1001), max_body=1000).read()
+            await received(
+                Wire(then=AssertionError("read() began a body that is too long"), length=1001), max_body=1000
+            ).read()
 
     run(main())
 

@@ -50,10 +50,10 @@ def test_each_attribute_can_be_given() -> None:
     assert (response.reason_phrase, response.protocol) == ("Fine", "HTTP/2")
     assert response.trailers == [(b"x-end", b"yes")]
     assert (response.informational, response.info, response.connection) == ([HINTS], INFO, raw)
-    face = httpcore.SyncResponse(response)
-    assert (face.reason_phrase, face.protocol, face.trailers) == ("Fine", "HTTP/2", [(b"x-end", b"yes")])
-    assert (face.informational, face.info) == ([HINTS], INFO)
-    assert face.connection is not None
+    sync = httpcore.SyncResponse(response)
+    assert (sync.reason_phrase, sync.protocol, sync.trailers) == ("Fine", "HTTP/2", [(b"x-end", b"yes")])
+    assert (sync.informational, sync.info) == ([HINTS], INFO)
+    assert sync.connection is not None
 
 
 def test_a_response_for_threads_is_made_alike() -> None:
@@ -141,7 +141,7 @@ async def run_example(thing: object, url: str, **names: Any) -> dict[str, Any]:
     return names
 
 
-def test_the_examples_in_docstrings_of_both_faces_work() -> None:
+def test_examples_in_docstrings_of_async_and_sync_classes_work() -> None:
     async def main() -> None:
         names = await run_example(httpcore.run_sync, server.url)
         assert names["body"] == b"fine"

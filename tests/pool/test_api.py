@@ -485,16 +485,16 @@ def test_sync_pool_refuses_an_async_body_before_any_connection() -> None:
         assert server.connections == 0
 
 
-def test_the_sync_face_has_every_public_word_of_the_async_one() -> None:
+def test_sync_classes_have_every_public_name_of_async_ones() -> None:
     def public(kind: type) -> Iterator[str]:
         return (name for name in dir(kind) if not name.startswith("_"))
 
-    for plain, face in (
+    for plain, sync in (
         (httpcore.ConnectionPool, httpcore.SyncConnectionPool),
         (httpcore.Response, httpcore.SyncResponse),
     ):
-        missing = set(public(plain)) - set(public(face)) - {"received"}
-        assert not missing, face.__name__
+        missing = set(public(plain)) - set(public(sync)) - {"received"}
+        assert not missing, sync.__name__
 
 
 def test_sync_response_and_pool_have_the_repr_of_the_async_ones() -> None:

@@ -166,9 +166,9 @@ def test_time_that_a_server_keeps_a_connection_is_not_prolonged(runtime: Runtime
         with ScriptedServer(script) as server:
             async with runtime.pool(limits=httpcore.PoolLimits(keepalive_expiry=None)) as pool:
                 await pool.request("GET", server.url)
-                face = getattr(pool, "sync", pool)
+                plain = getattr(pool, "sync", pool)
                 # No public name shows the time when a connection expires.
-                slot = getattr(face, "_pool", face)._leases.ledger.slots()[0]
+                slot = getattr(plain, "_pool", plain)._leases.ledger.slots()[0]
                 before = slot.expires
                 await runtime.sleep(0.01)
                 await pool.connect(server.url)

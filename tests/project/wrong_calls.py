@@ -87,7 +87,7 @@ def either(pool: httpcore.AnyPool[httpcore.SyncResponse], response: httpcore.Any
     response.status_code = 5  # refused
 
 
-async def wrong_face(plain: httpcore.SyncConnectionPool, http: httpcore.ConnectionPool) -> None:
+async def wrong_variant(plain: httpcore.SyncConnectionPool, http: httpcore.ConnectionPool) -> None:
     either(http, httpcore.Response(200))  # refused
     either(plain, 200)  # refused
     httpcore.run_sync(len)  # refused
