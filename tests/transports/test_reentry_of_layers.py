@@ -136,7 +136,7 @@ def test_a_layer_can_be_used_in_the_middle_of_its_steps(layer: str, act: str, tm
         assert line > 100
 
     in_time(body)
-    # A client has cookies, whatever its layer is.
+    # The cookies of a client refuse calls within their own steps, so each layer's table row has refusals.
     assert (refusals > 0) == (act == "a request")
 
 
