@@ -151,6 +151,7 @@ def test_the_collector_may_use_a_layer_at_any_moment(layer: str, act: str, tmp_p
             for _ in range(20):
                 Trap(lambda subject=subject: ACTS[act](subject), weak=False)  # type: ignore[misc]
                 subject.get()
+            gc.collect()  # no trap acts after its client has been closed
             check(subject)
 
     gc.set_threshold(3, 2, 2)
