@@ -181,12 +181,12 @@ READ = H1Response.read_head
 def test_a_difference_of_the_shadow_ends_the_request_in_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(H1Response, "read_head", staticmethod(wrong_head))
     with pytest.raises(
-        RuntimeWarning, match=r"h11 .* reads otherwise what a peer sent: whether the connection goes on"
+        RuntimeWarning, match=r"h11 .* reads a peer's bytes differently: whether the connection goes on"
     ):
         get(engines={"http/1.1": "shadow"})
 
 
-@pytest.mark.filterwarnings("ignore:h11 .* reads otherwise:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:h11 .* reads a peer's bytes differently:RuntimeWarning")
 def test_a_difference_of_the_shadow_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(H1Response, "read_head", staticmethod(wrong_head))
     events: list[httpcore.TraceEvent] = []
