@@ -69,7 +69,7 @@ def demand(secured: Secured) -> bytes:
     secured.flush()
     while not (found := secured.tls.getpeercert(binary_form=True)):
         data = secured.under.recv(65536)
-        assert data, "the client left"
+        assert data, "the client has disconnected"
         secured.incoming.write(data)
         try:
             with suppress(ssl.SSLWantReadError):
@@ -301,7 +301,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
                 if len(requested) > 3:
                     enough.set()
             data = secured.recv(65536)
-            assert data, "the client left"
+            assert data, "the client has disconnected"
             count += len(data)
         received.append(count)
         visit.send(b"!")
@@ -335,7 +335,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
         writer.join(30)
         stream.close()
     assert received == [sum(sent)]
-    assert len(requested) > 3, "it asks again when it was answered"
+    assert len(requested) > 3, "the server requests another certificate after each answer"
 
 
 def test_late_certificate_requests_of_a_connection_are_bounded(files: Files) -> None:

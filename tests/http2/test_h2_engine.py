@@ -140,7 +140,7 @@ class Events:
 
     def add(self, events: list[Event]) -> None:
         for event in events:
-            assert self.error is None, "nothing comes behind Failed"
+            assert self.error is None, "no event follows Failed"
             if isinstance(event, BodyReceived):
                 self.bodies[event.stream] = self.bodies.get(event.stream, b"") + event.data
                 if not (self.log and self.log[-1] == ("body", event.stream)):
@@ -688,7 +688,7 @@ def test_the_table(case: Case) -> None:
     frames = sent(engine)
     if isinstance(case.outcome, Connection):
         assert codes(frames, GOAWAY) == {0: case.outcome.code}
-        assert frames[-1][0] == GOAWAY, "nothing is sent behind it"
+        assert frames[-1][0] == GOAWAY, "GOAWAY is the last frame"
         assert isinstance(received.error, LimitExceeded if case.outcome == CALM else RemoteProtocolError)
         assert case.outcome.code.name in str(received.error)
         assert engine.closed

@@ -269,7 +269,7 @@ def test_the_preface_and_settings_are_those_of_h2() -> None:
     granted = dict(struct.iter_unpack(">HL", out[24 + 9 :][: out[24 + 2]]))
     ours = {2: 0, 4: STREAM_WINDOW, 6: HEAD_BYTES}
     assert {name: granted[name] for name in ours} == ours
-    assert granted.keys() - ours.keys() == {1, 5, 8}, "what native leaves at the defaults, h2 says"
+    assert granted.keys() - ours.keys() == {1, 5, 8}, "h2 also sends the settings with default values"
 
 
 def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
