@@ -47,7 +47,7 @@ R = TypeVar("R", bound=ClientResponse)
 TimeoutTypes = TimeoutConfig | float | Unset | None
 
 
-class _Face(Generic[R]):
+class _BaseClient(Generic[R]):
     """The part that all clients share: settings that may be changed between requests, and a session."""
 
     _response: type[R]
@@ -219,7 +219,7 @@ class _Face(Generic[R]):
 
 
 @public
-class Client(_Face[ClientResponse]):
+class Client(_BaseClient[ClientResponse]):
     """An HTTP client for threads, with connection reuse, redirects, cookies and authentication. Any number of threads
     may share one client.
 
@@ -569,7 +569,7 @@ class Client(_Face[ClientResponse]):
 
 
 @public
-class AsyncClient(_Face[AsyncClientResponse]):
+class AsyncClient(_BaseClient[AsyncClientResponse]):
     """An HTTP client for asyncio and trio: `Client` with `await`. Any number of tasks may share one client.
 
         async with httpcore.AsyncClient() as client:

@@ -25,7 +25,7 @@ import httpcore
 from httpcore._backends.asyncio import AsyncioBackend, AsyncioStream
 from httpcore._backends.sockets import Descriptor
 from httpcore._backends.threads import BlockingBackend, BlockingStream
-from httpcore._client.client import _Face  # `_Face` has the finaliser of all clients
+from httpcore._client.client import _BaseClient  # `_BaseClient` has the finaliser of all clients
 from httpcore._config import PoolLimits, TimeoutConfig
 from httpcore._connect.network import Network
 from httpcore._connect.route import Route
@@ -171,7 +171,7 @@ MADE: dict[type, Callable[[], AbstractContextManager[Make]]] = {
     AsyncioStream: a_stream,
     HTTP2Exchange: an_exchange,
     Delivery: a_delivery,
-    _Face: a_client,
+    _BaseClient: a_client,
 }
 
 
