@@ -243,13 +243,13 @@ def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
         await runtime.sleep(1.0)
         assert peer.session.getpeercert(binary_form=True) is None
         await peer.recv_exactly(given)
-        hearing = runtime.spawn(peer.recv(1))
+        peer_reading = runtime.spawn(peer.recv(1))
         await runtime.sleep(0.2)
         assert peer.session.getpeercert(binary_form=True) == files.certificate
         await peer.send(b"yes")
         await reading.wait()
         assert reading.result() == b"yes"
-        hearing.cancel()
+        peer_reading.cancel()
 
     joined(body, runtime, client=certified(files), server=late_context(), window=30_000)
 
