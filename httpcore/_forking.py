@@ -15,7 +15,7 @@ from typing import Final
 __all__ = ["OPENSSL", "Gate"]
 
 _LONGEST: Final = 2.0  # seconds that a fork waits: a child that may hang is better than a parent that hangs
-_LOOK: Final = 0.0005  # seconds between two tests: a handshake takes some milliseconds
+_CHECK_INTERVAL: Final = 0.0005  # seconds between two tests: a handshake takes some milliseconds
 
 
 class Gate:
@@ -37,7 +37,7 @@ class Gate:
         # waited for each new thread might never run.
         while self._forking and time.monotonic() < self._forking + _LONGEST:
             self._inside.remove(get_ident())
-            time.sleep(_LOOK)
+            time.sleep(_CHECK_INTERVAL)
             self._inside.append(get_ident())
 
     def __exit__(self, *details: object) -> None:
@@ -48,7 +48,7 @@ class Gate:
         while any(thread != get_ident() for thread in self._inside[:]):
             if time.monotonic() > self._forking + _LONGEST:
                 break
-            time.sleep(_LOOK)
+            time.sleep(_CHECK_INTERVAL)
 
     def _after(self) -> None:
         self._forking = 0.0

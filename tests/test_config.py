@@ -40,7 +40,7 @@ def test_an_omitted_field_follows_timeout_and_a_given_one_stands(name: str) -> N
     config = httpcore.TimeoutConfig(2, **{name: 1})
     assert getattr(config, name) == 1.0
     assert sorted(four(config), key=str) == [1.0, 2.0, 2.0, 2.0]
-    assert config.total_timeout is None, "timeout is for each wait, not for the whole"
+    assert config.total_timeout is None, "timeout limits each wait, not the whole request"
 
 
 @pytest.mark.parametrize("name", FOUR)

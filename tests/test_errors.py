@@ -65,12 +65,12 @@ def test_a_timeout_is_neither_an_oserror_nor_pythons_timeout() -> None:
     assert kinds == waits | {"ReadTooSlow", "WriteTooSlow"}
     assert issubclass(httpcore.ReadTooSlow, httpcore.ReadTimeout)
     assert issubclass(httpcore.WriteTooSlow, httpcore.WriteTimeout)
-    assert not any(issubclass(kind, TimeoutError) for kind in CLASSES), "Python's is an OSError"
+    assert not any(issubclass(kind, TimeoutError) for kind in CLASSES), "TimeoutError of Python is an OSError"
 
 
 def test_the_classes_are_split_by_fault() -> None:
     assert issubclass(httpcore.InvalidURL, ValueError)
-    assert issubclass(httpcore.TLSError, httpcore.ConnectError), "no connection came to be"
+    assert issubclass(httpcore.TLSError, httpcore.ConnectError), "no connection was made"
     for remote in (httpcore.StreamReset, httpcore.GoAway):
         assert issubclass(remote, httpcore.RemoteProtocolError)
     for misuse in (httpcore.ResponseBusy, httpcore.ResponseClosed, httpcore.ResponseNotRead, httpcore.StreamConsumed):

@@ -27,7 +27,7 @@ _ERROR = getattr(select, "POLLERR", 8)
 
 # Seconds after which a connecting thread checks whether it was interrupted: no call from another thread ends, on every
 # system, the wait for a socket that is not connected yet.
-_LOOK = 0.05
+_CHECK_INTERVAL = 0.05
 
 # The longest wait that poll(2) can express, a little under 25 days, in milliseconds.
 _LONGEST = 2.0**31 - 1
@@ -344,7 +344,7 @@ async def _writable(sockets: Sequence[socket.socket], seconds: float | None) -> 
     interrupt = _of_thread.interrupt
     if interrupt is not None:
         interrupt.check()
-        seconds = _LOOK if seconds is None else min(seconds, _LOOK)
+        seconds = _CHECK_INTERVAL if seconds is None else min(seconds, _CHECK_INTERVAL)
     if not hasattr(select, "poll"):  # Windows, which reports a failure as an exception
         select.select([], sockets, sockets, seconds)
         return ()

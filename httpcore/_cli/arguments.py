@@ -45,51 +45,71 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_request(group: Any) -> None:
-    group.add_argument("-X", "--request", metavar="METHOD", help="default: GET, or POST where there is a body")
+    group.add_argument("-X", "--request", metavar="METHOD", help="default: GET, or POST if there is a body")
     group.add_argument("-H", "--header", action="append", default=[], metavar="FIELD", help="'Name: value'; repeatable")
     group.add_argument("-A", "--user-agent", metavar="TEXT", help=f"default: {AGENT.decode()}")
-    group.add_argument("-u", "--user", metavar="USER:PASSWORD", help="for the Basic scheme")
+    group.add_argument("-u", "--user", metavar="USER:PASSWORD", help="credentials for Basic authentication")
     data = {"action": "append", "default": [], "dest": "data"}
     group.add_argument("-d", "--data", **data, type=_data, metavar="TEXT", help="a form; @FILE is the file's text")
-    group.add_argument("--data-raw", **data, type=_raw, metavar="TEXT", help="a form; @ means nothing")
+    group.add_argument("--data-raw", **data, type=_raw, metavar="TEXT", help="like -d, but @ is an ordinary character")
     group.add_argument("--json", **data, type=_json, metavar="TEXT", help="JSON; @FILE is the file's text")
     group.add_argument("--data-file", metavar="FILE", help="the body, byte for byte; - is the standard input")
-    group.add_argument("-I", "--head", action="store_true", help="send HEAD and show the head")
+    group.add_argument("-I", "--head", action="store_true", help="send HEAD and write the head")
     group.add_argument("-L", "--location", action="store_true", help="follow redirects")
-    group.add_argument("--max-redirs", type=_count, default=20, metavar="N", help="how many (default: %(default)s)")
+    group.add_argument(
+        "--max-redirs", type=_count, default=20, metavar="N", help="most redirects with -L (default: %(default)s)"
+    )
     group.add_argument("--compressed", action="store_true", help="ask for content codings, and decode them")
 
 
 def _add_output(group: Any) -> None:
-    group.add_argument("-o", "--output", metavar="FILE", help="in place of the standard output; - is that")
-    group.add_argument("-i", "--include", action="store_true", help="show the heads of responses too")
-    group.add_argument("-f", "--fail", action="store_true", help="a status of 400 or more: no body, status 22")
-    group.add_argument("-s", "--silent", action="store_true", help="no bar of progress, no errors")
-    group.add_argument("-S", "--show-error", action="store_true", help="with -s: errors all the same")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="show what happens; -vv: secrets too")
+    group.add_argument("-o", "--output", metavar="FILE", help="write the body to FILE; - is the standard output")
+    group.add_argument("-i", "--include", action="store_true", help="write the heads of responses too")
+    group.add_argument(
+        "-f", "--fail", action="store_true", help="if the status is 400 or more: no body, exit status 22"
+    )
+    group.add_argument("-s", "--silent", action="store_true", help="show no progress bar and no errors")
+    group.add_argument("-S", "--show-error", action="store_true", help="with -s: show errors")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="show each step; -vv: credentials too")
     group.add_argument("--trace", action="store_true", help="show how long each step took")
-    group.add_argument("--trace-svg", metavar="FILE", help="draw it")
+    group.add_argument("--trace-svg", metavar="FILE", help="draw the steps as an image")
 
 
 def _add_route(group: Any) -> None:
-    group.add_argument("--http1", "--http1.1", action="store_true", help="HTTP/1.1 alone")
-    group.add_argument("--http2", "--http2-prior-knowledge", action="store_true", help="HTTP/2 alone, over http too")
+    group.add_argument("--http1", "--http1.1", action="store_true", help="only HTTP/1.1")
+    group.add_argument("--http2", "--http2-prior-knowledge", action="store_true", help="only HTTP/2, over http too")
     group.add_argument("--engines", metavar="NAME", help="native, reference or shadow; or http/1.1=NAME,http/2=NAME")
-    group.add_argument("-x", "--proxy", metavar="URL", help="'' for none; default: as the environment says")
+    group.add_argument("-x", "--proxy", metavar="URL", help="'' for none; default: the proxies of the environment")
     group.add_argument(
-        "--resolve", action="append", default=[], metavar="HOST:PORT:ADDRESS", help="the addresses of a name"
+        "--resolve",
+        action="append",
+        default=[],
+        metavar="HOST:PORT:ADDRESS",
+        help="connect to ADDRESS for HOST and PORT",
     )
     group.add_argument(
-        "--timeout", type=_seconds, default=DEFAULT_TIMEOUT, metavar="S", help="of each wait (default: %(default)g)"
+        "--timeout",
+        type=_seconds,
+        default=DEFAULT_TIMEOUT,
+        metavar="S",
+        help="limit of each wait, in seconds (default: %(default)g)",
     )
-    group.add_argument("-m", "--max-time", type=_seconds, metavar="S", help="in all (default: no limit)")
-    group.add_argument("--retries", "--retry", type=_count, default=0, metavar="N", help="how often it is tried again")
+    group.add_argument(
+        "-m",
+        "--max-time",
+        type=_seconds,
+        metavar="S",
+        help="limit of the whole transfer, in seconds (default: no limit)",
+    )
+    group.add_argument(
+        "--retries", "--retry", type=_count, default=0, metavar="N", help="how often the request is sent again"
+    )
 
 
 def _add_tls(group: Any) -> None:
     group.add_argument("--cacert", metavar="FILE", help="trust these certificates in place of the usual ones")
     group.add_argument("-E", "--cert", metavar="FILE[:PASSWORD]", help="the client's certificate")
-    group.add_argument("--key", metavar="FILE", help="its key, where that is a file of its own")
+    group.add_argument("--key", metavar="FILE", help="its key, if it is not in the same file")
     group.add_argument("-k", "--insecure", action="store_true", help="accept any certificate")
 
 

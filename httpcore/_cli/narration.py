@@ -67,11 +67,11 @@ def _secured(record: TLSDone) -> str:
 
 
 def _retried(record: RequestRetried) -> str:
-    return f"Sending it again, attempt {record.attempt}, in {record.pause:.3f} s: {record.reason}"
+    return f"Sending the request again, attempt {record.attempt}, in {record.pause:.3f} s: {record.reason}"
 
 
 def _sent(record: RequestSent) -> str:
-    return "Request completely sent off" if record.complete else "An early answer has cut the request short"
+    return "Request sent completely" if record.complete else "Request sent in part: the response was early"
 
 
 def _steps() -> dict[type[TraceEvent], Callable[..., str]]:
@@ -90,7 +90,7 @@ def _steps() -> dict[type[TraceEvent], Callable[..., str]]:
         RequestRetried: _retried,
         RequestSent: _sent,
         ResponseUnusual: lambda r: f"The response is unusual: {', '.join(r.lenient)}",
-        EngineDifference: lambda r: f"{r.engine} reads otherwise: {r.difference}",
+        EngineDifference: lambda r: f"{r.engine} reads the peer's bytes differently: {r.difference}",
         ConnectionClosed: lambda r: f"Connection to {r.peer} closed: {r.reason}",
     }
 

@@ -45,7 +45,7 @@ __all__ = [
 
 
 Flow = Generator[Request, ClientResponse, None]
-Place = tuple[str, str, int]
+OriginKey = tuple[str, str, int]
 
 
 @public
@@ -194,11 +194,11 @@ class DigestAuth(Auth):
         self._challenge_name = b"proxy-authenticate" if proxy else b"www-authenticate"
         self._info_name = b"proxy-authentication-info" if proxy else b"authentication-info"
         self._lock = step_lock()
-        self._sessions: OrderedDict[Place, DigestSession] = OrderedDict()
+        self._sessions: OrderedDict[OriginKey, DigestSession] = OrderedDict()
 
     def flow(self, request: Request) -> Flow:
-        place = (request.url.scheme, request.url.host, request.url.port)
-        session = self._known(place)
+        origin = (request.url.scheme, request.url.host, request.url.port)
+        session = self._known(origin)
         fresh = False
         for _ in range(_ATTEMPTS):
             answer = None
@@ -217,11 +217,11 @@ class DigestAuth(Auth):
             # If the server refuses an answer to a fresh nonce and does not call the nonce stale, the password is
             # wrong: another attempt may lock the account.
             if challenge is None or (fresh and not stale):
-                self._forget(place, session)
+                self._forget(origin, session)
                 return
             session = self._digest.DigestSession(challenge, self._username, self._password, integrity=self._integrity)
             fresh = True
-            self._remember(place, session)
+            self._remember(origin, session)
 
     def _uri(self, request: Request) -> bytes:
         """The request target: in absolute form for a proxy (RFC 9112, section 3.2.2)."""
@@ -232,23 +232,23 @@ class DigestAuth(Auth):
         port = "" if url.port == {"http": 80, "https": 443}.get(url.scheme) else f":{url.port}"
         return f"{url.scheme}://{host}{port}{url.full_path}".encode("ascii")
 
-    def _known(self, place: Place) -> DigestSession | None:
+    def _known(self, origin: OriginKey) -> DigestSession | None:
         with self._lock:
-            return self._sessions.get(place)
+            return self._sessions.get(origin)
 
-    def _remember(self, place: Place, session: DigestSession) -> None:
+    def _remember(self, origin: OriginKey, session: DigestSession) -> None:
         with self._lock:
             # Removed and inserted again, so that the order is that of insertion: the first entry is the oldest.
-            self._sessions.pop(place, None)
+            self._sessions.pop(origin, None)
             while len(self._sessions) >= _ORIGINS:
                 self._sessions.popitem(last=False)
-            self._sessions[place] = session
+            self._sessions[origin] = session
 
-    def _forget(self, place: Place, session: DigestSession | None) -> None:
+    def _forget(self, origin: OriginKey, session: DigestSession | None) -> None:
         with self._lock:
             # Remove only the session that was refused: another task may have stored a newer session meanwhile.
-            if session is not None and self._sessions.get(place) is session:
-                self._sessions.pop(place, None)
+            if session is not None and self._sessions.get(origin) is session:
+                self._sessions.pop(origin, None)
 
     def _read_info(self, session: DigestSession, answer: DigestAnswer, response: ClientResponse) -> None:
         """Read Authentication-Info: the server's proof, and the next nonce.

@@ -72,7 +72,7 @@ class Headers(MutableMapping[str, str]):
             self._raw = headers._raw.copy()
             self._lower = headers._lower  # a list of names is never changed, so it can be shared
         else:
-            self._raw = _quickly(headers) or header_pairs(headers)
+            self._raw = _pairs_fast(headers) or header_pairs(headers)
 
     @classmethod
     def received(cls, pairs: list[tuple[bytes, bytes]]) -> Headers:
@@ -187,7 +187,7 @@ class Headers(MutableMapping[str, str]):
         return f"Headers({shown!r})"
 
 
-def _quickly(headers: object) -> list[tuple[bytes, bytes]] | None:
+def _pairs_fast(headers: object) -> list[tuple[bytes, bytes]] | None:
     """The fields of a plain dictionary, list or tuple; None in any unusual case, which `header_pairs` handles."""
     if type(headers) is dict:
         headers = list(headers.items())

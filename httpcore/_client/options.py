@@ -173,7 +173,7 @@ class Call:
         self.timeout = timeout
         self.max_body = max_body
 
-    def again(self) -> Call:
+    def copy_for_next(self) -> Call:
         """A copy for a call of `next()`. Its total timeout begins anew: time between two steps does not count."""
         other = copy(self)
         other.chain = None if self.chain is None else self.chain.copy()
@@ -181,13 +181,13 @@ class Call:
         other.has_begun = False
         return other
 
-    def answered(self, info: ResponseInfo) -> None:
+    def count_request(self, info: ResponseInfo) -> None:
         """Count a request whose response, with this `info`, leads to another request."""
         before = self.earlier
         first = info.request_number if before.first is None else before.first
         self.earlier = Earlier(before.sends + info.attempts, before.requests + 1, first)
 
-    def take(
+    def set_options(
         self,
         *,
         auth: AuthTypes | Unset | None = UNSET,

@@ -40,7 +40,7 @@ __all__ = [
     "STATUSES",
     "Chain",
     "Redirect",
-    "carried",
+    "kept_fields",
     "location_of",
     "redirect_for",
 ]
@@ -148,7 +148,7 @@ def shown(text: str) -> str:
     return show(text)
 
 
-def carried(
+def kept_fields(
     headers: Iterable[tuple[bytes, bytes]],
     *,
     keeps_body: bool,
@@ -181,11 +181,11 @@ class Chain:
         left_origin: a hop led to another origin than the first, so no credentials are sent any more.
     """
 
-    __slots__ = ("_most", "_seen", "_taken", "left_origin")
+    __slots__ = ("_followed", "_most", "_seen", "left_origin")
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken = 0
+        self._followed = 0
         self._seen: set[tuple[str, str, bytes]] = set()
         self.left_origin = False
 
@@ -193,7 +193,7 @@ class Chain:
         """A copy, to continue from here a second time."""
         # `next()` may be called on a response again: each run has its own count, from the redirects before it.
         other = Chain(self._most)
-        other._taken, other._seen, other.left_origin = self._taken, set(self._seen), self.left_origin
+        other._followed, other._seen, other.left_origin = self._followed, set(self._seen), self.left_origin
         return other
 
     def sent(self, method: str, url: URL, cookie: bytes) -> None:
@@ -215,8 +215,8 @@ class Chain:
             TooManyRedirects: this is one redirect more than the limit.
             RedirectBodyUnavailable: the body would have to be sent again and cannot be.
         """
-        self._taken += 1
-        if self._taken > self._most:
+        self._followed += 1
+        if self._followed > self._most:
             raise TooManyRedirects(
                 f"the server redirects more than {self._most} times: expected at most max_redirects={self._most}",
                 limit=self._most,

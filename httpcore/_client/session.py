@@ -35,7 +35,7 @@ from .netrc import netrc_path
 from .options import OPTIONS, Call, Hook, check_options
 from .progress import counted
 from .query_params import QueryParams
-from .redirects import STATUSES, Chain, Redirect, carried, location_of, redirect_for
+from .redirects import STATUSES, Chain, Redirect, kept_fields, location_of, redirect_for
 from .request import Request
 from .response import Readable
 from .urls import URL
@@ -173,7 +173,7 @@ class Session(Generic[R]):
         call = Call(stream, follow, config, self.max_body)
         if options:
             check_options(options, known)
-            call.take(**{name: value for name, value in options.items() if name not in _OF_THE_REQUEST})
+            call.set_options(**{name: value for name, value in options.items() if name not in _OF_THE_REQUEST})
         if ssl is not None:
             call.use(ssl)
         return call
@@ -289,7 +289,7 @@ class Session(Generic[R]):
                     raise
                 # Drained before the next request is sent, so that the next request can use the connection.
                 await _drain(response)
-                call.answered(response.info)
+                call.count_request(response.info)
                 refused.append(response)
                 if len(refused) > _AUTH_ROUNDS:
                     raise LocalProtocolError(
@@ -410,14 +410,14 @@ class Session(Generic[R]):
             await response._close()
             raise
         await _drain(response)
-        call.answered(response.info)
+        call.count_request(response.info)
         answer = await self._answer(following, call)
         answer.history = [*response.history, response, *answer.history]
         return answer
 
     def _redirected(self, request: Request, redirect: Redirect, call: Call, chain: Chain) -> Request:
         """The request that a redirect leads to."""
-        pairs = carried(
+        pairs = kept_fields(
             request.fields(),
             keeps_body=redirect.keeps_body,
             same_origin=not chain.left_origin,
@@ -461,7 +461,7 @@ class _Next(Generic[R]):
         self._call = call
 
     async def __call__(self, response: Readable) -> R:
-        call, session = self._call.again(), self._session
+        call, session = self._call.copy_for_next(), self._session
         mark = session.in_flight.begin(call)
         try:
             following = await session._next(cast("R", response), call)

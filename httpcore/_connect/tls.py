@@ -74,7 +74,7 @@ _KEY_UPDATE: Final = 40
 """A size between those of two answers to the peer, in bytes without the record header: the answer to a KeyUpdate has
 22, the answer to a CertificateRequest at least 57. Only their sizes tell them apart, since `ssl` reports neither."""
 
-_LOOK: Final = 0.05
+_CHECK_INTERVAL: Final = 0.05
 """Seconds after which a read checks whether there is room for an answer to the peer that could not be sent before."""
 
 _UNPRODUCTIVE: Final = 256 * 1024
@@ -278,13 +278,13 @@ class TLSStream:
         while not self._plain:
             if self._over:
                 return False
-            looks = self._is_stuck and (left is None or left > _LOOK)
+            checks = self._is_stuck and (left is None or left > _CHECK_INTERVAL)
             try:
-                raw = await self._inner.read(_CIPHERTEXT, _LOOK if looks else left)
+                raw = await self._inner.read(_CIPHERTEXT, _CHECK_INTERVAL if checks else left)
             except ReadTimeout as error:
                 # Only this check has timed out, not the caller's wait. The server may wait for our answer before it
                 # sends data, so we try again to send the answer.
-                if looks:
+                if checks:
                     self._answer()
                     left = self._left(deadline)
                     continue

@@ -30,15 +30,15 @@ class Apart:
 
 
 APART: Final[dict[str, Apart]] = {
-    "no connection of HTTP/1.0 is kept": Apart(
+    "an HTTP/1.0 connection is not kept": Apart(
         "persistent",
         re.compile(r"1\.0"),
-        "h11 keeps none, whatever `Connection: keep-alive` says; RFC 9112, 9.3 allows it",
+        "h11 closes it even with `Connection: keep-alive`; RFC 9112, 9.3 allows both",
     ),
-    "no white space before a chunk extension": Apart(
+    "white space before a chunk extension": Apart(
         "refused",
         re.compile(r"illegal chunk header"),
-        "RFC 9112, 7.1.1: a recipient must parse bad white space",
+        "RFC 9112, 7.1.1: a recipient must accept and remove it; h11 refuses it",
     ),
 }
 
@@ -47,14 +47,14 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     what: (re.compile(pattern), why)
     for what, pattern, why in (
         (
-            "another version",
+            "an HTTP version other than 1.0 and 1.1",
             r"expected (a status line.*|the beginning of a response head), got 'HTTP/\d\.\d ",
-            "RFC 9112, 2.3 does not say what 0.9, 1.2 and 2.0 look like",
+            "RFC 9112, 2.3 does not define the format of 0.9, 1.2 and 2.0",
         ),
         (
             "control characters in the reason phrase",
             r"expected a status line.*\\(x[01]|x7f|t)",
-            "RFC 9112, 4: HTAB, SP, VCHAR and obs-text",
+            "RFC 9112, 4: only HTAB, SP, VCHAR and obs-text are allowed",
         ),
         (
             "a lone LF in a head",
@@ -64,62 +64,62 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
         (
             "a lone LF in a trailer section",
             r"(expected a trailer field.*\\n|a line of the trailer section ends in LF)",
-            "RFC 9112, 2.2 and 7.1.2",
+            "RFC 9112, 2.2 and 7.1.2 leave it to the recipient",
         ),
         (
             "a folded line",
             r"expected a (header|trailer) field, got .( |\\t)",
-            "RFC 9112, 5.2 leaves it to the recipient",
+            "RFC 9112, 5.2: line folding is obsolete",
         ),
         (
-            "control characters in a value",
+            "control characters in a field value",
             r"expected a (header|trailer) field, got .*\\x",
-            "RFC 9110, 5.5: HTAB, SP, VCHAR and obs-text",
+            "RFC 9110, 5.5: only HTAB, SP, VCHAR and obs-text are allowed",
         ),
         (
-            "a list of equal lengths",
+            "one Content-Length field with a list of equal values",
             r"the peer sent Content-Length '(\d+)(, \1)+': expected 1 to 19 digits",
             "RFC 9112, 6.3 leaves it to the recipient",
         ),
         (
-            "one length twice",
+            "several Content-Length fields with equal values",
             r"the peer sent \d+ Content-Length headers",
-            "RFC 9112, 6.3: the same",
+            "RFC 9112, 6.3 leaves it to the recipient",
         ),
         (
-            "twenty digits of length",
+            "a Content-Length of twenty digits",
             r"the peer sent Content-Length '\d{20}': expected 1 to 19 digits",
-            "RFC 9110, 8.6: beware of numbers that are too large",
+            "RFC 9110, 8.6: a recipient must expect numbers that are too large",
         ),
         (
-            "length and coding",
+            "both Content-Length and Transfer-Encoding",
             r"the peer sent Content-Length '.*' and Transfer-Encoding",
-            "RFC 9112, 6.3: it ought to be taken for an attack",
+            "RFC 9112, 6.3: it may be an attack, and ought to be handled as an error",
         ),
         (
-            "a coding in HTTP/1.0",
+            "Transfer-Encoding in HTTP/1.0",
             r"the peer sent Transfer-Encoding '.*' in an HTTP/1.0 response: expected none",
-            "RFC 9112, 6.1: its framing is faulty",
+            "RFC 9112, 6.1: the framing of the message is faulty",
         ),
         (
-            "a chunk's size and extensions",
+            "a malformed chunk size or chunk extension",
             r"expected a chunk's size and extensions",
-            "RFC 9112, 7.1 and 7.1.1: h11 takes any extension",
+            "RFC 9112, 7.1 and 7.1.1; h11 accepts any extension",
         ),
         (
             "Content-Length as a trailer",
             r"the peer sent 'content-length' as a trailer",
-            "RFC 9110, 6.5.1: no field of framing may be one",
+            "RFC 9110, 6.5.1: a field that is needed for framing must not be a trailer",
         ),
         (
             "Transfer-Encoding as a trailer",
             r"the peer sent 'transfer-encoding' as a trailer",
-            "RFC 9110, 6.5.1: the same",
+            "RFC 9110, 6.5.1: a field that is needed for framing must not be a trailer",
         ),
         (
             "input beyond a limit",
             r".*(longer than|expected at most|more than \d+ interim|more than the body has)",
-            "fields, interim heads and chunk extensions are bounded here, see docs/security.md",
+            "fields, interim heads and chunk extensions have limits here, see docs/security.md",
         ),
     )
 }

@@ -98,7 +98,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
     async def _begin(self) -> None:
         request = self.request
         reader = request.body.start(self._connection.backend.run_blocking)
-        may_be_left = request.body.may_be_left()
+        caller_keeps_rest = request.body.caller_keeps_rest()
         at_end = True
         try:
             if not await self._write(request.head):
@@ -108,8 +108,8 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             if request.expects_continue and not (await self._flush() and await self._wait_for_continue()):
                 return
             self._begin_body()
-            at_end = await self._send_beginning(reader, may_be_left)
-            if at_end and may_be_left:
+            at_end = await self._send_beginning(reader, caller_keeps_rest)
+            if at_end and caller_keeps_rest:
                 await self.finish(request.final_trailers() if request.trailers is not None else [])
             await self._flush()
         except WriteError:
@@ -123,11 +123,11 @@ class HTTP11DuplexExchange(HTTP11Exchange):
                 reader.close()
                 await reader.aclose()
 
-    async def _send_beginning(self, reader: BodyReader, may_be_left: bool) -> bool:
+    async def _send_beginning(self, reader: BodyReader, caller_keeps_rest: bool) -> bool:
         """Send the pieces of `reader`; those of an iterator until the head of the response has been received. Returns
         whether all pieces were sent.
         """
-        while self._take_input() and not (may_be_left and self.head is not None):
+        while self._take_input() and not (caller_keeps_rest and self.head is not None):
             piece = await reader.next()
             if piece is None:
                 return True
@@ -215,7 +215,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         # more may be sent, since the peer would take it for the rest of that chunk.
         cut_short, self._cut_short = self._cut_short, True
         while view:
-            count = await self._write_some(view, duplex=self._listens_not())
+            count = await self._write_some(view, duplex=self._must_not_read())
             view = view[count:]
             if not count:
                 self._take_input_beside()
@@ -223,10 +223,11 @@ class HTTP11DuplexExchange(HTTP11Exchange):
 
     async def _push(self) -> None:
         while self._stream.owes:
-            if not await self._flush_some(duplex=self._listens_not()):
+            if not await self._flush_some(duplex=self._must_not_read()):
                 self._take_input_beside()
 
-    def _listens_not(self) -> bool:
+    def _must_not_read(self) -> bool:
+        """Whether a write must not read as well: a receiver reads, or enough input is held."""
         return self._input is _RECEIVER or self.held > EARLY
 
     def _take_input_beside(self) -> None:

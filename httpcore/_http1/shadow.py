@@ -169,7 +169,7 @@ def _difference_at_end(ours: ShadowResponse, checksum: int, shadow: Shadow) -> s
     persistent = shadow.persistent and not shadow.surplus and not ours.has_stream_ended
     assert ours.head is not None
     if not ours.switched and ours.reusable != persistent and not explains("persistent", ours.head.version.decode()):
-        return "whether the connection goes on"
+        return "whether the connection is kept"
     return ""
 
 

@@ -31,44 +31,44 @@ STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     what: (re.compile(pattern), why)
     for what, pattern, why in (
         (
-            "empty DATA behind the end",
+            "empty DATA after the end of a stream",
             r"^a reset$",
-            "it has no meaning while we still send, and nginx sends it",
+            "it is harmless while we still send, and nginx sends it",
         ),
         (
-            "late WINDOW_UPDATE for a stream that was reset",
+            "WINDOW_UPDATE on a stream that was reset",
             r"non-compliant data",
-            "by 0 or not, it concerns no stream that is open",
+            "it concerns a closed stream, also with an increment of 0",
         ),
         (
-            "the reserved bit of WINDOW_UPDATE",
+            "WINDOW_UPDATE with the reserved bit set",
             r"non-compliant data",
-            "RFC 9113, 6.9: it is ignored",
+            "RFC 9113, 6.9: the bit is ignored",
         ),
         (
             "a stream that depends on itself",
             r"may not depend on itself",
-            "RFC 9113, 5.3.2: priority signals mean nothing any more",
+            "RFC 9113, 5.3.2: priority signals are deprecated",
         ),
         (
-            "blanks around a value",
+            "white space around a field value",
             r"surrounded by whitespace",
-            "it is read leniently, without them (`info.lenient`)",
+            "it is removed, and `info.lenient` reports it",
         ),
         (
-            "Content-Length of a tunnel",
+            "Content-Length in the response to CONNECT",
             r"^InvalidBodyLengthError",
             "RFC 9110, 9.3.6: a client must ignore it",
         ),
         (
             "64 CONTINUATION frames",
             r"^Too many continuation frames",
-            "h2 counts HEADERS among them",
+            "h2 counts the HEADERS frame as one of them",
         ),
         (
             "HEADERS with nothing but padding",
             r"invalid padding",
-            "RFC 9113, 6.2: a fragment may be empty; h2 does not count the byte with the length of the padding",
+            "RFC 9113, 6.2: a fragment may be empty; h2 does not count the Pad Length byte",
         ),
     )
 }
@@ -84,74 +84,74 @@ LAXER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     what: (re.compile(pattern), why)
     for what, pattern, why in (
         (
-            "three updates of the table in one block",
+            "three table size updates in one header block",
             r"the table is resized more than 2 times",
-            "RFC 7541, 4.2: two updates are enough",
+            "RFC 7541, 4.2: at most two are needed",
         ),
         (
-            "a reset of a stream that was never opened",
+            "RST_STREAM on a stream that was never opened",
             r"sent RST_STREAM on stream \d+, which has not been opened",
             "RFC 9113, 6.4: a connection error",
         ),
         (
-            "frames behind the end of a stream",
+            "DATA or HEADERS after the end of a stream",
             r"sent (DATA|HEADERS) on stream \d+, which it had ended before",
             "RFC 9113, 5.1: a connection error, since the peer's state is wrong",
         ),
         (
-            "CONTINUATION of nothing on a stream that is closed",
+            "CONTINUATION without HEADERS on a closed stream",
             r"sent CONTINUATION outside of a header block",
             "RFC 9113, 6.10: a connection error",
         ),
         (
-            "extended CONNECT taken back",
+            "SETTINGS_ENABLE_CONNECT_PROTOCOL changed from 1 to 0",
             r"^SETTINGS_ENABLE_CONNECT_PROTOCOL 0:",
-            "RFC 8441, 3: 1 must not become 0",
+            "RFC 8441, 3: a sender must not do this",
         ),
         (
-            "a wrong setting with another value behind it",
+            "an invalid setting, followed by another value of it",
             rf"^SETTINGS_(?P<name>{'|'.join(_SETTINGS)}) (?P<value>[\d,]+)",
-            "RFC 9113, 6.5.3: each value in its order; h2 reads the last one alone",
+            "RFC 9113, 6.5.3: values are processed in order; h2 reads only the last one",
         ),
         (
-            "a length that is not that of the body",
+            "a Content-Length that is not the length of the body",
             r"the body is shorter than its Content-Length|the response has no body, but its Content-Length",
             "RFC 9113, 8.1.1: malformed, also with trailers or without DATA",
         ),
         (
             "an invalid Content-Length",
             r"Content-Length headers|sent Content-Length .*digits|'content-length' as a trailer",
-            "RFC 9110, 8.6 and 6.5.1: one, 1 to 19 digits, and not in trailers",
+            "RFC 9110, 8.6 and 6.5.1: expected one field of 1 to 19 digits, and none in trailers",
         ),
         (
-            "a body where there is none",
+            "a body in a response that has none",
             r"a body with a response that has none",
             "RFC 9110, 15.3.5: 204 has no content",
         ),
         (
-            "a name that is no token",
+            "a field name that is not a token",
             r"sent a field named ",
-            "RFC 9110, 5.1: h2 takes what is visible and no capital",
+            "RFC 9110, 5.1; h2 accepts any visible characters but upper case",
         ),
         (
             "TE or HTTP2-Settings in a response",
             r"^the peer sent '(te|http2-settings)': expected no connection-specific field",
-            "RFC 9113, 8.2.2 and RFC 7540, 3.2.1: they belong to requests",
+            "RFC 9113, 8.2.2 and RFC 7540, 3.2.1: only a request may have them",
         ),
         (
-            "control characters in a value",
+            "control characters in a field value",
             r"with the value ",
-            "RFC 9110, 5.5: HTAB, SP, VCHAR and obs-text",
+            "RFC 9110, 5.5: only HTAB, SP, VCHAR and obs-text are allowed",
         ),
         (
-            "a status outside 100 to 999, and 101",
+            "a status outside 100 to 999, or 101",
             r"sent :status ",
             "RFC 9110, 15 and RFC 9113, 8.6",
         ),
         (
-            "HEADERS within a tunnel",
+            "HEADERS in a tunnel",
             r"HEADERS in a tunnel",
-            "RFC 9113, 8.5: DATA alone may follow",
+            "RFC 9113, 8.5: only DATA may follow",
         ),
     )
 }
@@ -165,14 +165,14 @@ def _is_replaced(seen: re.Match[str], payload: bytes) -> bool:
 
 # For the rows whose message is not specific enough: the kind of the frame, and a condition for its payload.
 _FRAMES: Final[dict[str, tuple[int, Callable[[re.Match[str], bytes], bool]]]] = {
-    "empty DATA behind the end": (DATA, lambda seen, payload: not payload),
-    "late WINDOW_UPDATE for a stream that was reset": (WINDOW_UPDATE, lambda seen, payload: payload == bytes(4)),
-    "the reserved bit of WINDOW_UPDATE": (
+    "empty DATA after the end of a stream": (DATA, lambda seen, payload: not payload),
+    "WINDOW_UPDATE on a stream that was reset": (WINDOW_UPDATE, lambda seen, payload: payload == bytes(4)),
+    "WINDOW_UPDATE with the reserved bit set": (
         WINDOW_UPDATE,
         lambda seen, payload: uint32.unpack(payload)[0] > LARGEST_WINDOW,
     ),
     "HEADERS with nothing but padding": (HEADERS, lambda seen, payload: payload[0] == len(payload) - 1),
-    "a wrong setting with another value behind it": (SETTINGS, _is_replaced),
+    "an invalid setting, followed by another value of it": (SETTINGS, _is_replaced),
 }
 
 

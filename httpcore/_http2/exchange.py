@@ -263,7 +263,7 @@ class HTTP2Exchange:
         if request.expects_continue and not await self._wait_for_continue():
             return True
         declared = None if inbox.two_way else request.content_length
-        may_be_left = inbox.two_way and request.body.may_be_left()
+        caller_keeps_rest = inbox.two_way and request.body.caller_keeps_rest()
         given = 0
         while (piece := await reader.next()) is not None:
             given += len(piece)
@@ -277,13 +277,13 @@ class HTTP2Exchange:
                 return True
             # Interim heads are reported between two pieces: a 103 should reach the caller during the upload.
             self._report_interims()
-            if may_be_left and await self._is_answered():
+            if caller_keeps_rest and await self._is_answered():
                 return False
         if declared is not None and given < declared:
             raise LocalProtocolError(
                 f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {given:,}"
             )
-        if not inbox.two_way or may_be_left:
+        if not inbox.two_way or caller_keeps_rest:
             await self.finish(request.final_trailers() if request.trailers is not None else [])
         return True
 

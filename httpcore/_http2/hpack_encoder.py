@@ -39,7 +39,7 @@ def _integer(first: int, bits: int, value: int) -> bytes:
     return bytes(out)
 
 
-TIRED: Final = 16
+MAX_VALUES: Final = 16
 """The most values of one name that enter the table of a connection. Later ones are sent as literals: a name with so
 many values (an id, a counter) will have another one next time, and each would evict a field that is used again."""
 
@@ -164,7 +164,7 @@ class FieldEncoder:
         length = len(value)
         size = len(name) + length + ENTRY_BYTES
         # A field may take a quarter of the table at most: a larger one would evict fields that are used again.
-        if start and size * 4 <= self._limit and self._values.get(name, 0) < TIRED:
+        if start and size * 4 <= self._limit and self._values.get(name, 0) < MAX_VALUES:
             self._add(pair, size)
         else:
             start = plain

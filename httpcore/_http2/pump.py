@@ -8,7 +8,8 @@ makes a wait longer.
 
 Reader and writer are two roles, but if a peer reads nothing until we read from it, the writer must read too. So the
 writer becomes the reader as well if there is none, and listens for input. If another task reads, the writer only
-writes, and checks every `LOOK` seconds whether that task still reads. A reader checks the writer in the same way.
+writes, and checks every `CHECK_INTERVAL` seconds whether that task still reads. A reader checks the writer in the same
+way.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .inbox import Inbox
 
 __all__ = ["Pump"]
 
-LOOK: Final = 0.1
+CHECK_INTERVAL: Final = 0.1
 """Seconds after which a writer that is not the reader checks whether there is still a reader, and vice versa."""
 
 PARTING: Final = 1.0
@@ -227,7 +228,7 @@ class Pump:
         if engine.unread or engine.frames_read - core.turn >= FRAMES:
             await self._yield_turn()
         quiet = core.liveness.until_ping(core.now)
-        limit = self._until_look(left)
+        limit = self._until_check(left)
         if quiet is not None and (limit is None or quiet < limit):
             limit = quiet
         try:
@@ -252,12 +253,12 @@ class Pump:
             raise
         core.notify()
 
-    def _until_look(self, left: float | None) -> float | None:
-        """How many seconds one read may take: `left`, but `LOOK` at most in two cases. If bytes are unsent, the current
-        writer may end before the bytes that we need have been sent. If the stream cannot be woken, it must be checked
-        whether our exchange was closed."""
-        looks = self._outbox.is_unsent() or not self._stream.can_wake
-        return LOOK if looks and (left is None or left > LOOK) else left
+    def _until_check(self, left: float | None) -> float | None:
+        """How many seconds one read may take: `left`, but `CHECK_INTERVAL` at most in two cases. If bytes are unsent,
+        the current writer may end before the bytes that we need have been sent. If the stream cannot be woken, it must
+        be checked whether our exchange was closed."""
+        checks = self._outbox.is_unsent() or not self._stream.can_wake
+        return CHECK_INTERVAL if checks and (left is None or left > CHECK_INTERVAL) else left
 
     async def _yield_turn(self) -> None:
         """After a turn, let the other tasks run before anything is read or written."""
@@ -308,9 +309,10 @@ class Pump:
         """
         core, outbox, stream = self._core, self._outbox, self._stream
         # Without the reader's role this task does not notice that the reader has ended, and a stream that cannot be
-        # woken does not end its wait when the exchange is closed. So the caller checks both again after `LOOK` seconds.
-        if not (reads and stream.can_wake) and (left is None or left > LOOK):
-            left = LOOK
+        # woken does not end its wait when the exchange is closed. So the caller checks both again after
+        # `CHECK_INTERVAL` seconds.
+        if not (reads and stream.can_wake) and (left is None or left > CHECK_INTERVAL):
+            left = CHECK_INTERVAL
         try:
             count = 0
             if data:

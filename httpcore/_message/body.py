@@ -102,8 +102,8 @@ class BodyReader(Protocol):
     """One sending of a body."""
 
     async def next(self) -> bytes | None:
-        """Return the next piece, or None at the end. Empty pieces are returned only after `Body.may_be_left` was True.
-        It waits only in the user's async iterator or in a file read.
+        """Return the next piece, or None at the end. Empty pieces are returned only after `Body.caller_keeps_rest` was
+        True. It waits only in the user's async iterator or in a file read.
 
         Raises:
             LocalProtocolError: the piece is not bytes-like.
@@ -165,7 +165,7 @@ class Body:
             return Body(value, len(value), None) if value else _EMPTY
         if value is None:
             return _EMPTY
-        return _shaped(value)
+        return _body_of_object(value)
 
     @property
     def is_empty(self) -> bool:
@@ -177,11 +177,11 @@ class Body:
         """Whether the body can be sent from its beginning, now."""
         return self._source is None or self._source.replayable
 
-    def may_be_left(self) -> bool:
+    def caller_keeps_rest(self) -> bool:
         """Whether the body is an iterator of the caller, so that the caller can continue with the items that were not
         read. If so, its reader also returns empty pieces from now on.
         """
-        return isinstance(self._source, _Pieces) and self._source.may_be_left()
+        return isinstance(self._source, _Pieces) and self._source.caller_keeps_rest()
 
     @property
     def is_async(self) -> bool:
@@ -205,7 +205,7 @@ class Body:
 _EMPTY: Final = Body(b"", 0, None)
 
 
-def _shaped(value: Any) -> Body:
+def _body_of_object(value: Any) -> Body:
     """Return the body for any value except bytes and None. An async iterable is tested before a file: async files have
     both `__aiter__` and `read`.
     """
@@ -395,7 +395,7 @@ class _Pieces:
             _refuse_made(made)
         return _SyncReader(self, iter(made))
 
-    def may_be_left(self) -> bool:
+    def caller_keeps_rest(self) -> bool:
         self.gives_empty = hasattr(self._given, "__next__") or hasattr(self._given, "__anext__")
         return self.gives_empty
 

@@ -551,9 +551,9 @@ def _trailer_fields(trailers: HeaderTypes) -> Headers:
 def _fields(headers: Any, argument: str) -> tuple[Headers, bytes, dict[bytes, list[bytes]]]:
     """Return the pairs, their lines for the wire, and the values of the fields in `_MARKED` by lower-case name."""
     given = _listed(headers, argument)
-    fields = _quickly(given)
+    fields = _fields_fast(given)
     if fields is None:
-        fields = _quickly(_exact(given, argument))
+        fields = _fields_fast(_exact(given, argument))
         assert fields is not None, "the two checks of header fields disagree"
     return fields
 
@@ -570,7 +570,7 @@ def _listed(headers: Any, argument: str) -> list[Any] | tuple[Any, ...]:
     return list(headers)
 
 
-def _quickly(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[bytes, list[bytes]]] | None:
+def _fields_fast(given: list[Any] | tuple[Any, ...]) -> tuple[Headers, bytes, dict[bytes, list[bytes]]] | None:
     """As `_fields`; None when anything is unusual. The bytes of all values are checked at once."""
     pairs: Headers = []
     lines: list[bytes] = []
@@ -638,7 +638,7 @@ def line_start(name: bytes) -> bytes | None:
 
 def checked_lines(headers: Headers) -> bytes | None:
     """Return the lines of fields with their line ends; None if a name is in `_MARKED`, or anything is unusual."""
-    found = _quickly(headers)
+    found = _fields_fast(headers)
     return None if found is None or found[2] else found[1]
 
 

@@ -10,7 +10,7 @@ from .call import Call
 __all__ = ["Draining", "IdleWaiters"]
 
 # Seconds between two checks: a response that was dropped and collected is noticed only at the next check.
-_LOOK = 0.25
+_CHECK_INTERVAL = 0.25
 
 
 class IdleWaiters:
@@ -40,10 +40,10 @@ class IdleWaiters:
             try:
                 if is_idle():
                     return True
-                left = _LOOK if ends is None else ends - backend.now()
+                left = _CHECK_INTERVAL if ends is None else ends - backend.now()
                 if left <= 0:
                     return False
-                await event.wait(min(left, _LOOK))
+                await event.wait(min(left, _CHECK_INTERVAL))
             finally:
                 self.events.remove(event)
 

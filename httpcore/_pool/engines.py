@@ -53,7 +53,7 @@ NATIVE: Final = Engines(http1.NATIVE, http2.NATIVE, deque())
 def _report(reports: deque[tuple[str, str]], library: str, difference: str) -> None:
     """Report a difference of a shadow engine. Where warnings are errors, as in this project's tests, this raises."""
     reports.append((library, difference))
-    warn(f"{library} reads otherwise what a peer sent: {difference}", RuntimeWarning, stacklevel=2)
+    warn(f"{library} reads a peer's bytes differently: {difference}", RuntimeWarning, stacklevel=2)
 
 
 def checked_engines(engines: Any) -> Engines:

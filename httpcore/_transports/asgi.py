@@ -80,8 +80,8 @@ class ASGITransport(Transport):
         self._settings = (lifespan, shutdown_timeout)
         self._lock = step_lock()
         self._closed = False
-        self._own_apps = _Apps(app, *self._settings)
-        self._there: _Apps | None = None
+        self._async_apps = _Apps(app, *self._settings)
+        self._thread_apps: _Apps | None = None
         self._thread: LoopThread | None = None
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
@@ -90,7 +90,7 @@ class ASGITransport(Transport):
             raise PoolClosed("the transport is closed")
         scope = scope_of(wire, {**self._defaults, **request.extensions})
         if not request.is_sync:
-            return await self._exchange(self._own_apps, wire, scope, request.extensions, _same)
+            return await self._exchange(self._async_apps, wire, scope, request.extensions, _same)
         thread, apps = self._loop_thread()
         response = thread.call(self._exchange(apps, wire, scope, request.extensions, _in_a_thread))
         if "connection" in response.extensions:
@@ -135,10 +135,10 @@ class ASGITransport(Transport):
 
     def _loop_thread(self) -> tuple[LoopThread, _Apps]:
         with self._lock:
-            thread, apps = self._thread, self._there
+            thread, apps = self._thread, self._thread_apps
             if thread is None or apps is None:
                 thread, apps = LoopThread(), _Apps(self._app, *self._settings)
-                self._thread, self._there = thread, apps
+                self._thread, self._thread_apps = thread, apps
             return thread, apps
 
     def close(self) -> None:
@@ -146,16 +146,16 @@ class ASGITransport(Transport):
         thread.
         """
         self._closed = True
-        self._own_apps.cancel()
+        self._async_apps.cancel()
         self._end_thread()
 
     async def aclose(self) -> None:
         """Wait for the apps, at most `shutdown_timeout` seconds, cancel those that still run, and end the lifespan."""
         self._closed = True
         try:
-            await self._own_apps.stop()
+            await self._async_apps.stop()
         finally:
-            self._own_apps.cancel()
+            self._async_apps.cancel()
             if self._thread is not None:
                 self._end_thread()
 
@@ -163,8 +163,8 @@ class ASGITransport(Transport):
         with self._lock:
             # The thread is removed under the lock and ended outside of it: a request that arrives meanwhile starts
             # another thread, and does not wait for the apps of this one.
-            thread, apps = self._thread, self._there
-            self._thread = self._there = None
+            thread, apps = self._thread, self._thread_apps
+            self._thread = self._thread_apps = None
         if thread is not None and apps is not None:
             try:
                 thread.call(apps.stop())
@@ -181,7 +181,7 @@ class ASGITransport(Transport):
         return self
 
     async def __aenter__(self) -> Self:
-        await self._own_apps.begin()
+        await self._async_apps.begin()
         return self
 
     async def __aexit__(

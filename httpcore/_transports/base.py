@@ -280,8 +280,8 @@ class Transport:
             return _entered(self.request(*_arguments(request)))
         manager = self.arequest(*_arguments(request))
         status_code, headers, stream, extensions = await manager.__aenter__()
-        left = _Left(manager)
-        return TransportResponse(status_code, headers, stream, extensions, aclose=left.aclose)
+        exit_once = _ExitOnce(manager)
+        return TransportResponse(status_code, headers, stream, extensions, aclose=exit_once.aclose)
 
     def request(
         self,
@@ -362,11 +362,13 @@ def _arguments(
 def _entered(manager: AbstractContextManager[Parts]) -> TransportResponse:
     """Enter the sync entry of a transport that overrides the entries, and return its response."""
     status_code, headers, stream, extensions = manager.__enter__()
-    left = _Left(manager)
-    return TransportResponse(status_code, headers, stream, cast("ResponseExtensions", extensions), close=left.close)
+    exit_once = _ExitOnce(manager)
+    return TransportResponse(
+        status_code, headers, stream, cast("ResponseExtensions", extensions), close=exit_once.close
+    )
 
 
-class _Left:
+class _ExitOnce:
     """Exits a context manager, once."""
 
     __slots__ = ("_manager",)

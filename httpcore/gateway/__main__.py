@@ -41,32 +41,32 @@ FLAGS = (
     Flag("--port", "service", "port", int, "PORT", "port to listen on"),
     Flag("--workers", "service", "workers", int, "NUMBER", "processes that share the port"),
     Flag("--metrics-port", "service", "metrics_port", int, "PORT", "port for /metrics and /ready"),
-    Flag("--metrics-host", "service", "metrics_host", str, "HOST", "address for them"),
-    Flag("--ready", "service", "ready", str, "PATH", "path that says whether this gateway is ready"),
-    Flag("--notice", "service", "notice", float, "SECONDS", "to accept connections after SIGTERM"),
-    Flag("--grace", "service", "grace", float, "SECONDS", "for requests at the end, after SIGTERM"),
+    Flag("--metrics-host", "service", "metrics_host", str, "HOST", "address for the metrics port"),
+    Flag("--ready", "service", "ready", str, "PATH", "path that reports whether this gateway is ready"),
+    Flag("--notice", "service", "notice", float, "SECONDS", "time to accept connections after SIGTERM"),
+    Flag("--grace", "service", "grace", float, "SECONDS", "time for the remaining requests after SIGTERM"),
     Flag("--access-log", "service", "access_log", bool, "", "write a line for each request"),
     Flag("--request-id", "service", "request_id", bool, "", "give each request an id"),
     Flag("--balance", "", "balance", str, "HOW", "which upstream gets a request"),
     Flag("--keep-host", "", "host", bool, "", "send the client's Host, not the upstream's"),
-    Flag("--trust", "", "trusted_proxies", list, "NETWORK", "a proxy that is believed; may be repeated"),
-    Flag("--retries", "", "retries", int, "NUMBER", "further upstreams to try"),
-    Flag("--health", "health", "path", str, "PATH", "ask upstreams for this path to see whether they work"),
-    Flag("--connect", "timeouts", "connect", float, "SECONDS", "to connect"),
-    Flag("--first-byte", "timeouts", "first_byte", float, "SECONDS", "to the response's head"),
-    Flag("--idle", "timeouts", "idle", float, "SECONDS", "between pieces"),
-    Flag("--total", "timeouts", "total", float, "SECONDS", "for the whole exchange"),
-    Flag("--concurrent", "limits", "concurrent", int, "NUMBER", "requests at once, of all workers"),
-    Flag("--max-body", "limits", "body", int, "BYTES", "of a request"),
+    Flag("--trust", "", "trusted_proxies", list, "NETWORK", "a trusted proxy; may be repeated"),
+    Flag("--retries", "", "retries", int, "NUMBER", "most further upstreams to try for one request"),
+    Flag("--health", "health", "path", str, "PATH", "path for the health checks of the upstreams"),
+    Flag("--connect", "timeouts", "connect", float, "SECONDS", "timeout to connect to an upstream"),
+    Flag("--first-byte", "timeouts", "first_byte", float, "SECONDS", "timeout for the head of the response"),
+    Flag("--idle", "timeouts", "idle", float, "SECONDS", "timeout between two pieces of the response"),
+    Flag("--total", "timeouts", "total", float, "SECONDS", "timeout for the whole exchange"),
+    Flag("--concurrent", "limits", "concurrent", int, "NUMBER", "most requests at once in all workers"),
+    Flag("--max-body", "limits", "body", int, "BYTES", "greatest length of a request's body"),
 )
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Parse the command line. If it is wrong, argparse writes an error and ends the process with status 2."""
     parser = argparse.ArgumentParser("python -m httpcore.gateway", description="Forward HTTP requests to upstreams.")
-    parser.add_argument("upstreams", nargs="*", metavar="URL", help="where requests go")
-    parser.add_argument("--config", metavar="FILE", help="settings in TOML; flags have the last word")
-    parser.add_argument("--check", action="store_true", help="say what would run, and end")
+    parser.add_argument("upstreams", nargs="*", metavar="URL", help="an upstream that gets requests")
+    parser.add_argument("--config", metavar="FILE", help="settings in TOML; flags override them")
+    parser.add_argument("--check", action="store_true", help="print the configuration and exit")
     for flag in FLAGS:
         options: dict[str, Any] = {"dest": flag.name, "help": flag.help}
         if flag.kind is bool:

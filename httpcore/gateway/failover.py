@@ -24,7 +24,7 @@ from .._errors import (
 )
 from .messages import Refusal
 
-__all__ = ["Budget", "is_the_upstreams", "is_unprocessed", "may_go_elsewhere", "refusal_of"]
+__all__ = ["Budget", "is_upstream_fault", "is_unprocessed", "may_go_elsewhere", "refusal_of"]
 
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 
@@ -52,7 +52,7 @@ def is_unprocessed(error: HTTPCoreError) -> bool:
     return isinstance(error, (ConnectError, ConnectTimeout, PoolTimeout, PoolClosed, PolicyError, ProxyError))
 
 
-def is_the_upstreams(error: HTTPCoreError) -> bool:
+def is_upstream_fault(error: HTTPCoreError) -> bool:
     """Whether the failure is the upstream's fault, and not that of the request or of the gateway."""
     # A `ReadTimeout` does not count, since the request itself may cause a slow response; a full pool is due to the
     # gateway's limits.

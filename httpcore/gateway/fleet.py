@@ -121,7 +121,7 @@ class Fleet:
         self._current, self._next = self._next, None
         self._wanted = {self._current: self._wanted[self._current]}
         self._early = 0
-        return [Note("the new workers serve, the old ones end"), *self._drain_others()]
+        return [Note("the new workers are ready; the old ones are drained"), *self._drain_others()]
 
     def ended(self, number: int, status: str, now: float) -> list[Action]:
         """A worker's process has ended."""
@@ -133,7 +133,7 @@ class Fleet:
         if not self._has_served:  # the next workers would fail for the same reason
             self.is_stopping = True
             self._status = 1
-            return [Note(f"a worker ended before it served: {status}"), *(self.kill() or [Done(1)])]
+            return [Note(f"a worker ended before it was ready: {status}"), *(self.kill() or [Done(1)])]
         if worker.generation == self._next:
             self._next = None
             return [
@@ -144,7 +144,7 @@ class Fleet:
         self._early = self._early + 1 if now - worker.since < STEADY else 0
         pause = 0.0 if not self._early else min(FIRST_PAUSE * 2 ** (self._early - 1), LONGEST_PAUSE)
         if self._next is not None:
-            return [Note(f"a worker ended: {status}; those of the reload take its place")]
+            return [Note(f"a worker ended: {status}; the workers of the reload replace it")]
         note = Note(f"a worker ended: {status}; it is replaced" + (f" in {pause:g} s" if pause else ""))
         return [note, *self._fill(self._current, now, pause)]
 

@@ -20,12 +20,12 @@ from .._message.response import Response
 from .._pool.pool import ConnectionPool
 from .._pool.retrying import draw
 from .balance import Balance, balance_of, is_random
-from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
+from .failover import Budget, is_upstream_fault, may_go_elsewhere, refusal_of
 from .forwarding import WRITTEN, networks_of
 from .handshakes import offer_for
 from .health import available
 from .hints import EARLY_HINT, Hints
-from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
+from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, call_hook, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, deny
 from .passing import BODILESS, Heads, hand_on, hand_on_both, only, send_trailers, talk
 from .plan import Forward, Trust, plan, planned, without_trailers
@@ -44,7 +44,7 @@ from .settings import (
 )
 from .stats import GatewayStats, UpstreamStats
 from .turns import SocketTurn, Turn
-from .upload import BodyTooLarge, ClientLeft, Upload
+from .upload import BodyTooLarge, ClientDisconnected, Upload
 from .upstreams import UpstreamState, check
 from .watch import Gate, Rounds, Watch, now, start
 
@@ -252,10 +252,10 @@ class Gateway:
                 if not has_place:
                     await turn.refuse(_FULL)
                     return
-                turn.begins()
+                turn.start_clock()
             if self._on_request is None or await self._call_on_request(turn):
                 await self._forward(turn)
-        except (CancelledError, ClientLeft, BodyTooLarge, HTTPCoreError) as error:
+        except (CancelledError, ClientDisconnected, BodyTooLarge, HTTPCoreError) as error:
             await _ended(turn, error)
         finally:
             if has_place:
@@ -266,7 +266,7 @@ class Gateway:
     async def _queued(self, turn: Turn) -> bool:
         """Wait in the queue; whether a place became free in time."""
         seconds = self._limits.queue_wait
-        turn.watch.rests()  # the time in the queue does not count as an upstream's
+        turn.watch.stop_clock()  # the time in the queue does not count as an upstream's
         cancel = None if turn.upload is None else start(turn.upload.look_ahead(turn.request, seconds))
         try:
             return await self._gate.wait(seconds)
@@ -277,7 +277,8 @@ class Gateway:
     async def _call_on_request(self, turn: Turn) -> bool:
         """Call `on_request`; whether the request is to be forwarded."""
         assert self._on_request is not None
-        result: RequestChange = await called("on_request", self._on_request, (turn.request,), _HOOK_FAILED, self._log)
+        given = (turn.request,)
+        result: RequestChange = await call_hook("on_request", self._on_request, given, _HOOK_FAILED, self._log)
         if isinstance(result, Refusal):
             await turn.refuse(result)
             return False
@@ -290,7 +291,7 @@ class Gateway:
         if self._on_response is None:
             return head
         given = turn.request, head
-        result: ResponseChange = await called("on_response", self._on_response, given, _HOOK_FAILED_LATE, self._log)
+        result: ResponseChange = await call_hook("on_response", self._on_response, given, _HOOK_FAILED_LATE, self._log)
         if isinstance(result, Refusal):
             await turn.refuse(result)
             return None
@@ -314,7 +315,7 @@ class Gateway:
             return
         watch = Watch(self._rounds(), receive, self._timeouts, True)
         turn = SocketTurn(scope, send, offer, watch, Socket(receive, send, self._websockets, watch))
-        turn.begins()
+        turn.start_clock()
         await self._run(turn)
 
     def _rounds(self) -> Rounds:
@@ -398,7 +399,7 @@ class Gateway:
         status = response.status_code
         connection: RawStream | None = response.connection
         try:
-            turn.watch.begins()
+            turn.watch.head_received()
             headers, left = self._heads.passed(response.headers, response.protocol)
             if status in BODILESS:  # uvicorn expects a body of this length, even for a 304
                 headers = [pair for pair in headers if pair[0] != b"content-length"]
@@ -440,7 +441,7 @@ class Gateway:
 
     def _goes_elsewhere(self, turn: Turn, upstream: UpstreamState, error: HTTPCoreError, tried: frozenset[int]) -> bool:
         """Record the failure; whether another upstream is tried."""
-        blamed = is_the_upstreams(error)
+        blamed = is_upstream_fault(error)
         if blamed:
             upstream.failures += 1
             upstream.member.failed(now())
@@ -473,12 +474,12 @@ async def _ended(turn: Turn, error: BaseException) -> None:
     """
     if isinstance(error, CancelledError):
         watch = turn.watch
-        if not watch.forgive():
+        if not watch.take_back_cancellation():
             raise error  # the server has cancelled the task
         turn.error = watch.reason
         if watch.reason in _TIMED_OUT:
             await turn.refuse(_TIMED_OUT[watch.reason])
-    elif isinstance(error, ClientLeft):
+    elif isinstance(error, ClientDisconnected):
         turn.error = "left"
     elif isinstance(error, HTTPCoreError):
         turn.error = error

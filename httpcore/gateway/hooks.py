@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from .messages import Headers, Refusal
 from .plan import Forward
 
-__all__ = ["RequestChange", "RequestHook", "ResponseChange", "ResponseHook", "Returned", "called", "checked_hook"]
+__all__ = ["RequestChange", "RequestHook", "ResponseChange", "ResponseHook", "Returned", "call_hook", "checked_hook"]
 
 
 class Returned(NamedTuple):
@@ -49,7 +49,7 @@ def checked_hook(name: str, given: Hook) -> Hook:
 T = TypeVar("T")
 
 
-async def called(
+async def call_hook(
     name: str,
     hook: Callable[..., T | Awaitable[T]],
     given: tuple[Any, ...],

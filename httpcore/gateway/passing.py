@@ -14,7 +14,7 @@ from .hooks import Returned
 from .messages import Headers, Refusal, can_deny
 from .plan import returned
 from .turns import SocketTurn, Turn
-from .upload import BodyTooLarge, ClientLeft
+from .upload import BodyTooLarge, ClientDisconnected
 from .watch import start
 
 __all__ = ["BODILESS", "Heads", "hand_on", "hand_on_both", "only", "send_trailers", "talk"]
@@ -33,17 +33,17 @@ Server-Timing has no meaning, and is allowed as a trailer.
 async def hand_on(turn: Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
     """Forward the pieces of a response. `left` is the number of their bytes; None if it is not known."""
     watch, send = turn.watch, turn.send
-    watch.waits()
+    watch.restart_clock()
     async for piece in pieces:
         # The client may read slowly, and that does not count as the upstream's time.
-        watch.rests()
+        watch.stop_clock()
         if left is not None:
             left -= len(piece)
         turn.is_whole = left == 0
         await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
-        watch.waits()
+        watch.restart_clock()
     if not turn.is_whole:
-        watch.rests()
+        watch.stop_clock()
         await send({"type": "http.response.body", "body": b""})
         turn.is_whole = True
 
@@ -88,7 +88,7 @@ async def _send_rest(turn: Turn, connection: RawStream) -> None:
         await connection.end()
     except HTTPCoreError:
         upload.close()  # the upstream accepts no more data: its response gives the reason, or ends with an error
-    except (ClientLeft, BodyTooLarge):
+    except (ClientDisconnected, BodyTooLarge):
         turn.watch.left()
 
 
@@ -96,13 +96,13 @@ async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], 
     """The upstream has answered the handshake: accept the client, or forward the upstream's refusal."""
     connection: RawStream | None = response.connection
     if connection is None:
-        turn.watch.begins()
+        turn.watch.head_received()
         head = Returned(response.status_code, returned(response.headers, without, response.protocol[5:], name))
         await _denied(turn, response, head, changed)
         return
     try:
         chosen = agreed(response.headers, turn.offer, without, name)
-        turn.watch.begins()  # after an invalid acceptance the wait continues, for another upstream
+        turn.watch.head_received()  # after an invalid acceptance the wait continues, for another upstream
         turn.status = response.status_code
         await turn.socket.talk(connection, chosen, turn)
     finally:
@@ -122,12 +122,12 @@ async def _denied(turn: SocketTurn, response: Response, head: Returned, changed:
             return
         turn.status = found.status
         await send({"type": "websocket.http.response.start", "status": found.status, "headers": found.headers})
-        watch.waits()
+        watch.restart_clock()
         async for piece in response.raw():
-            watch.rests()
+            watch.stop_clock()
             await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
-            watch.waits()
-        watch.rests()
+            watch.restart_clock()
+        watch.stop_clock()
         await send({"type": "websocket.http.response.body", "body": b""})
         turn.is_whole = True
 

@@ -11,7 +11,7 @@ from .targets import Target, leaves, target_of
 __all__ = ["Router"]
 
 _NOT_FOUND = Refusal(404, "nothing is served here")
-_OUTSIDE = Refusal(400, "the path leads out of where it begins")
+_OUTSIDE = Refusal(400, "the path leads outside its route")
 
 
 class Router:

@@ -76,17 +76,27 @@ def prometheus(stats: GatewayStats, *others: GatewayStats) -> str:
         names = [_label(upstream.name) for upstream in total.upstreams]
         return [(f'{{upstream="{name}"}}', value) for name, value in zip(names, values, strict=True)]
 
-    metric("requests_under_way", "gauge", "Requests that are being served.", [("", total.under_way)])
+    metric("requests_under_way", "gauge", "Requests in progress.", [("", total.under_way)])
     metric("requests_waiting", "gauge", "Requests in the queue.", [("", total.waiting)])
     by_class = [(f'{{class="{name}"}}', count) for name, count in zip(_CLASSES, total.responses, strict=True)]
     metric("responses_total", "counter", "Responses by status class.", by_class)
-    metric("retries_total", "counter", "Requests sent to another upstream.", [("", total.retries)])
+    metric("retries_total", "counter", "Requests that were sent to another upstream.", [("", total.retries)])
     ups = total.upstreams
-    metric("upstream_requests_total", "counter", "Requests sent to it.", each([up.requests for up in ups]))
-    metric("upstream_failures_total", "counter", "Requests without a response.", each([up.failures for up in ups]))
-    metric("upstream_outstanding", "gauge", "Requests not answered yet.", each([up.outstanding for up in ups]))
+    metric("upstream_requests_total", "counter", "Requests sent to the upstream.", each([up.requests for up in ups]))
+    metric(
+        "upstream_failures_total",
+        "counter",
+        "Requests to the upstream that got no response.",
+        each([up.failures for up in ups]),
+    )
+    metric(
+        "upstream_outstanding",
+        "gauge",
+        "Requests to the upstream without a complete response yet.",
+        each([up.outstanding for up in ups]),
+    )
     taking_part = [sum(_takes_part(each, up.name) for each in every) for up in ups]
-    metric("upstream_available", "gauge", "Of how many gateways requests go to it.", each(taking_part))
+    metric("upstream_available", "gauge", "Gateways that use the upstream.", each(taking_part))
     return "\n".join(lines) + "\n"
 
 

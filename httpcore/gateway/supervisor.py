@@ -269,7 +269,7 @@ class Supervisor:
                 for process in asked:
                     await process.answered.wait()
         latest = [stats for process in self._processes.values() for stats in process.figures]
-        head = "# HELP httpcore_gateway_workers Processes that serve.\n# TYPE httpcore_gateway_workers gauge\n"
+        head = "# HELP httpcore_gateway_workers Workers that serve requests.\n# TYPE httpcore_gateway_workers gauge\n"
         return f"{head}httpcore_gateway_workers {len(asked)}\n{prometheus(self._retired, *latest)}"
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -281,7 +281,9 @@ class Supervisor:
             if path == b"/metrics":
                 status, text = "200 OK", await self.figures()
             elif path == b"/ready":
-                status, text = ("200 OK", "ready\n") if self._fleet.is_ready else ("503 Service Unavailable", "ends\n")
+                status, text = (
+                    ("200 OK", "ready\n") if self._fleet.is_ready else ("503 Service Unavailable", "not ready\n")
+                )
             else:
                 status, text = "404 Not Found", ""
             fields = f"Content-Type: text/plain; version=0.0.4\r\nContent-Length: {len(text.encode())}"

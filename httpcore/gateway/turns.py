@@ -61,7 +61,7 @@ class Turn:
         self.error: object = None
         self.hints: Hints | None = None
 
-    def begins(self) -> None:
+    def start_clock(self) -> None:
         """The request leaves the queue: the upstream's time begins."""
         self.watch.admitted()
 
@@ -95,8 +95,8 @@ class SocketTurn(Turn):
         self.offer: Offer = offer
         self.socket: Socket = socket
 
-    def begins(self) -> None:
-        self.watch.waits()  # the upstream's time begins, for its answer to the handshake
+    def start_clock(self) -> None:
+        self.watch.restart_clock()  # for the upstream's answer to the handshake
 
     async def answer(self, refusal: Refusal) -> None:
         await deny(self.scope, self.send, refusal)

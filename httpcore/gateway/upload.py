@@ -9,7 +9,7 @@ from .messages import Message, Receive
 from .plan import Forward
 from .watch import Messages, Watch
 
-__all__ = ["BodyTooLarge", "ClientLeft", "Upload"]
+__all__ = ["BodyTooLarge", "ClientDisconnected", "Upload"]
 
 _AT_ONCE: Final = 65536
 """The first message of a body that is declared to be no longer than this is read before the request is sent. Mostly it
@@ -17,11 +17,11 @@ is the whole body, which is then sent together with the head, and can be sent to
 """
 
 
-_LOOK: Final = 0.05
+_CHECK_INTERVAL: Final = 0.05
 """Seconds between two checks whether a response begins while the client sends nothing."""
 
 
-class ClientLeft(Exception):
+class ClientDisconnected(Exception):
     """The client has disconnected in the middle of its request's body."""
 
 
@@ -60,7 +60,7 @@ class Upload:
         """The content for the pool. If the head does not show whether there is a body, the first message decides.
 
         Raises:
-            ClientLeft, BodyTooLarge: the first message shows this, before anything was sent.
+            ClientDisconnected, BodyTooLarge: the first message shows this, before anything was sent.
         """
         if request.has_body is False:
             return b""
@@ -111,7 +111,7 @@ class Upload:
         response.
 
         Raises:
-            ClientLeft, BodyTooLarge: the body is incomplete, or too long.
+            ClientDisconnected, BodyTooLarge: the body is incomplete, or too long.
         """
         if self._is_over:
             raise StopAsyncIteration
@@ -120,7 +120,7 @@ class Upload:
         message, self._first = self._first, None
         if message is None:
             # Once the response has begun the wait has no limit: the pool need not check for the response any more.
-            message = await self._messages.next(None if self.is_answered else _LOOK)
+            message = await self._messages.next(None if self.is_answered else _CHECK_INTERVAL)
         if message is None:
             return b""
         data = self._checked(message)
@@ -137,7 +137,7 @@ class Upload:
 
     def _checked(self, message: Message) -> bytes:
         if message["type"] == "http.disconnect":
-            raise ClientLeft
+            raise ClientDisconnected
         data: bytes = message.get("body", b"")
         # Counted before the piece is passed on, so that the upstream never gets more than the limit allows.
         self.size += len(data)

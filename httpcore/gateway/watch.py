@@ -89,7 +89,7 @@ class Rounds:
             heapify(self._times)
             self._stale = 0
 
-    def _ring(self) -> None:
+    def _on_alarm(self) -> None:
         self._alarm_at = inf
         present = self.loop.time()
         while self._times and self._times[0][0] <= present:
@@ -105,7 +105,7 @@ class Rounds:
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm_at = at
-        self._alarm = self.loop.call_at(at, self._ring)
+        self._alarm = self.loop.call_at(at, self._on_alarm)
 
 
 class Watch:
@@ -147,7 +147,7 @@ class Watch:
             return
         self._body_is_over = True
         if self._name == "first_byte":
-            self._waits("first_byte", self._timeouts.first_byte)
+            self._start_clock("first_byte", self._timeouts.first_byte)
         if self._looked:
             self._read()
 
@@ -160,20 +160,20 @@ class Watch:
             self._read()
 
     def admitted(self) -> None:
-        """The request has left the queue, for which `rests` had stopped the upstream's time: now the time begins."""
+        """The request has left the queue, where the upstream's time was stopped: now the time begins."""
         if self._body_is_over:
-            self._waits("first_byte", self._timeouts.first_byte)
+            self._start_clock("first_byte", self._timeouts.first_byte)
 
-    def begins(self) -> None:
-        """The head of the response has been received. The upstream's time does not run until `waits`."""
+    def head_received(self) -> None:
+        """The head of the response has been received. The upstream's time does not run until `restart_clock`."""
         self._name = "idle"
         self._limit = None
 
-    def waits(self) -> None:
+    def restart_clock(self) -> None:
         """The gateway waits for the next piece of the response: the upstream's time begins again."""
-        self._waits("idle", self._timeouts.idle)
+        self._start_clock("idle", self._timeouts.idle)
 
-    def rests(self) -> None:
+    def stop_clock(self) -> None:
         """Stop the upstream's time: the request is in the queue, or a piece is being sent to the client, which may read
         slowly.
         """
@@ -191,7 +191,7 @@ class Watch:
         if self._reader is not None:
             self._reader.cancel()
 
-    def forgive(self) -> bool:
+    def take_back_cancellation(self) -> bool:
         """Whether the task was cancelled by `end`, and only by it; the cancellation is then taken back."""
         if self.reason is None:
             return False
@@ -215,7 +215,7 @@ class Watch:
         else:
             self._set(min(due, self._ends))
 
-    def _waits(self, name: str, limit: float | None) -> None:
+    def _start_clock(self, name: str, limit: float | None) -> None:
         self._name = name
         self._limit = limit
         self._since = self._loop.time()

@@ -35,7 +35,7 @@ LINGER: Final = 1.0
 """Seconds at the end for which idle connections stay open, so that a client can use them once more. A request that is
 sent while its connection is being closed is lost. A connection in use is closed after a response that announces it.
 """
-LOOK: Final = 0.02
+CHECK_INTERVAL: Final = 0.02
 """Seconds between two checks whether all connections have ended."""
 
 _log = logging.getLogger("httpcore.gateway")
@@ -163,7 +163,7 @@ class _Worker(uvicorn.Server):
         while self.server_state.connections and now() - began < self._service.grace:
             if now() - began > linger and not any(map(_is_busy, self.server_state.connections)):
                 return
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(CHECK_INTERVAL)
 
     def _cut_off(self) -> None:
         busy = [each for each in self.server_state.connections if _is_busy(each)]

@@ -57,7 +57,7 @@ def test_verbose_shows_the_steps_and_both_heads() -> None:
         "> User-Agent: httpcore/2.0.0",
         "> Accept: */*",
         ">",
-        "* Request completely sent off",
+        "* Request sent completely",
         "< HTTP/1.1 200 OK",
         "< Content-Length: 12",
         "< X-Some-Name: Value",
@@ -77,7 +77,7 @@ def test_verbose_shows_each_attempt_and_each_redirect() -> None:
     assert marked == [
         "> GET /a HTTP/1.1",
         "< HTTP 503 Service Unavailable",
-        next(line for line in marked if line.startswith("* Sending it again, attempt 2")),
+        next(line for line in marked if line.startswith("* Sending the request again, attempt 2")),
         "> GET /a HTTP/1.1",
         "< HTTP/1.1 302 Found",
         "> GET /b HTTP/1.1",
@@ -313,7 +313,7 @@ def test_progress_makes_room_for_the_lines_of_verbose() -> None:
     with ScriptedServer(script) as server:
         _, out, err = on_a_terminal(server.url, "-v", "-L", "-d", "x" * 6, out=False)
     assert out == "done"
-    assert re.search(r"\r {20,}\r\* Request completely sent off\n", err), err
+    assert re.search(r"\r {20,}\r\* Request sent completely\n", err), err
     assert "upload [#" in err
 
 

@@ -56,14 +56,17 @@ def test_each_error_has_a_status(error: BaseException, records: list[httpcore.Tr
         (httpcore.TLSDone(0.0, 1, "a.test", "TLSv1.3", None), "* TLS with a.test: TLSv1.3, ALPN none"),
         (
             httpcore.RequestSent(0.0, 1, "a:80", False, complete=False),
-            "* An early answer has cut the request short",
+            "* Request sent in part: the response was early",
         ),
         (
-            httpcore.ConnectionOpened(0.0, 1, "o", "a:80", None, None, "httpcore", "HTTP/1.1 alone"),
-            "* Connection open to a:80, read by httpcore; HTTP/1.1 alone",
+            httpcore.ConnectionOpened(0.0, 1, "o", "a:80", None, None, "httpcore", "HTTP/1.1 only"),
+            "* Connection open to a:80, read by httpcore; HTTP/1.1 only",
         ),
         (httpcore.ResponseUnusual(0.0, 1, ("folded-lines",)), "* The response is unusual: folded-lines"),
-        (httpcore.EngineDifference(0.0, 1, "h11 1.0", "a \x1b[2J"), "* h11 1.0 reads otherwise: a \\x1b[2J"),
+        (
+            httpcore.EngineDifference(0.0, 1, "h11 1.0", "a \x1b[2J"),
+            "* h11 1.0 reads the peer's bytes differently: a \\x1b[2J",
+        ),
         (httpcore.RequestStarted(0.0, 1, "GET", "http://a.test/"), None),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, httpcore.TraceEvent) else "",

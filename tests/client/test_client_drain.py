@@ -175,7 +175,7 @@ def test_a_call_between_two_hops_goes_on(runtime: Runtime, server: ScriptedServe
                 assert (await http.get(f"{server.url}/away")).content == b"Hello, world"
 
             async def drain() -> None:
-                await eventually(runtime, lambda: bool(hops), "it is between two hops")
+                await eventually(runtime, lambda: bool(hops), "the call is between two hops")
                 assert http.requests() == []
                 drains.append(await http.drain(0))
                 drains.append(await http.drain(PROMPT))
@@ -185,7 +185,7 @@ def test_a_call_between_two_hops_goes_on(runtime: Runtime, server: ScriptedServe
             assert "draining" in repr(getattr(http, "sync", http))
             assert http.is_closed is False
             stats = [stats for stats in http.transport.stats() if stats is not None][-1]
-            assert stats.idle == 1, "nothing is closed by it"
+            assert stats.idle == 1, "drain closes no idle connection"
 
     runtime.run(main)
 
@@ -247,7 +247,7 @@ def test_others_of_a_shared_pool_are_left_alone(runtime: Runtime, server: Script
             mine, other = client(runtime, dispatch=shared), client(runtime, dispatch=shared)
             kept = await other.request("GET", f"{server.url}/half", stream=True)
             assert (await mine.get(server.url)).content == b"Hello, world"
-            assert len(mine.requests()) == 1, "that of the other client"
+            assert len(mine.requests()) == 1, "only the request of the other client"
             assert await mine.drain(0) is True
             assert await other.drain(0) is False
             assert (await pool.request("GET", server.url)).body == b"Hello, world"
@@ -270,7 +270,7 @@ class Slow(httpcore.Transport):
 
     async def handle(self, request: httpcore.TransportRequest) -> httpcore.TransportResponse:
         self.has_begun = True
-        await eventually(self.runtime, lambda: self.may_end, "it may end")
+        await eventually(self.runtime, lambda: self.may_end, "the body may end")
         return httpcore.TransportResponse(200, [], b"slow")
 
 
@@ -291,7 +291,7 @@ class TwoEntries(Slow):
         @asynccontextmanager
         async def exchange() -> AsyncIterator[Any]:
             self.has_begun = True
-            await eventually(self.runtime, lambda: self.may_end, "it may end")
+            await eventually(self.runtime, lambda: self.may_end, "the body may end")
 
             async def pieces() -> AsyncIterator[bytes]:
                 yield b"slow"
@@ -353,7 +353,7 @@ def test_drain_over_a_transport_that_is_no_pool(make: Callable[[Runtime], tuple[
                 assert (await http.get("http://a.test/")).content == b"slow"
 
             async def drain() -> None:
-                await eventually(runtime, lambda: slow.has_begun, "it is in flight")
+                await eventually(runtime, lambda: slow.has_begun, "the request is in flight")
                 assert await http.drain(0.01) is False
                 slow.may_end = True
                 assert await http.drain(PROMPT) is True
@@ -373,7 +373,7 @@ def test_no_call_passes_a_drain_that_has_ended() -> None:
 
     async def answer(request: httpcore.TransportRequest) -> httpcore.TransportResponse:
         inside.append(True)
-        assert not over, "a call is in flight behind the drain"
+        assert not over, "a call is in flight after the drain"
         inside.pop()
         return httpcore.TransportResponse(200, [], b"x")
 

@@ -17,7 +17,7 @@ from servers import Peer, ScriptedServer
 
 import httpcore
 from httpcore import URL, RedirectError
-from httpcore._client.redirects import carried, location_of, method_for, redirect_for
+from httpcore._client.redirects import kept_fields, location_of, method_for, redirect_for
 
 # The rules.
 
@@ -142,7 +142,8 @@ FIELDS = [
 
 def names(**how: Any) -> list[bytes]:
     return [
-        name for name, _ in carried(FIELDS, credentials=frozenset((b"authorization", b"cookie", b"x-api-key")), **how)
+        name
+        for name, _ in kept_fields(FIELDS, credentials=frozenset((b"authorization", b"cookie", b"x-api-key")), **how)
     ]
 
 

@@ -69,7 +69,7 @@ def demand(secured: Secured) -> bytes:
     secured.flush()
     while not (found := secured.tls.getpeercert(binary_form=True)):
         data = secured.under.recv(65536)
-        assert data, "the client left"
+        assert data, "the client has disconnected"
         secured.incoming.write(data)
         try:
             with suppress(ssl.SSLWantReadError):
@@ -243,13 +243,13 @@ def test_an_answer_without_room_leaves_when_there_is_some(files: Files) -> None:
         await runtime.sleep(1.0)
         assert peer.session.getpeercert(binary_form=True) is None
         await peer.recv_exactly(given)
-        hearing = runtime.spawn(peer.recv(1))
+        peer_reading = runtime.spawn(peer.recv(1))
         await runtime.sleep(0.2)
         assert peer.session.getpeercert(binary_form=True) == files.certificate
         await peer.send(b"yes")
         await reading.wait()
         assert reading.result() == b"yes"
-        hearing.cancel()
+        peer_reading.cancel()
 
     joined(body, runtime, client=certified(files), server=late_context(), window=30_000)
 
@@ -301,7 +301,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
                 if len(requested) > 3:
                     enough.set()
             data = secured.recv(65536)
-            assert data, "the client left"
+            assert data, "the client has disconnected"
             count += len(data)
         received.append(count)
         visit.send(b"!")
@@ -335,7 +335,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
         writer.join(30)
         stream.close()
     assert received == [sum(sent)]
-    assert len(requested) > 3, "it asks again when it was answered"
+    assert len(requested) > 3, "the server requests another certificate after each answer"
 
 
 def test_late_certificate_requests_of_a_connection_are_bounded(files: Files) -> None:

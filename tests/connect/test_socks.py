@@ -26,7 +26,7 @@ def hold(conversation: Conversation, answers: bytes) -> tuple[bytes, bytes]:
                 sent += step
                 step = next(conversation)
             else:
-                assert len(answers) >= step, "more is asked for"
+                assert len(answers) >= step, "the code reads more bytes than the proxy sends"
                 piece, answers = answers[:step], answers[step:]
                 step = conversation.send(piece)
     except StopIteration:

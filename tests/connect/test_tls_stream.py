@@ -1339,7 +1339,7 @@ def test_a_watcher_takes_no_input_of_a_listening_writer() -> None:
 
     async def write_all(stream: TLSStream, data: bytes) -> None:
         for _ in range(100):
-            assert await stream.write_some(data, 5.0), "input waits"
+            assert await stream.write_some(data, 5.0), "expected no input before the write"
 
     runtime = Runtime()
     joined(body, runtime, window=30_000)

@@ -13,22 +13,22 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "gateway.md"
 
 pytestmark = pytest.mark.servers
 
-# The exceptions: checks that fail by the act of a server, before it calls the gateway or without notifying it.
+# The exceptions: checks that fail because of what the server does, before it calls the gateway or without notifying it.
 THE_SERVERS: dict[str, dict[str, str]] = {
     "uvicorn-httptools": {
-        "an_absolute_target_names_the_host": "tells the path of it alone",
-        "trailers_of_a_request_do_not_become_fields": "adds those to the fields that come in one piece with the head",
+        "an_absolute_target_names_the_host": "passes only its path",
+        "trailers_of_a_request_do_not_become_fields": "adds those that it receives together with the head",
         "a_field_of_1_mb_is_refused": "has no limit for it",
     },
-    "uvicorn-h11": {"an_unknown_version_is_refused": "takes any for 1.1"},
+    "uvicorn-h11": {"an_unknown_version_is_refused": "treats any version as 1.1"},
     "hypercorn": {
-        "an_unknown_version_is_refused": "takes any for 1.1",
-        "a_method_keeps_its_case": "tells it in capitals",
+        "an_unknown_version_is_refused": "treats any version as 1.1",
+        "a_method_keeps_its_case": "passes it in upper case",
         "a_broken_response_resets_the_stream": "leaves it open until the connection ends, 5 s later",
     },
     "granian": {
-        "an_absolute_target_names_the_host": "tells the path of it alone",
-        "a_malformed_chunk_is_not_passed_as_whole": "tells it as a client that left, and answers 500",
+        "an_absolute_target_names_the_host": "passes only its path",
+        "a_malformed_chunk_is_not_passed_as_whole": "reports a disconnect, and answers 500",
         "early_hints_come_before_the_response": "has no way to send a 103",
     },
 }

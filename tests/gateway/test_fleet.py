@@ -71,7 +71,7 @@ def test_a_reload_whose_worker_ends_leaves_the_old_ones() -> None:
 def test_an_old_worker_ending_in_a_failed_reload_is_replaced() -> None:
     fleet = serving()
     fleet.reload(2, 20.0)
-    assert fleet.ended(1, "SIGKILL", 21.0) == [Note("a worker ended: SIGKILL; those of the reload take its place")]
+    assert fleet.ended(1, "SIGKILL", 21.0) == [Note("a worker ended: SIGKILL; the workers of the reload replace it")]
     assert acts(fleet.ended(3, "exit status 1", 21.0)) == [Kill(4), Start(5, 0, 0.0)]
 
 

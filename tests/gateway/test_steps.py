@@ -25,7 +25,7 @@ from httpcore.gateway import (
     prometheus,
 )
 from httpcore.gateway.balance import balance_of
-from httpcore.gateway.failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
+from httpcore.gateway.failover import Budget, is_upstream_fault, may_go_elsewhere, refusal_of
 from httpcore.gateway.health import Member, available
 
 NOTHING: frozenset[int] = frozenset()
@@ -204,7 +204,7 @@ def test_the_effect_of_each_failure(
     assert may_go_elsewhere(error, "GET", True) is get
     assert may_go_elsewhere(error, "POST", True) is post
     assert not may_go_elsewhere(error, "GET", False)
-    assert is_the_upstreams(error) is blamed
+    assert is_upstream_fault(error) is blamed
 
 
 def test_a_fifth_of_the_requests_may_be_sent_again() -> None:

@@ -412,7 +412,7 @@ def test_a_final_answer_instead_of_100_keeps_the_body_back(runtime: Runtime, sta
                 response = await pool.request("POST", server.url, EXPECT, b"body")
                 assert (response.status_code, response.body) == (status, b"final")
                 assert pool.stats().connections == 0  # the server may still read the next bytes as the body
-                await eventually(runtime, lambda: rest == [b""], "not a byte of the body came")
+                await eventually(runtime, lambda: rest == [b""], "the server received no byte of the body")
 
     runtime.run(body)
 
@@ -461,7 +461,7 @@ def test_we_close_after_connection_close_though_server_does_not(runtime: Runtime
             async with trial(runtime, server) as pool:
                 assert (await pool.request("GET", server.url)).body == b"last"
                 assert pool.stats().connections == 0
-                await eventually(runtime, lambda: left == [b""], "the server sees us leave")
+                await eventually(runtime, lambda: left == [b""], "the server sees the connection closed")
 
     runtime.run(body)
 
@@ -554,7 +554,9 @@ def test_a_wrong_certificate_is_a_tls_error_before_any_request(
                     assert words in checked(caught.value, bad)
                     assert isinstance(caught.value, httpcore.ConnectError)
                 await check_quiet(runtime, pool, good)
-                await eventually(runtime, lambda: client_sockets(bad.port) == 0, "no socket to the bad server is left")
+                await eventually(
+                    runtime, lambda: client_sockets(bad.port) == 0, "all sockets to the bad server are closed"
+                )
             assert (bad.lines, bad.connections) == ([], 2)  # nothing was sent, and nothing was retried
 
     runtime.run(body)
@@ -950,7 +952,7 @@ def test_body_that_fails_is_cut_on_the_wire_and_its_error_raised(runtime: Runtim
                 with pytest.raises(error, match=re.escape(words)):
                     await pool.request("POST", server.url, headers, make(runtime))
                 assert pool.stats().connections == 0
-                await eventually(runtime, lambda: len(server.came) == 1, "the server sees us leave")
+                await eventually(runtime, lambda: len(server.came) == 1, "the server sees the connection closed")
             head, _, rest = server.came[0].partition(b"\r\n\r\n")
             assert head.startswith(b"POST / HTTP/1.1\r\n")
             assert rest == (b"half" if headers else b"4\r\nhalf\r\n")  # never the last chunk, nor a byte too many
@@ -983,7 +985,7 @@ def test_the_server_sees_the_end_before_the_users_own_clean_up(runtime: Runtime)
                         yield b"half"
                         yield "text"
                     finally:
-                        await eventually(runtime, lambda: bool(server.came), "the server sees us leave")
+                        await eventually(runtime, lambda: bool(server.came), "the server sees the connection closed")
                         order.append("clean-up")
 
                 with pytest.raises(httpcore.LocalProtocolError, match="type str"):
@@ -1035,7 +1037,7 @@ def test_known_mistakes_are_refused_before_a_byte_is_sent(runtime: Runtime, case
             await check_quiet(runtime, pool, server)
             await pool.close()
             assert len(opened) == (case == "a callable that gives text")  # a callable is called when needed
-            await eventually(runtime, lambda: server.came == [b""] * len(opened), "nothing came")
+            await eventually(runtime, lambda: server.came == [b""] * len(opened), "the server received nothing")
 
     runtime.run(body)
 

@@ -237,7 +237,7 @@ FLOODS = {
     ),
     "F4 interim responses": Flood(nothing, lambda stream: head(stream, status=b"103") * 10, BUDGET),
     "F4 interim responses with fields": Flood(
-        nothing, lambda stream: head(stream, *[(b"link", b"x" * 120)] * 25, status=b"103"), 65536, 100
+        nothing, lambda stream: head(stream, *[(b"link", b"x" * 120)] * 25, status=b"103"), 65536, times=100
     ),
 }
 

@@ -72,7 +72,7 @@ class Strict(ScriptedServer):
         return self
 
 
-def spoiled(field: bytes) -> Iterator[bytes]:
+def with_each_byte(field: bytes) -> Iterator[bytes]:
     """`field` with each byte value at its start, in its middle and at its end."""
     middle = len(field) // 2
     for value in range(256):
@@ -139,7 +139,7 @@ def test_each_byte_in_each_field_is_one_request_or_an_error(runtime: Runtime, fi
 
     async def body() -> None:
         async with trial(runtime, server) as pool:
-            for value in spoiled(FIELDS[field]):
+            for value in with_each_byte(FIELDS[field]):
                 if field == "user info" and re.search(b"[/?#]", value):
                     continue  # these end the authority, so they make another URL
                 given = requested(server.url, field, value)

@@ -178,7 +178,7 @@ def test_no_password_is_shown_when_it_is_given_apart(auth: tuple[str, str], url:
 def test_unencodable_text_is_an_error_without_the_text() -> None:
     with pytest.raises(ValueError, match="auth has a str with a lone surrogate") as caught:
         httpcore.Proxy("http://h", auth=("user", "hunter2\ud800"))
-    assert type(caught.value) is ValueError, "a UnicodeEncodeError keeps what it could not encode"
+    assert type(caught.value) is ValueError, "a UnicodeEncodeError keeps the secret text"
 
 
 @each_runtime

@@ -100,7 +100,7 @@ def test_h11_keeps_no_connection_of_http_1_0() -> None:
     reference.receive(KEPT)
     assert (native.ended, native.reusable) == (True, True)
     assert (reference.ended, reference.reusable) == (True, False)
-    row = differences.APART["no connection of HTTP/1.0 is kept"]
+    row = differences.APART["an HTTP/1.0 connection is not kept"]
     assert (row.how, bool(row.evidence.search("1.0"))) == ("persistent", True)
 
 
@@ -149,8 +149,8 @@ def test_no_other_beginning_of_a_head_is_named(text: str) -> None:
 
 def test_the_rows_of_the_table_are_those_of_the_tests() -> None:
     assert differences.APART.keys() == {
-        "no connection of HTTP/1.0 is kept",
-        "no white space before a chunk extension",
+        "an HTTP/1.0 connection is not kept",
+        "white space before a chunk extension",
     }
     of_h11 = {pattern for pattern, references, *_ in LAXER.values() if "h11" in references}
     assert of_h11 == {pattern.pattern for name, (pattern, _) in differences.LAXER.items() if "limit" not in name}
@@ -235,7 +235,7 @@ TWO = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"
     [
         ("length", "the number of bytes after the message"),
         ("status", "a head"),
-        ("persistent", "whether the connection goes on"),
+        ("persistent", "whether the connection is kept"),
         ("body", "the body"),
     ],
 )

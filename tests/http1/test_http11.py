@@ -247,7 +247,7 @@ def test_early_answer_that_is_an_error_or_complete_stops_upload(answer: bytes, s
         assert exchange.sent == len(line.sent) < 200_000
         assert exchange.phase == "write the request"
         assert line.runtime.now < 1
-        assert not exchange.clean, "half a request is on the wire"
+        assert not exchange.clean, "the request was sent only in part"
 
     talk(script, body)
 
@@ -307,7 +307,7 @@ def test_of_an_early_answer_without_end_only_so_much_is_held() -> None:
         with pytest.raises(httpcore.WriteTimeout):
             await exchange.run()
         assert exchange.received <= EARLY + PIECE
-        assert len(line.runtime.connections[0].replied) <= EARLY + 3 * PIECE, "the peer was held up"
+        assert len(line.runtime.connections[0].replied) <= EARLY + 3 * PIECE, "the peer was stopped by flow control"
 
     talk(script, body)
 

@@ -7,7 +7,7 @@ import random
 import hpack
 import pytest
 
-from httpcore._http2.hpack_encoder import NAME_COUNT, TABLE_BYTES, TIRED, FieldEncoder
+from httpcore._http2.hpack_encoder import MAX_VALUES, NAME_COUNT, TABLE_BYTES, FieldEncoder
 
 GET = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a.test"), (b":path", b"/x"), (b"accept", b"*/*")]
 
@@ -104,7 +104,7 @@ def test_name_with_a_new_value_each_time_enters_table_no_more() -> None:
         fields = [*GET, (b"x-id", b"%d" % index)]
         assert list(reference.decode(encoder.encode(fields), raw=True)) == fields
     ids = [value for name, value in reference.header_table.dynamic_entries if name == b"x-id"]
-    assert len(ids) == TIRED
+    assert len(ids) == MAX_VALUES
     assert (b"accept", b"*/*") in reference.header_table.dynamic_entries
 
 

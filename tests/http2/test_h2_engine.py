@@ -140,7 +140,7 @@ class Events:
 
     def add(self, events: list[Event]) -> None:
         for event in events:
-            assert self.error is None, "nothing comes behind Failed"
+            assert self.error is None, "no event follows Failed"
             if isinstance(event, BodyReceived):
                 self.bodies[event.stream] = self.bodies.get(event.stream, b"") + event.data
                 if not (self.log and self.log[-1] == ("body", event.stream)):
@@ -688,7 +688,7 @@ def test_each_row_of_the_table_has_its_outcome(case: Case) -> None:
     frames = sent(engine)
     if isinstance(case.outcome, Connection):
         assert codes(frames, GOAWAY) == {0: case.outcome.code}
-        assert frames[-1][0] == GOAWAY, "nothing is sent behind it"
+        assert frames[-1][0] == GOAWAY, "GOAWAY is the last frame"
         assert isinstance(received.error, LimitExceeded if case.outcome == CALM else RemoteProtocolError)
         assert case.outcome.code.name in str(received.error)
         assert engine.closed
@@ -749,11 +749,11 @@ def verdict(case: Case) -> str:
 
 # Frames that h2 refuses and the table accepts, and why accepting is right.
 STRICTER_IN_H2 = {
-    "5.1 empty DATA behind the end while we still send": "it says nothing",
-    "5.1 late WINDOW_UPDATE for a stream we reset": "by 0 or not, it concerns no stream any more",
+    "5.1 empty DATA behind the end while we still send": "it is harmless while we still send",
+    "5.1 late WINDOW_UPDATE for a stream we reset": "it concerns a closed stream, also with an increment of 0",
     "6.2 nothing but padding, before CONTINUATION": "a fragment may be empty",
     **{
-        str(case): "priority signals mean nothing any more"
+        str(case): "priority signals are deprecated"
         for case in CASES
         if case.section == "5.3.2" and case.about != "a head on another stream"
     },
@@ -761,7 +761,7 @@ STRICTER_IN_H2 = {
     "6.9 the reserved bit, of a stream": "MUST be ignored",
     "6.9 the reserved bit, late": "MUST be ignored",
     "8.5 Content-Length of a tunnel means nothing": "a client MUST ignore it (RFC 9110, 9.3.6)",
-    "10.5 64 CONTINUATION frames": "it counts HEADERS among them",
+    "10.5 64 CONTINUATION frames": "h2 counts the HEADERS frame as one of them",
 }
 
 

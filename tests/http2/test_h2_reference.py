@@ -140,51 +140,51 @@ def test_right_scripts_are_accepted(seed: int) -> None:
 # The tables.
 
 EXAMPLES: dict[str, list[str]] = {
-    "empty DATA behind the end": ["5.1 empty DATA behind the end while we still send"],
-    "late WINDOW_UPDATE for a stream that was reset": ["5.1 late WINDOW_UPDATE for a stream we reset"],
-    "the reserved bit of WINDOW_UPDATE": [
+    "empty DATA after the end of a stream": ["5.1 empty DATA behind the end while we still send"],
+    "WINDOW_UPDATE on a stream that was reset": ["5.1 late WINDOW_UPDATE for a stream we reset"],
+    "WINDOW_UPDATE with the reserved bit set": [
         "6.9 the reserved bit",
         "6.9 the reserved bit, of a stream",
         "6.9 the reserved bit, late",
     ],
     "a stream that depends on itself": [name for name in STRICTER_IN_H2 if name.startswith("5.3.2 ")],
-    "blanks around a value": ["8.2.1 a blank before a value, read leniently"],
-    "Content-Length of a tunnel": ["8.5 Content-Length of a tunnel means nothing"],
+    "white space around a field value": ["8.2.1 a blank before a value, read leniently"],
+    "Content-Length in the response to CONNECT": ["8.5 Content-Length of a tunnel means nothing"],
     "64 CONTINUATION frames": ["10.5 64 CONTINUATION frames"],
     "HEADERS with nothing but padding": ["6.2 nothing but padding, before CONTINUATION"],
-    "three updates of the table in one block": ["4.3 three table updates"],
-    "a reset of a stream that was never opened": [
+    "three table size updates in one header block": ["4.3 three table updates"],
+    "RST_STREAM on a stream that was never opened": [
         "5.1 RST_STREAM on an idle stream",
         "5.1 RST_STREAM on an even stream",
     ],
-    "frames behind the end of a stream": [
+    "DATA or HEADERS after the end of a stream": [
         "5.1 DATA behind the end, both sides done",
         "5.1 DATA behind RST_STREAM",
         "5.1 HEADERS behind RST_STREAM",
     ],
-    "CONTINUATION of nothing on a stream that is closed": ["5.1 CONTINUATION behind RST_STREAM"],
-    "extended CONNECT taken back": ["8441 ENABLE_CONNECT_PROTOCOL taken back"],
-    "a wrong setting with another value behind it": [
+    "CONTINUATION without HEADERS on a closed stream": ["5.1 CONTINUATION behind RST_STREAM"],
+    "SETTINGS_ENABLE_CONNECT_PROTOCOL changed from 1 to 0": ["8441 ENABLE_CONNECT_PROTOCOL taken back"],
+    "an invalid setting, followed by another value of it": [
         *(f"6.5.3 {name}, then {good}" for name, _, _, good, _ in WRONG_SETTINGS),
         *(f"6.5.3 {name} among others, then {good}" for name, _, _, good, _ in WRONG_SETTINGS),
         "6.5.3 two wrong values of one setting, then a right one",
         "6.9.2 SETTINGS make a window too large for now",
     ],
-    "a length that is not that of the body": [
+    "a Content-Length that is not the length of the body": [
         "8.1.1 Content-Length is too large, with trailers",
         "8.1.1 Content-Length and no body",
     ],
     "an invalid Content-Length": ["8.1.1 Content-Length twice", "8.1.1 Content-Length in trailers"],
-    "a body where there is none": ["8.1.1 a body in 204"],
+    "a body in a response that has none": ["8.1.1 a body in 204"],
     "TE or HTTP2-Settings in a response": [
         f"8.2.2 {field} {where}"
         for field in ("te: trailers", "http2-settings: AAMAAABk")
         for where in ("in a head", "in an interim head", "in trailers")
     ],
-    "a name that is no token": ["8.2.1 a quote in a name"],
-    "control characters in a value": ["8.2.1 DEL in a value"],
-    "a status outside 100 to 999, and 101": ["8.3.2 :status 099", "8.6 :status 101"],
-    "HEADERS within a tunnel": ["8.5 HEADERS within a tunnel"],
+    "a field name that is not a token": ["8.2.1 a quote in a name"],
+    "control characters in a field value": ["8.2.1 DEL in a value"],
+    "a status outside 100 to 999, or 101": ["8.3.2 :status 099", "8.6 :status 101"],
+    "HEADERS in a tunnel": ["8.5 HEADERS within a tunnel"],
 }
 
 
@@ -210,7 +210,7 @@ def test_a_row_of_the_table_is_still_true(row: str, name: str, monkeypatch: pyte
     """Without the row, the shadow would report the row's example."""
     for table in (differences.STRICTER, differences.LAXER):
         monkeypatch.delitem(table, row, raising=False)
-    with pytest.raises(AssertionError, match=r"it (takes what is refused|refuses what is taken) here"):
+    with pytest.raises(AssertionError, match=r"it (accepts input that is refused|refuses input that is accepted) here"):
         outcome(BY_NAME[name], watched, monkeypatch)
 
 
@@ -269,7 +269,7 @@ def test_the_preface_and_settings_are_those_of_h2() -> None:
     granted = dict(struct.iter_unpack(">HL", out[24 + 9 :][: out[24 + 2]]))
     ours = {2: 0, 4: STREAM_WINDOW, 6: HEAD_BYTES}
     assert {name: granted[name] for name in ours} == ours
-    assert granted.keys() - ours.keys() == {1, 5, 8}, "what native leaves at the defaults, h2 says"
+    assert granted.keys() - ours.keys() == {1, 5, 8}, "h2 also sends the settings with default values"
 
 
 def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def test_a_cancelled_exchange_pings_once_and_after_silence() -> None:
     assert liveness.unconfirmed_since is None
     assert liveness.needs_ping(START + LIVENESS_TIMEOUT)
     assert liveness.answer_due() == START + 2 * LIVENESS_TIMEOUT
-    assert not liveness.needs_ping(START + 2 * LIVENESS_TIMEOUT), "asked already"
+    assert not liveness.needs_ping(START + 2 * LIVENESS_TIMEOUT), "a ping was requested before"
     liveness.on_received(START + 3 * LIVENESS_TIMEOUT)
     assert liveness.unconfirmed_since is None
     assert not liveness.needs_ping(START + 3.5 * LIVENESS_TIMEOUT)

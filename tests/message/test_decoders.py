@@ -515,7 +515,9 @@ def test_the_window_of_zstd_is_read_from_its_header(log: int) -> None:
     # As for brotli, decoding a body that fits does not test the window.
     assert [_decoders._zstd_window(body[:end]) for end in range(6)] == [None] * 6
     assert _decoders._zstd_window(body[:6]) == 1 << log
-    assert _decoders._zstd_window(zstd.compress(bytes(5_000))[:9]) == 5_000, "a single segment is its own window"
+    assert _decoders._zstd_window(zstd.compress(bytes(5_000))[:9]) == 5_000, (
+        "the window of a single segment is the content size"
+    )
 
 
 @pytest.mark.parametrize(
@@ -807,7 +809,9 @@ class OldDecompressor:
         return b"" if self._real.is_finished() else self._real.process(data)
 
     def finish(self) -> bytes:
-        assert len(self.fed) % 2 or self._real.is_finished(), "output is held back: this is how brotlipy says so"
+        assert len(self.fed) % 2 or self._real.is_finished(), (
+            "output is withheld: brotlipy raises an error in this case"
+        )
         if not self._real.is_finished():
             raise brotli.error("incomplete")
         return b""

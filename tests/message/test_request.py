@@ -35,7 +35,7 @@ def read_head(head: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
     """
     lines = head.split(b"\r\n")
     assert lines[-2:] == [b"", b""]
-    assert b"" not in lines[:-2], "more than one message"
+    assert b"" not in lines[:-2], "the bytes contain more than one message"
     method, target, version = lines[0].split(b" ")
     assert method
     assert not set(method) - set(TCHAR)

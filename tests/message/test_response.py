@@ -180,7 +180,7 @@ def test_each_state_allows_its_uses(
         else:
             with pytest.raises(whole):
                 await USES[use](response)
-            assert response.is_closed is is_closed, "a use that is refused changes nothing"
+            assert response.is_closed is is_closed, "a refused use does not change the state"
 
     run(main())
 
@@ -193,7 +193,7 @@ def test_a_misuse_raises_at_the_call_with_a_reason() -> None:
         stream = response.stream()
         with pytest.raises(httpcore.StreamConsumed, match="being streamed"):
             response.raw()
-        assert await joined(stream) == b"x", "the stream that came first is not disturbed"
+        assert await joined(stream) == b"x", "the first stream continues"
         with pytest.raises(httpcore.StreamConsumed, match="it is streamed"):
             response.stream()
 
@@ -530,7 +530,7 @@ def test_read_keeps_at_most_max_body(
         assert response.is_closed
         assert wire.closed
         whole = await joined(received(Wire(*pieces), headers, max_body=1000).raw())
-        assert whole == b"".join(pieces), "only what is kept is bounded"
+        assert whole == b"".join(pieces), "max_body limits only a body that is kept"
 
     run(main())
 

@@ -382,7 +382,9 @@ def test_threads_that_share_an_iterator_get_each_byte_once(origin: Origin, close
                 thread.join(PROMPT)
                 assert not thread.is_alive()
             if not closes:
-                assert sorted(b"".join(pieces)) == sorted(b"hello, world"), "two may note their pieces in either order"
+                assert sorted(b"".join(pieces)) == sorted(b"hello, world"), (
+                    "the order of the pieces of two readers is undefined"
+                )
         assert raised == []
         assert pool.stats().leased == 0
 

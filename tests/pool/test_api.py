@@ -212,7 +212,7 @@ def test_a_raw_stream_is_duplex_and_holds_its_slot_until_closed(
         assert await raw.recv() == b"THERE"
         assert (http.stats().leased, http.stats().busy) == (1, 1)
         await response.close()
-        assert http.stats().leased == 1, "the response is not the stream"
+        assert http.stats().leased == 1, "closing the response does not close the raw stream"
         with pytest.raises(httpcore.PoolTimeout):
             await http.request("GET", server.url, timeout=httpcore.TimeoutConfig(pool_timeout=0.01))
         await raw.end()
@@ -309,7 +309,7 @@ def test_stats_count_in_all_and_per_origin(runtime: Runtime) -> None:
         assert (stats.origins[one.url].idle, stats.origins[one.url].leased) == (1, 0)
         assert (stats.origins[two.url].idle, stats.origins[two.url].leased) == (0, 1)
         await held.close()
-        assert set(http.stats().origins) == {one.url}, "an origin that has nothing is forgotten"
+        assert set(http.stats().origins) == {one.url}, "an origin without connections is removed"
 
     with Recorder() as one, ScriptedServer(answering(half, then=lambda peer: peer.rest())) as two:
         run(runtime, body)
@@ -358,7 +358,7 @@ def test_a_host_at_its_limit_holds_up_no_other(runtime: Runtime) -> None:
             order.append("slow")
 
         async def to_quick() -> None:
-            await eventually(runtime, lambda: http.stats().waiting == 3, "the others wait")
+            await eventually(runtime, lambda: http.stats().waiting == 3, "the other requests wait")
             assert (await http.request("GET", quick.url)).body == b"Hello, world"
             order.append("quick")
             release.set()

@@ -181,19 +181,19 @@ READ = H1Response.read_head
 def test_a_difference_of_the_shadow_ends_the_request_in_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(H1Response, "read_head", staticmethod(wrong_head))
     with pytest.raises(
-        RuntimeWarning, match=r"h11 .* reads otherwise what a peer sent: whether the connection goes on"
+        RuntimeWarning, match=r"h11 .* reads a peer's bytes differently: whether the connection is kept"
     ):
         get(engines={"http/1.1": "shadow"})
 
 
-@pytest.mark.filterwarnings("ignore:h11 .* reads otherwise:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:h11 .* reads a peer's bytes differently:RuntimeWarning")
 def test_a_difference_of_the_shadow_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(H1Response, "read_head", staticmethod(wrong_head))
     events: list[httpcore.TraceEvent] = []
     response = get(events, engines={"http/1.1": "shadow"})
     assert response.body == b"ok"
     found = [(event.engine, event.difference) for event in events if isinstance(event, EngineDifference)]
-    assert found == [(H11, "whether the connection goes on")]
+    assert found == [(H11, "whether the connection is kept")]
 
 
 def test_a_shadow_that_agrees_reports_nothing() -> None:

@@ -173,18 +173,24 @@ def test_abort_ends_a_request_that_hangs(runtime: Runtime, name: str, tmp_path: 
                 errors.append(error)
 
         async def abort() -> None:
-            await eventually(runtime, lambda: place.phase in [one.phase for one in pool.requests()], "it hangs")
-            await eventually(runtime, lambda: len(pool.requests()) == place.at_once, "all hang")
+            await eventually(
+                runtime, lambda: place.phase in [one.phase for one in pool.requests()], "the request hangs"
+            )
+            await eventually(runtime, lambda: len(pool.requests()) == place.at_once, "all requests hang")
             if place.phase is RequestPhase.PAUSE:  # the record shows that an attempt has failed
-                await eventually(runtime, lambda: httpcore.RequestRetried in map(type, records), "it pauses")
+                await eventually(
+                    runtime,
+                    lambda: httpcore.RequestRetried in map(type, records),
+                    "the request pauses before it is sent again",
+                )
             if place.phase in SENDING:  # the phase begins before the first bytes leave
-                await eventually(runtime, lambda: pool.stats().totals.bytes_sent > 0, "something was sent")
+                await eventually(runtime, lambda: pool.stats().totals.bytes_sent > 0, "a part of the request was sent")
             (one, *_) = [one for one in pool.requests() if one.phase is place.phase]
             assert (one.tag, one.url, one.method) == (name, url, place.request.get("method", "GET"))
             assert 0 < one.age < PROMPT
             began = time.monotonic()
             await pool.close(abort=True)
-            await eventually(runtime, lambda: len(errors) == place.at_once, "they end")
+            await eventually(runtime, lambda: len(errors) == place.at_once, "all requests end")
             assert pool.requests() == []
             assert time.monotonic() - began < 1.0
 
@@ -245,7 +251,7 @@ def test_drain_waits_for_all_and_refuses_new_requests(runtime: Runtime, server: 
 
             await runtime.gather(lambda: send_request("first"), lambda: send_request("second"), drain)
             assert sorted(ended) == ["first", "second"]
-            assert pool.stats().idle == 1, "nothing is closed by it"
+            assert pool.stats().idle == 1, "drain closes no idle connection"
 
     runtime.run(body)
 
@@ -254,7 +260,7 @@ def test_drain_waits_for_all_and_refuses_new_requests(runtime: Runtime, server: 
 def test_drain_waits_for_a_response_that_is_read(runtime: Runtime, server: ScriptedServer) -> None:
     async def body() -> None:
         async with runtime.pool() as pool:
-            assert await pool.drain() is True, "before anything has begun"
+            assert await pool.drain() is True, "a new pool has nothing to drain"
         async with runtime.pool() as pool:
             response = await pool.request("GET", server.url, stream=True, tag="kept")
             if pool.requests():  # otherwise the whole response arrived at once
@@ -283,9 +289,11 @@ def test_drain_lets_a_retry_through(runtime: Runtime) -> None:
                 bodies.append((await pool.request("GET", url)).body)
 
             async def drain() -> None:
-                await eventually(runtime, lambda: pool.requests() and len(answers) == 1, "it pauses")
+                await eventually(
+                    runtime, lambda: pool.requests() and len(answers) == 1, "the request pauses before it is sent again"
+                )
                 assert await pool.drain(PROMPT) is True
-                await eventually(runtime, lambda: bodies == [b"Hello, world"], "it has its answer")
+                await eventually(runtime, lambda: bodies == [b"Hello, world"], "the request has its response")
 
             await runtime.gather(send_request, drain)
 

@@ -325,7 +325,7 @@ def test_a_connection_that_is_too_old_serves_no_ticket(capacity: int, protocol: 
     pool.now += 1
     other = pool.acquire("a")
     assert (slot.state, other.state) == (SlotState.DRAINING, DIALING)
-    assert connection_of(slot).closed == 0, "what is on it runs to its end"
+    assert connection_of(slot).closed == 0, "requests on a draining connection continue"
     pool.release(first)
     assert (connection_of(slot).closed, slot.state) == (1, SlotState.GONE)
 
@@ -975,7 +975,9 @@ class Runtime:
         self.requests.append(request)
         self.ledger.acquire(request.ticket, self.now)
         self.arm(request)
-        assert request.state is WAITING or all(other.state is not WAITING for other in ahead), "overtaken"
+        assert request.state is WAITING or all(other.state is not WAITING for other in ahead), (
+            "a later request overtook a waiting one"
+        )
 
     def arm(self, request: Request, *, first: bool = False) -> None:
         """Set `wake` and the connection, as the pool does in the same locked step as `acquire` and `redial`."""
@@ -1077,7 +1079,7 @@ class Runtime:
             if slot is not None and slot.connection is None:
                 slot.connection = Connection()
         alive = dict.fromkeys(self.ledger.slots())
-        assert all(slot in alive or self.closes[slot] for slot in self.alive), "gone and not closed"
+        assert all(slot in alive or self.closes[slot] for slot in self.alive), "a slot was removed without a close"
         self.alive = alive
 
     def settle_queue(self, queue: list[Request]) -> None:
@@ -1086,9 +1088,9 @@ class Runtime:
             return
         served = [request for request in queue if request.state in (DIALING, HOLDING)]
         alive = [request for request in queue if request.state is not DONE]
-        assert alive == served + left, "served out of turn"
+        assert alive == served + left, "a request was served before an older one"
         for request in served + [request for request in queue if request.claim.closed]:
-            assert request.seen, "served or sent away, and not notified"
+            assert request.seen, "a request was served or refused without a notification"
             request.seen = 0
         queue[:] = left
 
@@ -1101,7 +1103,7 @@ class Runtime:
         assert limits.max_keepalive is None or len(idle) <= limits.max_keepalive
         for slot in slots:
             self.check_slot(slot, users[slot], dialed[slot])
-        assert set(users) | set(dialed) <= set(slots), "held and gone"
+        assert set(users) | set(dialed) <= set(slots), "a request holds a removed slot"
         for key in self.keys:
             self.check_origin(key, [slot for slot in slots if slot.key == key], bool(idle))
         # No public name shows which origins the ledger keeps.
@@ -1140,7 +1142,7 @@ class Runtime:
             return
         at_own_limit = len(slots) == limits.max_connections_per_origin
         at_limit = len(self.alive) == limits.max_connections and not anyone_idle
-        assert at_own_limit or at_limit, "waits for nothing"
+        assert at_own_limit or at_limit, "a request waits though no limit is reached"
 
     def check_stats(self, users: Counter[Slot], dialed: Counter[Slot], idle: list[Slot]) -> None:
         stats = self.ledger.stats()

@@ -219,7 +219,7 @@ def test_an_upload_keeps_its_rate(body: Any, seconds: float, size: int, is_fast_
         assert error.transferred is not None
         assert error.waited is not None
         assert error.waited == pytest.approx(simulation.now)
-        assert error.waited <= error.transferred / 1000 + 3 + 1e-6, "the bound that the documentation promises"
+        assert error.waited <= error.transferred / 1000 + 3 + 1e-6, "the documented bound"
         assert error.waited >= 3
 
     simulation = Simulation()

@@ -230,13 +230,13 @@ async def send_request(pool: Any, choosing: Choosing, what: Prepared) -> bool:
 
 
 class Kind(Enum):
-    APART = "what differs in it shares nothing"
-    FIXED = "cannot differ within a pool, and pools share nothing"
-    SHARED = "may differ between two requests on one connection"
+    APART = "requests with different values share no connection"
+    FIXED = "a pool has one value, and pools share no connection"
+    SHARED = "requests with different values may share a connection"
 
 
 class Fact(NamedTuple):
-    """`pairs` differ in this argument alone; `http2` has the values of a pool's `http2` for which that is tested."""
+    """`pairs` differ only in this argument; `http2` has the values of a pool's `http2` for which that is tested."""
 
     kind: Kind
     reason: str
@@ -278,29 +278,29 @@ def everywhere(*cases: RequestCase, **changed: Any) -> tuple[tuple[RequestCase, 
 URLS = {
     "scheme": apart("TLS or none", *everywhere(DIRECT, TUNNEL, SOCKS, url="http://origin.test:{one}/")),
     "host": apart(
-        "another origin, though address and certificate be the same: nothing is coalesced",
+        "another origin, even with the same address and certificate: connections are not coalesced",
         *everywhere(*CASES, url="https://other.test:{one}/"),
         *everywhere(PLAIN, url="http://other.test:{one}/"),
     ),
     "port": apart("another origin", *everywhere(*CASES, url="https://origin.test:{two}/")),
-    "target": shared("one origin has many resources", *everywhere(*CASES, url="https://origin.test:{one}/else?where")),
-    "host_header": shared("said with each request; it follows from host and port"),
-    "origin": shared("for messages; it follows from scheme, host and port"),
-    "userinfo": shared("nothing is done with it", *everywhere(*CASES, url="https://who:ever@origin.test:{one}/")),
+    "target": shared("the resource at the origin", *everywhere(*CASES, url="https://origin.test:{one}/else?where")),
+    "host_header": shared("a field of each request, derived from host and port"),
+    "origin": shared("for messages, derived from scheme, host and port"),
+    "userinfo": shared("not used", *everywhere(*CASES, url="https://who:ever@origin.test:{one}/")),
 }
 
 TLS: dict[str, tuple[str, tuple[Any, Any]]] = {
-    "cert": ("whichever the client was", ("{folder}/me.pem", "{folder}/you.pem")),
-    "verify": ("whichever authority signed for the server", ("{folder}/ca.pem", "{folder}/too.pem")),
-    "trust_env": ("whether the environment counts", (True, False)),
-    "server_hostname": ("whichever the server had to be", (None, "other.test")),
-    "alpn": ("whatever it was offered", (None, ("http/1.1",))),
-    "fingerprints": ("which certificates would do", ((), ("{pin}",))),
-    "minimum_version": ("the least that was good enough", (None, "TLSv1.3")),
-    "maximum_version": ("the most that was offered", (None, "TLSv1.3")),
-    "ciphers": ("which ciphers were good enough", (None, "ECDHE+AESGCM")),
+    "cert": ("the identity of the client", ("{folder}/me.pem", "{folder}/you.pem")),
+    "verify": ("the trusted authorities", ("{folder}/ca.pem", "{folder}/too.pem")),
+    "trust_env": ("whether the environment's variables are used", (True, False)),
+    "server_hostname": ("the name that the certificate was checked for", (None, "other.test")),
+    "alpn": ("the offered protocols", (None, ("http/1.1",))),
+    "fingerprints": ("the accepted certificates", ((), ("{pin}",))),
+    "minimum_version": ("the lowest accepted TLS version", (None, "TLSv1.3")),
+    "maximum_version": ("the highest offered TLS version", (None, "TLSv1.3")),
+    "ciphers": ("the accepted ciphers", (None, "ECDHE+AESGCM")),
 }
-"""Fields of an `SSLConfig`: they define which identity a connection has proved, and to which peer."""
+"""Fields of an `SSLConfig`: they define which identities the two peers of a connection have proved."""
 MORE_TLS: dict[str, tuple[tuple[Any, Any], ...]] = {
     "cert": ((None, "{folder}/me.pem"),),
     "verify": (("{folder}/ca.pem", False),),
@@ -335,13 +335,13 @@ PROXY_SSL = configs("proxy_ssl", (SECURE, SECURE_FORWARD))
 
 PROXY = {
     "scheme": apart(
-        "how it is spoken to",
+        "the protocol between client and proxy",
         pair(TUNNEL, proxy="https://127.0.0.1:{one}"),
         pair(SOCKS, proxy="socks5://127.0.0.1:{one}"),
         pair(FORWARD, proxy="https://127.0.0.1:{one}"),
     ),
     "host": apart(
-        "another proxy, whatever its address",
+        "another proxy, even with the same address",
         pair(TUNNEL, proxy="http://localhost:{one}"),
         pair(FORWARD, proxy="http://localhost:{one}"),
         pair(SOCKS, proxy="socks5h://localhost:{one}"),
@@ -353,7 +353,7 @@ PROXY = {
         pair(SOCKS, proxy="socks5h://127.0.0.1:{two}"),
     ),
     "auth": apart(
-        "who we are there",
+        "the identity of the client at the proxy",
         *(
             (case.but(proxied={"auth": first}), case.but(proxied={"auth": second}))
             for case in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD, SOCKS)
@@ -361,7 +361,7 @@ PROXY = {
         ),
     ),
     "headers": apart(
-        "they may say who we are there",
+        "they may identify the client at the proxy",
         *(
             (case.but(proxied={"headers": first}), case.but(proxied={"headers": second}))
             for case in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD)
@@ -369,46 +369,46 @@ PROXY = {
         ),
     ),
     "ssl": apart(
-        "each of its fields is; see PROXY_SSL", *(each for fact in PROXY_SSL.values() for each in fact.pairs[:1])
+        "each of its fields separates; see PROXY_SSL", *(each for fact in PROXY_SSL.values() for each in fact.pairs[:1])
     ),
     "tunnel": apart(
         "a tunnel leads to one origin",
         pair(FORWARD, proxied={"tunnel": True}),
         pair(SECURE_FORWARD, proxied={"tunnel": True}),
     ),
-    "_hash": shared("follows from the others"),
+    "_hash": shared("derived from the other fields"),
 }
 
 REQUEST = {
-    "method": shared("said with each request", *everywhere(*CASES, PLAIN, FORWARD, more={"method": "DELETE"})),
+    "method": shared("a part of each request", *everywhere(*CASES, PLAIN, FORWARD, more={"method": "DELETE"})),
     "url": apart(
-        "its scheme, host and port are; see URLS", *(URLS[name].pairs[0] for name in ("scheme", "host", "port"))
+        "its scheme, host and port separate; see URLS", *(URLS[name].pairs[0] for name in ("scheme", "host", "port"))
     ),
     "headers": shared(
-        "said with each request", *everywhere(*CASES, PLAIN, FORWARD, more={"headers": [("Authorization", "me")]})
+        "a part of each request", *everywhere(*CASES, PLAIN, FORWARD, more={"headers": [("Authorization", "me")]})
     ),
-    "body": shared("said with each request"),
-    "stream": shared("how the response is read"),
+    "body": shared("a part of each request"),
+    "stream": shared("the way to read the response"),
     "ssl": apart(
-        "each of its fields is; see SSL",
+        "each of its fields separates; see SSL",
         *contexts("ssl", DIRECT),
         *(each for fact in SSL.values() for each in fact.pairs[:1]),
     ),
-    "timeout": shared("bounds the waits of one request", *everywhere(*CASES, FORWARD, more={"timeout": 60})),
-    "target": shared("said with each request", *everywhere(*CASES, more={"target": "/x"})),
-    "trailers": shared("said with each request"),
-    "max_body": shared("said with each request; how much of a body is kept"),
+    "timeout": shared("limits the waits of one request", *everywhere(*CASES, FORWARD, more={"timeout": 60})),
+    "target": shared("a part of each request", *everywhere(*CASES, more={"target": "/x"})),
+    "trailers": shared("a part of each request"),
+    "max_body": shared("a limit for the kept body of one response"),
     "trace": shared("the receiver of records", *everywhere(*CASES, FORWARD, more={"trace": lambda event: None})),
-    "duplex": shared("how the request is written"),
-    "tag": shared("for the trace", *everywhere(DIRECT, more={"tag": "other"})),
+    "duplex": shared("the way to write the request"),
+    "tag": shared("a value for the trace", *everywhere(DIRECT, more={"tag": "other"})),
 }
 
 POOL = {
     "ssl": apart("a request may have its own; see SSL", *(each for fact in SSL.values() for each in fact.pairs[:1])),
-    "timeout": shared("a request may have its own; it bounds waits", *everywhere(DIRECT, more={"timeout": 60})),
-    "limits": fixed("how many connections there are, not where they lead"),
-    "http1": fixed("what is spoken; a single request may be in need of HTTP/1.1 and then has a route of its own"),
-    "http2": fixed("as http1"),
+    "timeout": shared("a request may have its own; it limits waits", *everywhere(DIRECT, more={"timeout": 60})),
+    "limits": fixed("the number of connections, not their peers"),
+    "http1": fixed("the protocols of all connections; a request that needs HTTP/1.1 has a separate route"),
+    "http2": fixed("see http1"),
     "proxy": apart(
         "it may be chosen for each request; see PROXY",
         *everywhere(DIRECT, proxy="http://127.0.0.1:{one}"),
@@ -416,20 +416,20 @@ POOL = {
         *everywhere(PLAIN, proxy="http://127.0.0.1:{one}"),
         *everywhere(PLAIN, proxy="socks5h://127.0.0.1:{one}"),
     ),
-    "uds": fixed("all requests of a pool go there"),
-    "local_address": fixed("all connections of a pool come from there"),
-    "socket_options": fixed("all connections of a pool have them"),
-    "resolver": fixed("asked for all connections of a pool"),
-    "resolve": fixed("copied, and used for all connections of a pool"),
-    "network_policy": fixed("asked for all connections of a pool; it does not change"),
-    "retries": fixed("as retry_stale"),
-    "retry_stale": fixed("whether a request is sent again; it means nothing to a connection"),
-    "ping_interval": fixed("all connections of a pool have it"),
-    "max_body": shared("how much of a body is kept; it means nothing to a connection"),
+    "uds": fixed("the peer of all connections of a pool"),
+    "local_address": fixed("the local address of all connections of a pool"),
+    "socket_options": fixed("the options of all sockets of a pool"),
+    "resolver": fixed("one resolver for all connections of a pool"),
+    "resolve": fixed("one copy for all connections of a pool"),
+    "network_policy": fixed("one policy for all connections of a pool"),
+    "retries": fixed("see retry_stale"),
+    "retry_stale": fixed("whether a request is sent again, on any connection"),
+    "ping_interval": fixed("one interval for all connections of a pool"),
+    "max_body": shared("a limit for the kept body of one response"),
     "trace": shared("a request may have its own", *everywhere(DIRECT, more={"trace": lambda event: None})),
-    "backend": fixed("the runtime of all its requests"),
-    "engines": fixed("what reads all connections of a pool"),
-    "strict": fixed("how all connections of a pool are read"),
+    "backend": fixed("the runtime of all requests of a pool"),
+    "engines": fixed("the code that reads all connections of a pool"),
+    "strict": fixed("the rules for reading all connections of a pool"),
 }
 
 ROUTE = {
@@ -438,7 +438,7 @@ ROUTE = {
     "port": apart("see URLS; where a proxy forwards, see PROXY", *URLS["port"].pairs[:1]),
     "tls": apart("see SSL", *SSL["cert"].pairs[:1]),
     "offers": apart(
-        "a connection that may turn out as HTTP/2 is none for a request that needs HTTP/1.1",
+        "a request that needs HTTP/1.1 cannot use a connection that may become HTTP/2",
         *everywhere(*CASES, more={"headers": [("Connection", "upgrade"), ("Upgrade", "x")]}),
     )._replace(http2=(True,)),
     "proxy": apart("see PROXY", *PROXY["host"].pairs[:1]),
@@ -451,16 +451,16 @@ DIAL = {
     "route": Fact(Kind.APART, "it is the key", ROUTE["host"].pairs[:1]),
     "backend": fixed("a pool lives in one runtime at a time"),
     "network": fixed("see POOL: local_address to network_policy"),
-    "deadline": shared("bounds the waits of one request"),
-    "reached": fixed("closes what is half made"),
-    "steps": fixed("notes when each step was; it leads nowhere"),
-    "spent": shared("bounds the waits of one request"),
+    "deadline": shared("limits the waits of one request"),
+    "reached": fixed("closes an incomplete connection"),
+    "steps": fixed("records the time of each step"),
+    "spent": shared("limits the waits of one request"),
 }
 CONNECTION = {
     "route": DIAL["route"],
     "ping_interval": fixed("see POOL"),
     "engines": fixed("see POOL"),
-    "totals": fixed("counts what all connections of a pool do"),
+    "totals": fixed("counts the work of all connections of a pool"),
 }
 
 
@@ -492,11 +492,11 @@ TABLES: dict[str, tuple[dict[str, Fact], set[str]]] = {
 def test_every_argument_is_classified(which: str) -> None:
     """A new field or argument has to be put into its table, as one of the three kinds, with pairs that prove it."""
     table, there = TABLES[which]
-    assert there - set(table) == set(), "classify it"
-    assert set(table) - there == set(), "it is no more"
+    assert there - set(table) == set(), "classify the new arguments"
+    assert set(table) - there == set(), "remove the rows of removed arguments"
     for name, fact in table.items():
         assert fact.reason, name
-        assert fact.kind is not Kind.APART or fact.pairs, f"nothing proves that {name} keeps apart"
+        assert fact.kind is not Kind.APART or fact.pairs, f"no pair proves that {name} separates connections"
 
 
 def test_fixed_settings_cannot_be_given_with_request_nor_changed() -> None:

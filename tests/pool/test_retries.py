@@ -462,7 +462,7 @@ def scene_of(
         await before(runtime, pool)
         victim = await runtime.victim(pool.request("PUT", URL, body=b"x"))
         assert victim.error is None or isinstance(victim.error, allowed), victim.error
-        assert victim.lingered == [], "nothing is awaited by a cancelled task"
+        assert victim.lingered == [], "a cancelled task awaits nothing"
         # No public value counts paused requests.
         assert pool._leases.pausing == set()
         check(runtime, pool)

@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference" / "engines.md"
 
 TABLES = {
-    "h11 takes": {row: why for row, (_, why) in http1.LAXER.items()},
+    "h11 accepts": {row: why for row, (_, why) in http1.LAXER.items()},
     "h11 differs": {row: apart.why for row, apart in http1.APART.items()},
-    "h2 takes": {row: why for row, (_, why) in http2.LAXER.items()},
+    "h2 accepts": {row: why for row, (_, why) in http2.LAXER.items()},
     "h2 refuses": {row: why for row, (_, why) in http2.STRICTER.items()},
 }
 

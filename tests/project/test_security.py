@@ -52,7 +52,7 @@ def test_every_test_that_is_named_exists() -> None:
 def test_each_row_has_a_test_a_reason_or_another_row_that_has(row: str) -> None:
     proof = rows()[row]
     for other in re.findall(r"\bas ([A-Z]?[0-9]+)", proof):
-        assert TEST.search(rows()[other]), f"{row} leans on {other}"
+        assert TEST.search(rows()[other]), f"{row} refers to {other}, which names no test"
     assert TEST.search(proof) or re.search(r"\breason: \w+|\bas [A-Z]?[0-9]+", proof)
 
 

@@ -155,4 +155,4 @@ def test_an_interrupted_step_is_the_reason() -> None:
                 pool.stats()
                 if CloseReason.INTERRUPTED in closes(events):
                     return
-            assert struck, "no line led to it"
+            assert struck, "no interrupted line gave the reason INTERRUPTED"

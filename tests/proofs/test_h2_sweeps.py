@@ -445,7 +445,7 @@ def play(scenario: Scenario, act: str) -> Any:
         if runtime._strike is None:
             victim.result()
         assert victim.error is None or isinstance(victim.error, ENDS[act]), victim.error
-        assert victim.lingered == [], "nothing is awaited by a cancelled task"
+        assert victim.lingered == [], "a cancelled task awaits nothing"
         for one in others:
             await one.wait()
             assert one.error is None or (act != "cancelled" and isinstance(one.error, ENDS[act])), one.error

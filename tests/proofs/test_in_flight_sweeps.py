@@ -76,7 +76,7 @@ def test_abort_at_every_await(name: str) -> None:
         victim = await simulation.victim(scenario.victim(pool))
         for other in others:
             await other.wait()
-        assert scene.struck_at in (-1.0, simulation.now), "all end at once"
+        assert scene.struck_at in (-1.0, simulation.now), "all requests end at the time of the interruption"
         for task in (victim, *others):
             scene.check_aborted(simulation, task)
         scene.check_end(simulation)

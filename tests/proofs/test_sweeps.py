@@ -276,7 +276,7 @@ def play(scenario: Scenario, act: Callable[[Runtime, Task[Any]], None], *, spare
         others = [runtime.spawn(fetch(pool, path, host), path) for path, host in scenario.others]
         victim = await runtime.victim(scenario.victim(pool))
         assert victim.error is None or isinstance(victim.error, (Cancelled, httpcore.HTTPCoreError)), victim.error
-        assert victim.lingered == [], "nothing is awaited by a cancelled task"
+        assert victim.lingered == [], "a cancelled task awaits nothing"
         for other in others:
             await other.wait()
             assert other.error is None or (not spares_others and isinstance(other.error, httpcore.HTTPCoreError))

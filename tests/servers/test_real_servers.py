@@ -187,10 +187,10 @@ def test_tls_with_a_file_a_directory_a_context_and_unverified(runtime: Runtime, 
             assert response.body == b"Hello, GET /"
             assert response.info.tls is not None
             assert response.info.tls.version == "TLSv1.3"
-        assert http.stats().connections == 4, "different settings share nothing"
+        assert http.stats().connections == 4, "requests with different settings share no connection"
         again = httpcore.SSLConfig(verify=str(folder / "ca.pem"))
         assert (await http.request("GET", secure + "/", ssl=again)).info.reused
-        assert http.stats().connections == 4, "equal settings share"
+        assert http.stats().connections == 4, "requests with equal settings share connections"
         with pytest.raises(httpcore.TLSError, match="certificate"):
             await http.request("GET", secure + "/")
 

@@ -354,7 +354,7 @@ def test_a_client_refuses_unusual_content_if_it_is_strict(
 def test_curl_reads_the_rows_as_in_the_table(name: str) -> None:
     row = ROWS[name]
     curl = shutil.which("curl")
-    assert curl is not None, "curl is not installed: the tests need the one of the system"
+    assert curl is not None, "curl is not installed: the tests need the curl of the system"
     with answering(row.raw) as server:
         command = [curl, "--silent", "--noproxy", "*", "--compressed", "--max-time", "10", server.url]
         done = subprocess.run([*command, "-w", " %{http_code}"], capture_output=True, timeout=30, check=False)

@@ -96,8 +96,8 @@ class Records:
         self._paths: dict[int, bytes] = {}
 
     def __call__(self, event: TraceEvent) -> None:
-        assert not self.events or event.at >= self.events[-1].at, "the clock runs on"
-        assert event.at == self._simulation.now, "a record is made when it happens"
+        assert not self.events or event.at >= self.events[-1].at, "times of records never decrease"
+        assert event.at == self._simulation.now, "a record has the current time"
         if isinstance(event, RequestStarted):
             self._paths[event.request] = event.url.split(".test")[-1].encode()
         if isinstance(event, (HeadSent, RequestSent)):

@@ -53,7 +53,7 @@ def in_time(body: Callable[[], None], seconds: float = 120) -> None:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(seconds)
-    assert not thread.is_alive(), "it hangs"
+    assert not thread.is_alive(), "the thread hangs"
     if failures:
         raise failures[0]
 

@@ -102,11 +102,11 @@ class Visit(Peer):
     def exactly(self, size: int) -> bytes:
         data = super().exactly(size)
         if len(data) < size:
-            raise ConnectionResetError("the client left")
+            raise ConnectionResetError("the client has disconnected")
         return data
 
     def secure(self, context: ssl.SSLContext) -> None:
-        assert not self.held, "the client spoke before it was asked"
+        assert not self.held, "the client sent bytes before the proxy's answer"
         secured = Secured(self.socket, context)
         self.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
         self.receive((getattr(secured.tls, "asked_for", None) or "").encode())

@@ -95,7 +95,7 @@ async def eventually(runtime: Runtime, holds: Callable[[], bool], what: str) -> 
     """Wait until `holds`: a loop closes sockets in a later turn, and the kernel may need some time too."""
     ends = time.monotonic() + PROMPT
     while not holds():
-        assert time.monotonic() < ends, f"it never came true that {what}"
+        assert time.monotonic() < ends, f"expected within {PROMPT} s: {what}"
         await runtime.sleep(0.002)
 
 

@@ -459,7 +459,7 @@ def scenario_of(code: Code, ends: list[BaseException | None]) -> testing.Scenari
         async with httpcore.ConnectionPool(timeout=5) as http:
             victim = await simulation.victim(code(http, gate))
             ends.append(victim.error)
-            assert gate.free == 1, "a place is lost"
+            assert gate.free == 1, "the gate has lost a place"
             assert http.stats().leased == 0
 
     return scenario
@@ -476,7 +476,7 @@ each_strike = pytest.mark.parametrize("name", STRIKES)
 
 @each_strike
 def test_a_sweep_finds_a_leak_and_names_the_moment(name: str) -> None:
-    with pytest.raises(AssertionError, match="a place is lost") as caught:
+    with pytest.raises(AssertionError, match="the gate has lost a place") as caught:
         at_every_await(scenario_of(leaky, []), STRIKES[name][0])
     assert any(note.startswith("moment ") and "its wait for " in note for note in caught.value.__notes__)
 

@@ -480,7 +480,7 @@ def test_a_body_where_none_is_expected_is_not_given(runtime: Runtime, method: st
 
 
 async def none(scope: Any, receive: Any, send: Any) -> None:
-    assert scope["type"] == "http", "no lifespan here"
+    assert scope["type"] == "http", "expected no lifespan scope"
     await send({"type": "http.response.start", "status": 204})
     await send({"type": "http.response.body"})
 
@@ -497,7 +497,7 @@ def test_each_outcome_of_the_lifespan(runtime: Runtime) -> None:
             transport = httpcore.ASGITransport(none, lifespan=kind)
             async with entered(runtime, transport):
                 assert (await fetch(runtime, transport, "GET", URL)).status_code == 204
-        with pytest.raises(AssertionError, match="no lifespan here"):
+        with pytest.raises(AssertionError, match="expected no lifespan scope"):
             async with entered(runtime, httpcore.ASGITransport(none, lifespan="on")):
                 pass
         with pytest.raises(httpcore.LocalProtocolError, match="the app failed to start: no database"):

@@ -347,6 +347,6 @@ def test_a_wait_that_is_cancelled_anywhere_loses_no_place(times: int) -> None:
             await task.wait()
         begin = simulation.now
         await one(0)
-        assert simulation.now == begin, "a place is lost"
+        assert simulation.now == begin, "the limit has lost a place"
 
     assert at_every_await(scenario, cancel, times=times) > 3
