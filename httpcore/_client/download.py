@@ -92,7 +92,7 @@ async def _download(
                 await backend.run_blocking(target.finish)
                 return response
             await response._close()
-            call.answered(response.info)
+            call.count_request(response.info)
             response, kept = await session.send(request.copy(), call), None
         response.raise_for_status()
         start = _start(response, kept)
