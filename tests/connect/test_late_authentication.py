@@ -69,7 +69,7 @@ def demand(secured: Secured) -> bytes:
     secured.flush()
     while not (found := secured.tls.getpeercert(binary_form=True)):
         data = secured.under.recv(65536)
-        assert data, "the client left"
+        assert data, "the client has disconnected"
         secured.incoming.write(data)
         try:
             with suppress(ssl.SSLWantReadError):
@@ -301,7 +301,7 @@ def test_a_thread_that_reads_answers_while_another_writes(files: Files) -> None:
                 if len(requested) > 3:
                     enough.set()
             data = secured.recv(65536)
-            assert data, "the client left"
+            assert data, "the client has disconnected"
             count += len(data)
         received.append(count)
         visit.send(b"!")

@@ -82,7 +82,7 @@ class Client:
     async def _send(self, message: Message) -> None:
         await self.reads.wait()
         if self.fails:
-            raise OSError("the client has left")
+            raise OSError("the client has disconnected")
         kind = message["type"]
         assert not self._is_over, f"{kind} after the end"
         if kind == "http.response.early_hint":

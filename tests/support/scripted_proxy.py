@@ -102,7 +102,7 @@ class Visit(Peer):
     def exactly(self, size: int) -> bytes:
         data = super().exactly(size)
         if len(data) < size:
-            raise ConnectionResetError("the client left")
+            raise ConnectionResetError("the client has disconnected")
         return data
 
     def secure(self, context: ssl.SSLContext) -> None:
