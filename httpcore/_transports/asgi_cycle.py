@@ -23,7 +23,7 @@ from .._message.response import Informational, Response
 from .extensions import ResponseExtensions
 from .tasks import Owned, Signal
 
-__all__ = ["HELD", "ASGIApp", "ClientLeft", "Cycle", "Message", "Timeouts", "Pieces", "Scope"]
+__all__ = ["HELD", "ASGIApp", "ClientDisconnected", "Cycle", "Message", "Timeouts", "Pieces", "Scope"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,7 +35,7 @@ HELD: Final = 65536
 _DISCONNECT: Final = {"type": "http.disconnect"}
 
 
-class ClientLeft(WriteError):
+class ClientDisconnected(WriteError):
     """The caller has closed the exchange: the app's messages are discarded."""
 
 
@@ -109,7 +109,7 @@ class Cycle:
         """The app's task."""
         try:
             await app(scope, self._receive, self._send)
-        except ClientLeft:
+        except ClientDisconnected:
             pass
         except Exception as error:
             self.error = error
@@ -141,7 +141,7 @@ class Cycle:
 
     async def _send(self, message: Message) -> None:
         if self.left:
-            raise ClientLeft("the client has left", phase="send the response")
+            raise ClientDisconnected("the client has disconnected", phase="send the response")
         act = self.acts.get(message.get("type", ""))
         if act is None:
             raise LocalProtocolError(f"the app sent a message of type {show(str(message.get('type')))}")

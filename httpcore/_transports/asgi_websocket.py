@@ -24,7 +24,7 @@ from .._message.body import Body
 from .._message.raw import CLOSED, HeldStream, RawStream
 from .._message.request import TrailerTypes, trailer_pairs
 from .._message.response import Response
-from .asgi_cycle import HELD, ClientLeft, Cycle, Message, Scope, Timeouts
+from .asgi_cycle import HELD, ClientDisconnected, Cycle, Message, Scope, Timeouts
 from .extensions import ResponseExtensions
 from .websocket_handshake import Handshake
 
@@ -152,7 +152,7 @@ class WebSocketCycle(Cycle):
             when = "after websocket.close" if self._has_closed else "before websocket.accept"
             raise LocalProtocolError(f"the app sent {kind} {when}")
         if self._gone is not None:
-            raise ClientLeft("the client has closed the WebSocket", phase="send to the client")
+            raise ClientDisconnected("the client has closed the WebSocket", phase="send to the client")
 
     def _refuse(self, message: Message) -> None:
         if self.accepted:

@@ -44,7 +44,7 @@ from .settings import (
 )
 from .stats import GatewayStats, UpstreamStats
 from .turns import SocketTurn, Turn
-from .upload import BodyTooLarge, ClientLeft, Upload
+from .upload import BodyTooLarge, ClientDisconnected, Upload
 from .upstreams import UpstreamState, check
 from .watch import Gate, Rounds, Watch, now, start
 
@@ -255,7 +255,7 @@ class Gateway:
                 turn.begins()
             if self._on_request is None or await self._call_on_request(turn):
                 await self._forward(turn)
-        except (CancelledError, ClientLeft, BodyTooLarge, HTTPCoreError) as error:
+        except (CancelledError, ClientDisconnected, BodyTooLarge, HTTPCoreError) as error:
             await _ended(turn, error)
         finally:
             if has_place:
@@ -473,12 +473,12 @@ async def _ended(turn: Turn, error: BaseException) -> None:
     """
     if isinstance(error, CancelledError):
         watch = turn.watch
-        if not watch.forgive():
+        if not watch.uncancel():
             raise error  # the server has cancelled the task
         turn.error = watch.reason
         if watch.reason in _TIMED_OUT:
             await turn.refuse(_TIMED_OUT[watch.reason])
-    elif isinstance(error, ClientLeft):
+    elif isinstance(error, ClientDisconnected):
         turn.error = "left"
     elif isinstance(error, HTTPCoreError):
         turn.error = error

@@ -14,7 +14,7 @@ from .hooks import Returned
 from .messages import Headers, Refusal, can_deny
 from .plan import returned
 from .turns import SocketTurn, Turn
-from .upload import BodyTooLarge, ClientLeft
+from .upload import BodyTooLarge, ClientDisconnected
 from .watch import start
 
 __all__ = ["BODILESS", "Heads", "hand_on", "hand_on_both", "only", "send_trailers", "talk"]
@@ -88,7 +88,7 @@ async def _send_rest(turn: Turn, connection: RawStream) -> None:
         await connection.end()
     except HTTPCoreError:
         upload.close()  # the upstream accepts no more data: its response gives the reason, or ends with an error
-    except (ClientLeft, BodyTooLarge):
+    except (ClientDisconnected, BodyTooLarge):
         turn.watch.left()
 
 

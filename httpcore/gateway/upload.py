@@ -9,7 +9,7 @@ from .messages import Message, Receive
 from .plan import Forward
 from .watch import Messages, Watch
 
-__all__ = ["BodyTooLarge", "ClientLeft", "Upload"]
+__all__ = ["BodyTooLarge", "ClientDisconnected", "Upload"]
 
 _AT_ONCE: Final = 65536
 """The first message of a body that is declared to be no longer than this is read before the request is sent. Mostly it
@@ -21,7 +21,7 @@ _LOOK: Final = 0.05
 """Seconds between two checks whether a response begins while the client sends nothing."""
 
 
-class ClientLeft(Exception):
+class ClientDisconnected(Exception):
     """The client has disconnected in the middle of its request's body."""
 
 
@@ -60,7 +60,7 @@ class Upload:
         """The content for the pool. If the head does not show whether there is a body, the first message decides.
 
         Raises:
-            ClientLeft, BodyTooLarge: the first message shows this, before anything was sent.
+            ClientDisconnected, BodyTooLarge: the first message shows this, before anything was sent.
         """
         if request.has_body is False:
             return b""
@@ -111,7 +111,7 @@ class Upload:
         response.
 
         Raises:
-            ClientLeft, BodyTooLarge: the body is incomplete, or too long.
+            ClientDisconnected, BodyTooLarge: the body is incomplete, or too long.
         """
         if self._is_over:
             raise StopAsyncIteration
@@ -137,7 +137,7 @@ class Upload:
 
     def _checked(self, message: Message) -> bytes:
         if message["type"] == "http.disconnect":
-            raise ClientLeft
+            raise ClientDisconnected
         data: bytes = message.get("body", b"")
         # Counted before the piece is passed on, so that the upstream never gets more than the limit allows.
         self.size += len(data)
