@@ -36,7 +36,7 @@ SPELLINGS: list[tuple[str, str | None, str]] = [
 
 
 @pytest.mark.parametrize(("text", "spelling", "zone"), SPELLINGS)
-def test_an_address_is_read_in_one_place(text: str, spelling: str | None, zone: str) -> None:
+def test_an_address_has_one_canonical_spelling(text: str, spelling: str | None, zone: str) -> None:
     address = read_address(text)
     if spelling is None:
         assert address is None
@@ -92,7 +92,7 @@ def test_no_other_spelling_of_an_address_is_a_host_with_a_number(text: str) -> N
     ("host", "port", "written"),
     [("example.com", 80, "example.com:80"), ("127.0.0.1", 8080, "127.0.0.1:8080"), ("::1", 443, "[::1]:443")],
 )
-def test_host_and_port_are_written_in_one_place(host: str, port: int, written: str) -> None:
+def test_host_port_puts_an_ipv6_address_in_brackets(host: str, port: int, written: str) -> None:
     assert host_port(host, port) == written
     assert f"{bracketed(host)}:{port}" == written
 

@@ -188,9 +188,9 @@ class Session(Generic[R]):
             calls.add(call)  # before `refusal` is read: see `CallsInFlight.begin`
             if in_flight.refusal and (self.is_closed or not call.has_begun):
                 raise refused(in_flight.refusal)
-            if self.runtime and current_backend().name != self.runtime:
+            if self.runtime and (running := current_backend().name) != self.runtime:
                 raise LocalProtocolError(
-                    f"this client belongs to {self.runtime}: expected a call inside of it, got one in another runtime"
+                    f"this client belongs to {self.runtime}: expected a call in {self.runtime}, got one in {running}"
                 )
             self.was_used = True
             if self.netrc is not None and not self._netrc_is_read:

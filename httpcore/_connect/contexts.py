@@ -106,7 +106,8 @@ def ssl_context(config: SSLConfig | None = None, *, alpn: Sequence[str] = ("http
             pool that gets the context supports it.
 
     Raises:
-        LocalProtocolError: a file or directory cannot be used, or `alpn` is not a sequence of protocol names.
+        LocalProtocolError: a file or directory cannot be used, or `alpn` is not a sequence of at least one protocol
+            name of 1 to 255 ASCII characters.
     """
     config = SSLConfig() if config is None else config
     return _make(config, _checked_alpn(alpn), _environment(config))
@@ -161,7 +162,10 @@ def _environment(config: SSLConfig) -> _Environment:
 def _checked_alpn(alpn: Sequence[str]) -> tuple[str, ...]:
     offered = () if isinstance(alpn, str) else tuple(alpn)
     if not offered or not all(isinstance(name, str) and name.isascii() and 0 < len(name) < 256 for name in offered):
-        raise LocalProtocolError(f'alpn is {alpn!r}: expected a sequence of protocol names, e.g. ("h2", "http/1.1")')
+        raise LocalProtocolError(
+            f"alpn is {alpn!r}: expected at least one protocol name, each of 1 to 255 ASCII characters, in a sequence, "
+            'e.g. ("h2", "http/1.1")'
+        )
     return offered
 
 

@@ -29,9 +29,9 @@ _REPLIES_5: Final = {
     3: "the network cannot be reached",
     4: "the host cannot be reached",
     5: "the host refused the connection",
-    6: "the time to live is over",
-    7: "it does not know CONNECT",
-    8: "it does not know such addresses",
+    6: "the TTL has expired",
+    7: "it does not support CONNECT",
+    8: "it does not support this type of address",
 }
 _REPLIES_4: Final = {
     91: "rejected or failed",
@@ -60,8 +60,9 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
         if status:
             raise ProxyError(f"the proxy refused the user name and password (status {status})")
     elif method == _NOTHING:
-        wanted = "neither no password nor this one" if auth is not None else "no connection without a password"
-        raise ProxyError(f"the proxy accepts none of the offered authentication methods: it allows {wanted}")
+        if auth is None:
+            raise ProxyError("the proxy requires authentication: expected a user name and password for it")
+        raise ProxyError("the proxy accepts neither a user name and password nor a connection without authentication")
     elif method != _NO_PASSWORD:
         raise ProxyError(f"the proxy chose method {method}, which was not offered")
     yield b"\x05\x01\x00" + destination

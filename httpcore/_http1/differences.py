@@ -11,7 +11,7 @@ from typing import Final
 
 from .._values import dataclass
 
-__all__ = ["APART", "LAXER", "Apart", "explains", "forgives"]
+__all__ = ["APART", "LAXER", "Apart", "explains", "is_known_acceptance"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,6 @@ def explains(how: str, evidence: str) -> bool:
     return any(row.how == how and row.evidence.search(evidence) for row in APART.values())
 
 
-def forgives(error: str) -> bool:
+def is_known_acceptance(error: str) -> bool:
     """Whether a row explains why h11 accepts a response that we refuse with this error."""
     return any(pattern.match(error) for pattern, _ in LAXER.values())

@@ -14,7 +14,7 @@ import h11
 
 from .._errors import HTTPCoreError, LimitExceeded
 from .._message.head import Head
-from .differences import explains, forgives
+from .differences import explains, is_known_acceptance
 from .duplex import HTTP11DuplexExchange
 from .exchange import HTTP11Exchange
 from .h11_reader import NAME, begin, head_of
@@ -145,7 +145,7 @@ def difference(ours: ShadowResponse, checksum: int, shadow: Shadow, error: HTTPC
     heads = _heads(ours)
     if error is not None:
         further = shadow.ended or len(shadow.heads) > len(heads)
-        is_known = isinstance(error, LimitExceeded) or forgives(error.message)
+        is_known = isinstance(error, LimitExceeded) or is_known_acceptance(error.message)
         return "" if shadow.refusal is not None or not further or is_known else "it accepts input that is refused here"
     if shadow.refusal is not None:
         return "" if explains("refused", shadow.refusal) else "it refuses input that is accepted here"

@@ -24,7 +24,7 @@ from .frames import (
     uint32,
 )
 
-__all__ = ["LAXER", "STRICTER", "excuses", "forgives"]
+__all__ = ["LAXER", "STRICTER", "is_known_acceptance", "is_known_refusal"]
 
 # Frames that we accept and h2 refuses: a pattern for h2's message, and why we are right to accept them.
 STRICTER: Final[dict[str, tuple[re.Pattern[str], str]]] = {
@@ -176,19 +176,19 @@ _FRAMES: Final[dict[str, tuple[int, Callable[[re.Match[str], bytes], bool]]]] = 
 }
 
 
-def excuses(refusal: str, kind: int, payload: bytes) -> bool:
+def is_known_refusal(refusal: str, kind: int, payload: bytes) -> bool:
     """Whether a row explains why h2 refuses, with this message, a frame that we accept."""
     return _explains(STRICTER, refusal, kind, payload)
 
 
-def forgives(error: str, kind: int, payload: bytes) -> bool:
+def is_known_acceptance(error: str, kind: int, payload: bytes) -> bool:
     """Whether a row explains why h2 accepts a frame that we refuse with this error."""
     return _explains(LAXER, error, kind, payload)
 
 
-def _explains(table: dict[str, tuple[re.Pattern[str], str]], words: str, kind: int, payload: bytes) -> bool:
+def _explains(table: dict[str, tuple[re.Pattern[str], str]], message: str, kind: int, payload: bytes) -> bool:
     for row, (pattern, _) in table.items():
-        seen = pattern.search(words)
+        seen = pattern.search(message)
         if seen is None:
             continue
         if row not in _FRAMES:

@@ -190,9 +190,9 @@ class FieldDecoder:
         meaning differs between connections. Raises ValueError if no field begins at `at`."""
         first = block[at]
         if first < INDEXED:
-            raise ValueError("the table is resized after the first field")
+            raise ValueError("the table is resized after the first field: expected it at the beginning of the block")
         if first == INDEXED:
-            raise ValueError("there is no index 0")
+            raise ValueError("the index is 0: expected at least 1")
         index, at = first & 0x7F, at + 1
         if index == 0x7F:
             index, at = _integer(block, at, index)
@@ -205,7 +205,7 @@ class FieldDecoder:
         # The index also counts entries in `_pending`, which are not in the table yet.
         self._settle()
         if index - STATIC_COUNT > len(self._entries):
-            raise ValueError(f"there is no index {index}: the tables have {STATIC_COUNT + len(self._entries)}")
+            raise ValueError(f"the index is {index}: expected at most {STATIC_COUNT + len(self._entries)}")
         return self._entries[index - STATIC_COUNT - 1]
 
     def _literal(self, block: bytes, start: int) -> tuple[Entry, int, bool]:

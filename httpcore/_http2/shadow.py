@@ -21,7 +21,7 @@ from .._errors import HTTPCoreError, LimitExceeded
 from .._message.fields import Headers
 from .._message.head import LIBRARY
 from .._message.rules import DEFAULT_RULES, ReadRules
-from .differences import excuses, forgives
+from .differences import is_known_acceptance, is_known_refusal
 from .engine import READERS, H2Engine
 from .frame_reader import FrameReader
 from .frames import CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PADDED, PUSH, Fault, frame_header, unpad
@@ -186,11 +186,11 @@ class ShadowEngine(H2Engine):
                 not refusal
                 and self._is_block_whole
                 and not isinstance(ours, LimitExceeded)
-                and not forgives(ours.message, raw[3], raw[9:])
+                and not is_known_acceptance(ours.message, raw[3], raw[9:])
             ):
                 self._report(NAME, "it accepts input that is refused here")
         elif refusal:
-            if not excuses(refusal, raw[3], raw[9:]):
+            if not is_known_refusal(refusal, raw[3], raw[9:]):
                 self._report(NAME, "it refuses input that is accepted here")
         elif self._facts != theirs:
             self._shadow = None

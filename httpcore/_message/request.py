@@ -11,9 +11,10 @@ ASCII: ISO-8859-1 and UTF-8 are both in use, so the caller must choose one and e
 `bytes` is converted first, then checked, then sent (see `_exact`).
 
 The hot path goes through the fields in one loop (for five fields that takes 0.4 of the time that separate loops over
-names and values take). It checks the bytes of all lines together, before it adds the line ends (measured: a tenth of a
-regular expression). Names are checked one by one, and remembered. If anything is unusual, `_exact` goes through the
-fields one by one and the error names the faulty field. A request of only a method and a URL is remembered as a whole.
+names and values take). It checks the bytes of all lines together, before it adds the line ends: this takes a tenth of
+the time that a regular expression takes. Names are checked one by one, and remembered. If anything is unusual, `_exact`
+goes through the fields one by one and the error names the faulty field. A request of only a method and a URL is
+remembered as a whole.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def parse_demand(value: bytes) -> Demand | None:
     return Demand(seconds, "includesubdomains" in directives)
 
 
-def _name(url: URL) -> str:
+def _host_of(url: URL) -> str:
     """The host without the trailing dot: both forms name the same host (section 8.2)."""
     return url.host.removesuffix(".")
 
@@ -90,7 +90,7 @@ class HSTS(Middleware):
         self._clock = clock
         self._lock = step_lock()
         self._known: OrderedDict[str, tuple[float, bool]] = OrderedDict()
-        self._preloaded = frozenset(_name(URL.parse(f"https://{name}/")) for name in names_of("preload", preload))
+        self._preloaded = frozenset(_host_of(URL.parse(f"https://{name}/")) for name in names_of("preload", preload))
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         url = request.parsed_url()
@@ -126,7 +126,7 @@ class HSTS(Middleware):
 
     def _notice(self, url: URL, headers: Headers) -> None:
         value = next((value for name, value in headers if name.lower() == b"strict-transport-security"), None)
-        name = _name(url)
+        name = _host_of(url)
         if value is None or is_address(name):
             return
         demand = parse_demand(value)  # of several fields the first counts (section 8.1)

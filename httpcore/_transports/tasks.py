@@ -46,7 +46,7 @@ def spawn(run: Run) -> Owned:
     asyncio = sys.modules.get("asyncio")
     if asyncio is not None and asyncio._get_running_loop() is not None:
         return _in_asyncio(run)
-    raise LocalProtocolError("an ASGI app expected asyncio or trio to run it, got another runtime")
+    raise LocalProtocolError(f"an ASGI app runs in this loop: expected asyncio or trio, got {current_backend().name}")
 
 
 def _asyncio() -> ModuleType:

@@ -78,13 +78,13 @@ class Service:
 
     def __post_init__(self) -> None:
         for name in ("host", "metrics_host"):
-            _text(name, getattr(self, name))
+            _string(name, getattr(self, name))
         for name, least in (("port", 0), ("metrics_port", 0), ("workers", 1), ("backlog", 1), ("keep_alive", 0)):
             value = getattr(self, name)
             checked_whole(name, value, least=least, optional=name == "metrics_port")
             if name.endswith("port") and value is not None and value > 65535:
                 raise ValueError(f"{name}: expected a number up to 65535, got {value!r}")
-        if self.ready is not None and not _text("ready", self.ready).startswith("/"):
+        if self.ready is not None and not _string("ready", self.ready).startswith("/"):
             raise ValueError(f'ready: expected a path that begins with "/", got {self.ready!r}')
         for name in ("notice", "grace"):
             checked_finite(name, getattr(self, name), zero=True)
@@ -109,9 +109,9 @@ class Settings:
 # Values of single settings.
 
 
-def _text(name: str, value: object) -> str:
+def _string(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{name}: expected text, got {value!r}")
+        raise TypeError(f"{name}: expected a string, got {value!r}")
     return value
 
 
@@ -127,9 +127,9 @@ def _whole(name: str, value: object) -> int:
     return value
 
 
-def _texts(name: str, value: object) -> tuple[str, ...]:
+def _strings(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise TypeError(f"{name}: expected a list of texts, got {value!r}")
+        raise TypeError(f"{name}: expected a list of strings, got {value!r}")
     return tuple(value)
 
 
@@ -161,14 +161,14 @@ TABLES: Final[dict[str, tuple[Callable[..., object], tuple[str, ...]]]] = {
 """
 
 _SIMPLE: Final[dict[str, Callable[[str, object], object]]] = {
-    "balance": _text,
+    "balance": _string,
     "retries": _whole,
-    "host": _text,
-    "trusted_proxies": _texts,
-    "forwarded": _texts,
+    "host": _string,
+    "trusted_proxies": _strings,
+    "forwarded": _strings,
     "trace_method": _flag,
     "websocket": _flag,  # or a table
-    "name": _text,
+    "name": _string,
 }
 GATEWAY: Final = (*_SIMPLE, "timeouts", "limits", "health", "upstreams")
 """The names that a gateway's own table may have: the arguments of `Gateway`, except those that only Python can express.
@@ -244,7 +244,7 @@ def _made(kind: str, where: str, value: object, *further: str, **extra: object) 
     _known(f"{where}{kind}.", table, (*names, *further))
     given = {name: None if each == "none" else each for name, each in table.items()}
     if kind == "ssl" and isinstance(given.get("cert"), list):
-        given["cert"] = tuple(_texts(f"{where}ssl.cert", given["cert"]))
+        given["cert"] = tuple(_strings(f"{where}ssl.cert", given["cert"]))
     try:
         return make(**given, **extra)
     except TypeError as error:

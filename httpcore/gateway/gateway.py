@@ -474,7 +474,7 @@ async def _ended(turn: Turn, error: BaseException) -> None:
     """
     if isinstance(error, CancelledError):
         watch = turn.watch
-        if not watch.take_back_cancellation():
+        if not watch.uncancel():
             raise error  # the server has cancelled the task
         turn.error = watch.reason
         if watch.reason in _TIMED_OUT:

@@ -191,8 +191,8 @@ class Watch:
         if self._reader is not None:
             self._reader.cancel()
 
-    def take_back_cancellation(self) -> bool:
-        """Whether the task was cancelled by `end`, and only by it; the cancellation is then taken back."""
+    def uncancel(self) -> bool:
+        """Take back the cancellation by `end`. Returns whether the task was cancelled by `end`, and only by it."""
         if self.reason is None:
             return False
         # If the server has cancelled the task, too, its cancellation is still pending, and takes effect.

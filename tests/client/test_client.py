@@ -580,7 +580,9 @@ def test_a_trio_client_runs_in_trio_alone(site: Site) -> None:
             assert (await http.get(site.url)).content == b"ok"
 
     trio.run(main)
-    with pytest.raises(httpcore.LocalProtocolError, match="belongs to trio"):
+    with pytest.raises(
+        httpcore.LocalProtocolError, match="belongs to trio: expected a call in trio, got one in asyncio"
+    ):
         asyncio.run(main())
 
 

@@ -67,7 +67,7 @@ def until(port: int, name: str, value: int) -> float:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, front: int) -> None:
+def test_the_best_of_three_disconnects_takes_less_than_20_ms(phase: str, front: int) -> None:
     """The time until the disconnect has reached the upstream is measured; each of the three is less than 2 s."""
     took = []
     for _ in range(3):

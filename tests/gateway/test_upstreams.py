@@ -364,7 +364,7 @@ def test_a_gateway_that_is_its_own_upstream_is_reported() -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_clients_that_leave_at_any_moment_leave_nothing_behind(server: str) -> None:
+def test_a_disconnect_at_any_moment_leaves_nothing_behind(server: str) -> None:
     requests = [
         get("/"),
         get("/silent"),

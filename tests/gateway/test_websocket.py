@@ -417,7 +417,7 @@ def flooding(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("phase", ["in the handshake", "idle", "in a message", "while the upstream sends"])
-def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, scripted: tuple[Script, int]) -> None:
+def test_the_best_of_three_disconnects_takes_less_than_20_ms(phase: str, scripted: tuple[Script, int]) -> None:
     """The time until the disconnect has reached the upstream is measured; each of the three is less than 5 s."""
     script, port = scripted
     script.run = {"in the handshake": asleep, "while the upstream sends": flooding}.get(phase, accepting)
@@ -438,7 +438,7 @@ def test_the_best_of_three_leavings_takes_less_than_20_ms(phase: str, scripted: 
     assert min(took) < 0.02
 
 
-def test_clients_that_leave_at_any_moment_leave_nothing_behind(upstream: int, front: int) -> None:
+def test_a_disconnect_at_any_moment_leaves_nothing_behind(upstream: int, front: int) -> None:
     for number in range(60):
         with plain(front) as client:
             client.settimeout(0.0)

@@ -732,7 +732,7 @@ async def body(runtime):
             raise AssertionError("no error")
         assert pool.stats().connections == 1
         finish.set()
-        assert await under_way.read() == b"good"  # those who have a connection are unharmed
+        assert await under_way.read() == b"good"  # a request that has a connection continues
         assert (await pool.request("GET", server.url)).info.reused
     finally:
         for hog in hogs:
@@ -750,7 +750,7 @@ print("done")
 
 
 @each_runtime
-def test_no_descriptor_left_is_connect_error_and_harms_no_other(runtime: Runtime) -> None:
+def test_no_free_descriptor_is_an_error_of_the_new_request_only(runtime: Runtime) -> None:
     root = Path(__file__).resolve().parents[2]
     program = textwrap.dedent(EMFILE).format(root=str(root), tests=str(root / "tests" / "support"))
     done = subprocess.run([sys.executable, "-W", "error", "-c", program, runtime.name], capture_output=True, timeout=60)

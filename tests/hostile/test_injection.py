@@ -134,7 +134,7 @@ def requested(url: str, field: str, value: bytes) -> dict[str, Any]:
 
 @each_runtime
 @pytest.mark.parametrize("field", FIELDS)
-def test_each_byte_in_each_field_is_one_request_or_an_error(runtime: Runtime, field: str) -> None:
+def test_each_byte_in_each_field_makes_one_request_or_an_error(runtime: Runtime, field: str) -> None:
     sent: list[tuple[bytes, dict[str, Any]]] = []
 
     async def body() -> None:

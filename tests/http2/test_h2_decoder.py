@@ -220,11 +220,11 @@ def test_a_block_means(name: str) -> None:
 
 
 WRONG: dict[str, tuple[list[bytes], str]] = {
-    "index 0": ([b"\x80"], "there is no index 0"),
-    "an index beyond both tables": ([b"\xbe"], "no index 62: the tables have 61"),
-    "an index beyond the entries": ([b"\x41\x01a\xbf"], "no index 63: the tables have 62"),
-    "an entry that was driven out": ([b"\x41\x01a", b"\x20\xbe"], "no index 62"),
-    "a name beyond both tables": ([b"\x7e\x01a"], "no index 62"),
+    "index 0": ([b"\x80"], "the index is 0: expected at least 1"),
+    "an index beyond both tables": ([b"\xbe"], "the index is 62: expected at most 61"),
+    "an index beyond the entries": ([b"\x41\x01a\xbf"], "the index is 63: expected at most 62"),
+    "an entry that was driven out": ([b"\x41\x01a", b"\x20\xbe"], "the index is 62"),
+    "a name beyond both tables": ([b"\x7e\x01a"], "the index is 62"),
     "resized after a field": ([b"\x88\x20"], "resized after the first field"),
     "resized to more than was offered": ([b"\x3f\xe2\x1f"], "resized to 4,097 bytes: at most 4,096 were offered"),
     "an integer without end": ([b"\xff" + b"\x80" * 10], "an integer has more than 5 octets"),

@@ -1243,7 +1243,7 @@ def test_windows_that_open_are_reported_where_a_sender_may_wait() -> None:
 
 @pytest.mark.parametrize("late", [data(POSTED, b"x") * 3, data(POSTED, b"x") + data(POSTED, b"yy"), head(POSTED) * 2])
 @pytest.mark.parametrize("size", [1, 10, 20, 999])
-def test_frames_behind_the_end_of_an_early_response_end_no_other(late: bytes, size: int) -> None:
+def test_frames_after_an_early_response_end_no_other_stream(late: bytes, size: int) -> None:
     """This holds however the bytes are cut, and whether or not the upload has been given up meanwhile."""
     for gives_up in (False, True):
         engine = opened()

@@ -262,7 +262,7 @@ async def slow_first(peer: H2Peer) -> None:
 
 
 @each_kind
-def test_the_timeout_of_the_reader_harms_no_other(make: Callable[[], Runtime]) -> None:
+def test_the_timeout_of_the_reader_harms_no_other_request(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         first = runtime.spawn(pool.request("GET", URL + "slow", timeout=0.5))
         await runtime.sleep(0)
@@ -279,7 +279,7 @@ def test_the_timeout_of_the_reader_harms_no_other(make: Callable[[], Runtime]) -
 
 
 @each_kind
-def test_the_cancellation_of_the_reader_harms_no_other(make: Callable[[], Runtime]) -> None:
+def test_cancelling_the_reader_harms_no_other_request(make: Callable[[], Runtime]) -> None:
     async def main(pool: Pool, server: Server) -> None:
         first = runtime.spawn(pool.request("GET", URL + "slow"))
         await runtime.sleep(0)

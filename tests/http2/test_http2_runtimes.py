@@ -243,7 +243,7 @@ def test_twenty_megabytes_go_in_both_directions_at_once(runtime: Runtime, trusti
 
 
 @each_runtime
-def test_early_leavers_among_many_harm_no_other(runtime: Runtime) -> None:
+def test_requests_that_end_early_harm_no_other_request(runtime: Runtime) -> None:
     """Some requests time out, and some responses are closed early: every other body is correct, and no stream stays
     open.
     """

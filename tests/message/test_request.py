@@ -94,7 +94,7 @@ FIELDS: dict[str, Callable[[Any], Request]] = {
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("text", [False, True], ids=["bytes", "str"])
-def test_any_byte_anywhere_is_one_request_or_an_error(field: str, text: bool) -> None:
+def test_any_byte_anywhere_makes_one_request_or_an_error(field: str, text: bool) -> None:
     make, refused = FIELDS[field], 0
     for number in range(256):
         for place in PLACES:
@@ -126,7 +126,7 @@ class FieldsLater:
 
 @pytest.mark.parametrize("make", [lambda raw: [(raw, b"v")], lambda raw: [(b"x", raw)]], ids=["name", "value"])
 @pytest.mark.parametrize("late", [False, True], ids=["list", "callable"])
-def test_any_byte_in_a_trailer_is_the_same_trailer_or_an_error(make: Callable[[bytes], Any], late: bool) -> None:
+def test_any_byte_in_a_trailer_is_sent_unchanged_or_an_error(make: Callable[[bytes], Any], late: bool) -> None:
     for number in range(256):
         for place in PLACES:
             given = make(place(bytes([number])))

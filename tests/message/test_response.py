@@ -53,7 +53,7 @@ class Wire:
         return [(b"x-sum", b"1")] if self._at_end else []
 
     def add_request_context(self, error: httpcore.HTTPCoreError) -> None:
-        error.add(phase="explained")
+        error.add(phase="set by the source")
 
     def buffered_body(self) -> bytes | None:
         if not self.all_here:
@@ -299,7 +299,7 @@ def test_a_response_closed_while_it_is_read_ends_in_an_error(case: str, then: ht
     async def main() -> None:
         with pytest.raises(httpcore.ResponseClosed, match="by another task or thread") as caught:
             await USES[case](response)
-        assert caught.value.phase == "explained"  # the source, which knows the request, has set it
+        assert caught.value.phase == "set by the source"  # the source, which knows the request, has set it
         assert response.is_closed
         with pytest.raises(httpcore.ResponseClosed):
             await response.read()

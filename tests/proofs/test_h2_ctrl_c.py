@@ -109,7 +109,7 @@ def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
 
 @pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_ctrl_c_at_any_line_harms_no_other(name: str) -> None:
+def test_ctrl_c_at_any_line_harms_no_other_task(name: str) -> None:
     """Ctrl-C at one of every `STRIDE` lines, with another first line in each scenario; at all lines with
     `HTTPCORE_STRIDE=1`.
     """

@@ -273,14 +273,14 @@ def test_a_deadline_is_kept_by_the_server(runtime: Runtime, real: Real) -> None:
 
 
 @each_runtime
-def test_the_server_notices_callers_that_leave(runtime: Runtime, real: Real) -> None:
-    """Calls end by their own timeout, by closing a response, or by closing a two-way stream."""
+def test_the_server_sees_each_cancelled_call(runtime: Runtime, real: Real) -> None:
+    """A call is cancelled by its timeout, by closing its response, or by closing its bidirectional stream."""
 
-    async def left(http: Any) -> int:
-        return int(of_bytes((await unary(http, real, b"", "Left")).body)[0])
+    async def cancelled(http: Any) -> int:
+        return int(of_bytes((await unary(http, real, b"", "Cancelled")).body)[0])
 
     async def body(http: Any) -> None:
-        before = await left(http)
+        before = await cancelled(http)
 
         async def times_out() -> bool:
             with pytest.raises(httpcore.ReadTimeout):
@@ -308,11 +308,11 @@ def test_the_server_notices_callers_that_leave(runtime: Runtime, real: Real) -> 
 
         assert all(await runtime.gather(*[times_out, closes, closes_both_directions, stays] * 5))
         for _ in range(500):
-            if await left(http) == before + 15:
+            if await cancelled(http) == before + 15:
                 break
             await runtime.sleep(0.01)
         else:
-            pytest.fail(f"{await left(http) - before} of 15 callers were seen to leave")
+            pytest.fail(f"{await cancelled(http) - before} of 15 calls were cancelled at the server")
 
     run(runtime, body, **real.settings)
 

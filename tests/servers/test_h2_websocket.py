@@ -365,7 +365,7 @@ def test_a_side_that_has_ended_still_receives(runtime: Runtime, second: Case) ->
 
 
 @each_runtime
-def test_one_that_is_left_in_the_middle_harms_no_other(runtime: Runtime, second: Case) -> None:
+def test_a_websocket_that_ends_early_harms_no_other(runtime: Runtime, second: Case) -> None:
     """Some WebSockets stop reading their replies and close, some are closed while they wait, some time out."""
 
     async def body(http: Any) -> None:

@@ -2,7 +2,7 @@
 
 All methods are below `/test.Words/`. Unary and Chat return their input, Count(b"n size") returns n messages of that
 size, Join returns all received messages as one, Fail returns a status and no message, FailLate an error status after
-two messages. Hang sends nothing until its caller has disconnected, and Left returns how often this has happened.
+two messages. Hang sends nothing until its call is cancelled, and Cancelled returns how often this has happened.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LONGEST = 64 * 1024 * 1024
 
 class Words:
     def __init__(self) -> None:
-        self.left = 0
+        self.cancelled = 0
         self.lock = threading.Lock()
 
     def unary(self, message: bytes, context: Any) -> bytes:
@@ -51,16 +51,16 @@ class Words:
         context.abort(grpc.StatusCode.DATA_LOSS, "there is no three")
 
     def hang(self, message: bytes, context: Any) -> Iterator[bytes]:
-        gone = threading.Event()
-        context.add_callback(gone.set)
+        ended = threading.Event()
+        context.add_callback(ended.set)
         context.send_initial_metadata(())
-        gone.wait()
+        ended.wait()
         with self.lock:
-            self.left += 1
+            self.cancelled += 1
         yield from ()
 
-    def report_left(self, message: bytes, context: Any) -> bytes:
-        return b"%d" % self.left
+    def report_cancelled(self, message: bytes, context: Any) -> bytes:
+        return b"%d" % self.cancelled
 
 
 def main(plain: int, secure: int, pem: bytes) -> None:
@@ -73,7 +73,7 @@ def main(plain: int, secure: int, pem: bytes) -> None:
         "Fail": grpc.unary_unary_rpc_method_handler(words.fail),
         "FailLate": grpc.unary_stream_rpc_method_handler(words.fail_late),
         "Hang": grpc.unary_stream_rpc_method_handler(words.hang),
-        "Left": grpc.unary_unary_rpc_method_handler(words.report_left),
+        "Cancelled": grpc.unary_unary_rpc_method_handler(words.report_cancelled),
     }
     server = grpc.server(
         ThreadPoolExecutor(100),

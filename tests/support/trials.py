@@ -63,7 +63,7 @@ class HostileServer(ScriptedServer):
 
 @asynccontextmanager
 async def trial(runtime: Runtime, server: ScriptedServer, *arguments: Any, **named: Any) -> AsyncIterator[Any]:
-    """A pool in `runtime` for the block; then `check_healthy`, and the pool is closed without a socket left."""
+    """Open a pool in `runtime`. After the block: run `check_healthy`, close the pool, check that no socket is left."""
     pool = runtime.pool(*arguments, **named)
     try:
         yield pool
