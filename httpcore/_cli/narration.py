@@ -90,7 +90,7 @@ def _steps() -> dict[type[TraceEvent], Callable[..., str]]:
         RequestRetried: _retried,
         RequestSent: _sent,
         ResponseUnusual: lambda r: f"The response is unusual: {', '.join(r.lenient)}",
-        EngineDifference: lambda r: f"{r.engine} reads otherwise: {r.difference}",
+        EngineDifference: lambda r: f"{r.engine} reads the received bytes differently: {r.difference}",
         ConnectionClosed: lambda r: f"Connection to {r.peer} closed: {r.reason}",
     }
 

@@ -24,7 +24,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from .._config import CertFile, SSLConfig, changed
-from .._errors import LocalProtocolError, show
+from .._errors import LocalProtocolError, show, show_value
 from .._forking import OPENSSL
 from .._public import public
 from .._values import dataclass
@@ -161,7 +161,9 @@ def _environment(config: SSLConfig) -> _Environment:
 def _checked_alpn(alpn: Sequence[str]) -> tuple[str, ...]:
     offered = () if isinstance(alpn, str) else tuple(alpn)
     if not offered or not all(isinstance(name, str) and name.isascii() and 0 < len(name) < 256 for name in offered):
-        raise LocalProtocolError(f'alpn is {alpn!r}: expected a sequence of protocol names, e.g. ("h2", "http/1.1")')
+        raise LocalProtocolError(
+            f'alpn is {show_value(alpn)}: expected a sequence of protocol names, e.g. ("h2", "http/1.1")'
+        )
     return offered
 
 

@@ -60,10 +60,10 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
         if status:
             raise ProxyError(f"the proxy refused the user name and password (status {status})")
     elif method == _NOTHING:
-        wanted = "neither no password nor this one" if auth is not None else "no connection without a password"
-        raise ProxyError(f"the proxy accepts none of the offered authentication methods: it allows {wanted}")
+        offered = "no authentication" if auth is None else "no authentication, user name and password"
+        raise ProxyError(f"the proxy accepts none of the offered authentication methods: {offered}")
     elif method != _NO_PASSWORD:
-        raise ProxyError(f"the proxy chose method {method}, which was not offered")
+        raise ProxyError(f"the proxy chose the authentication method {method}, which was not offered")
     yield b"\x05\x01\x00" + destination
     version, reply, _, kind = yield 4
     _check("version", version, 5)

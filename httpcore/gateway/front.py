@@ -16,7 +16,7 @@ from .messages import App, Headers, Receive, Refusal, Scope, Send, answer, with_
 __all__ = ["Front"]
 
 _READY = Refusal(200, "ready")
-_ENDING = Refusal(503, "this gateway ends")
+_ENDING = Refusal(503, "this gateway is shutting down")
 
 
 class Front:

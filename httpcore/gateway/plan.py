@@ -45,7 +45,7 @@ _BAD_HOST: Final = Refusal(400, "expected one Host field with a host name")
 _BAD_CODING: Final = Refusal(501, "expected no transfer coding but chunked")
 _BAD_FRAMING: Final = Refusal(400, "the length of the body is ambiguous")
 _BAD_FORWARDS: Final = Refusal(400, "expected a number in Max-Forwards")
-_OUTSIDE: Final = Refusal(400, "the path leads out of what this gateway forwards")
+_OUTSIDE: Final = Refusal(400, "the path leads out of the paths that this gateway forwards")
 _OPTIONS: Final = Refusal(200, "", (ALLOW,))
 
 

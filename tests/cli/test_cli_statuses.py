@@ -63,7 +63,10 @@ def test_each_error_has_a_status(error: BaseException, records: list[httpcore.Tr
             "* Connection open to a:80, read by httpcore; HTTP/1.1 alone",
         ),
         (httpcore.ResponseUnusual(0.0, 1, ("folded-lines",)), "* The response is unusual: folded-lines"),
-        (httpcore.EngineDifference(0.0, 1, "h11 1.0", "a \x1b[2J"), "* h11 1.0 reads otherwise: a \\x1b[2J"),
+        (
+            httpcore.EngineDifference(0.0, 1, "h11 1.0", "a \x1b[2J"),
+            "* h11 1.0 reads the received bytes differently: a \\x1b[2J",
+        ),
         (httpcore.RequestStarted(0.0, 1, "GET", "http://a.test/"), None),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, httpcore.TraceEvent) else "",

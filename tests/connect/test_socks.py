@@ -68,9 +68,9 @@ def test_bytes_after_the_answer_are_not_read(bound: bytes) -> None:
     [
         (b"\x04\0", "version 4: expected 5"),
         (b"HT", "is it an HTTP proxy?"),
-        (b"\x05\xff", "allows no connection without a password"),
-        (b"\x05\x02", "method 2, which was not offered"),
-        (b"\x05\x01", "method 1, which was not offered"),
+        (b"\x05\xff", "offered authentication methods: no authentication"),
+        (b"\x05\x02", "authentication method 2, which was not offered"),
+        (b"\x05\x01", "authentication method 1, which was not offered"),
         (b"\x05\0\x04\0\0\1", "version 4"),
         (b"\x05\0\x05\x01\0\1", "general failure (reply 1)"),
         (b"\x05\0\x05\x02\0\1", "its rules do not allow"),
@@ -89,7 +89,7 @@ def test_socks5_refusals_have_words(answers: bytes, seen: str) -> None:
     ("answers", "seen"),
     [
         (b"\x05\x02\x01\x01", "refused the user name and password (status 1)"),
-        (b"\x05\xff", "neither no password nor this one"),
+        (b"\x05\xff", "methods: no authentication, user name and password"),
     ],
 )
 def test_socks5_passwords_that_are_refused(answers: bytes, seen: str) -> None:

@@ -789,7 +789,7 @@ async def test_a_router_serves_the_app_of_the_longest_prefix() -> None:
         "/api/x": (200, b"api\n"),
         "/api/new/x": (200, b"new\n"),
         "/apix": (200, b"all else\n"),
-        "/api/../x": (400, b"the path leads out of where it begins\n"),
+        "/api/../x": (400, b"the path leads out of the prefix of its app\n"),
     }
     for path, (status, found) in expected.items():
         client = requested(router, http(path=path))
