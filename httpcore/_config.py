@@ -11,6 +11,7 @@ from enum import Enum
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, Literal, Union
 
+from ._errors import show_value
 from ._exact import exact_float, exact_str
 from ._public import public, resolvable
 from ._values import dataclass, field
@@ -98,14 +99,14 @@ def checked_seconds(name: str, value: Seconds, *, zero: bool = True) -> Seconds:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {value!r}: expected seconds as a number, or None for no limit")
+        raise TypeError(f"{name} is {show_value(value)}: expected seconds as a number, or None for no limit")
     try:
         seconds = exact_float(value)
     except OverflowError:  # a whole number of more than 308 digits
         seconds = math.inf if value > 0 else -math.inf
     if math.isnan(seconds) or seconds < 0 or (seconds == 0 and not zero):
         least = "from 0 up" if zero else "above 0"
-        raise ValueError(f"{name} is {value!r}: expected a number of seconds {least}, or None for no limit")
+        raise ValueError(f"{name} is {show_value(value)}: expected a number of seconds {least}, or None for no limit")
     return None if seconds == math.inf else seconds
 
 
@@ -113,9 +114,9 @@ def checked_size(name: str, value: int | Unset | None) -> int | Unset | None:
     if value is None or value is UNSET:
         return value
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected a whole number of bytes, or None for no limit, got {value!r}")
+        raise TypeError(f"{name}: expected a whole number of bytes, or None for no limit, got {show_value(value)}")
     if value < 0:
-        raise ValueError(f"{name}: expected a number of bytes from 0 up, or None for no limit, got {value!r}")
+        raise ValueError(f"{name}: expected a number of bytes from 0 up, or None for no limit, got {show_value(value)}")
     return int(value)
 
 
@@ -123,22 +124,24 @@ def _checked_count(name: str, value: int | None, *, least: int) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}: expected a whole number, or None for no further limit")
+        raise TypeError(f"{name} is {show_value(value)}: expected a whole number, or None for no further limit")
     if value < least:
-        raise ValueError(f"{name} is {value!r}: expected a whole number from {least} up, or None for no further limit")
+        raise ValueError(
+            f"{name} is {show_value(value)}: expected a whole number from {least} up, or None for no further limit"
+        )
 
 
 def _checked_positive(name: str, value: object, unit: str) -> float:
     """Return `value` as a float, or raise if it is not a finite number above 0."""
     expected = f"expected a number of {unit} above 0, or None for no limit"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: {expected}, got {value!r}")
+        raise TypeError(f"{name}: {expected}, got {show_value(value)}")
     try:
         number = exact_float(value)
     except OverflowError:  # a whole number of more than 308 digits
         number = math.inf
     if not 0 < number < math.inf:
-        raise ValueError(f"{name}: {expected}, got {value!r}")
+        raise ValueError(f"{name}: {expected}, got {show_value(value)}")
     return number
 
 
@@ -167,9 +170,9 @@ def _check_range(name: str, value: int, least: int, most: int) -> None:
     """Check a limit that cannot be None, because it bounds the bytes that a peer may send without end."""
     expected = f"expected a whole number from {least:,} to {most:,}"
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: {expected}, got {value!r}")
+        raise TypeError(f"{name}: {expected}, got {show_value(value)}")
     if not least <= value <= most:
-        raise ValueError(f"{name}: {expected}, got {value!r}")
+        raise ValueError(f"{name}: {expected}, got {show_value(value)}")
 
 
 @public
@@ -273,7 +276,7 @@ class TimeoutConfig:
             return value
         if value is not None and not isinstance(value, (int, float)):
             raise TypeError(
-                f"timeout is {value!r}: expected seconds as a number, None for no limit, or a TimeoutConfig"
+                f"timeout is {show_value(value)}: expected seconds as a number, None for no limit, or a TimeoutConfig"
             )
         return cls(value)
 
@@ -424,11 +427,13 @@ class SSLConfig:
         least = _checked_version("minimum_version", minimum_version)
         most = _checked_version("maximum_version", maximum_version)
         if least is not None and most is not None and least > most:
-            raise ValueError(f"minimum_version: expected at most maximum_version ({most!r}), got {least!r}")
+            raise ValueError(
+                f"minimum_version: expected at most maximum_version ({show_value(most)}), got {show_value(least)}"
+            )
         if ciphers is not None and least == "TLSv1.3":
             raise ValueError(
-                f"ciphers is {ciphers!r}: expected None with minimum_version='TLSv1.3', since only ciphers of TLS 1.2 "
-                "can be chosen"
+                f"ciphers is {show_value(ciphers)}: expected None with minimum_version='TLSv1.3', since only ciphers "
+                "of TLS 1.2 can be chosen"
             )
         values = {
             "cert": _checked_cert(cert),
@@ -482,7 +487,7 @@ def _checked_verify(verify: object) -> bool | str:
     if isinstance(verify, PathLike):
         verify = fspath(verify)
     if not isinstance(verify, (bool, str)) or verify == "":
-        raise TypeError(f"verify is {verify!r}: expected True, False or the path of a file or directory")
+        raise TypeError(f"verify is {show_value(verify)}: expected True, False or the path of a file or directory")
     return verify
 
 
@@ -490,11 +495,11 @@ def _checked_server_hostname(name: object) -> str | None:
     if name is None:
         return None
     if not isinstance(name, str):
-        raise TypeError(f"server_hostname is {name!r}: expected a host name or an IP address, or None")
+        raise TypeError(f"server_hostname is {show_value(name)}: expected a host name or an IP address, or None")
     name = exact_str(name)
     if not _HOST.fullmatch(name):
         raise ValueError(
-            f"server_hostname is {name!r}: expected a host name in ASCII (xn--... for other characters), "
+            f"server_hostname is {show_value(name)}: expected a host name in ASCII (xn--... for other characters), "
             "an IP address without brackets, or None"
         )
     return name
@@ -507,7 +512,7 @@ def _checked_version(name: str, version: object) -> TLSVersion | None:
     known = _VERSIONS.get(version) if isinstance(version, (str, int)) else None
     if known is None:
         kind = ValueError if isinstance(version, (str, int)) else TypeError
-        raise kind(f'{name}: expected "TLSv1.2" or "TLSv1.3", or None, got {version!r}')
+        raise kind(f'{name}: expected "TLSv1.2" or "TLSv1.3", or None, got {show_value(version)}')
     return known
 
 
@@ -518,16 +523,16 @@ def _checked_ciphers(ciphers: object) -> str | None:
     names = [ciphers] if isinstance(ciphers, str) else ciphers
     if isinstance(names, (bytes, bytearray)) or not isinstance(names, Iterable):
         raise TypeError(
-            f"ciphers: expected OpenSSL's names of ciphers as a str or a sequence, or None, got {ciphers!r}"
+            f"ciphers: expected OpenSSL's names of ciphers as a str or a sequence, or None, got {show_value(ciphers)}"
         )
     names = list(names)
     if not all(isinstance(name, str) for name in names):
         raise TypeError(
-            f"ciphers: expected OpenSSL's names of ciphers as a str or a sequence, or None, got {ciphers!r}"
+            f"ciphers: expected OpenSSL's names of ciphers as a str or a sequence, or None, got {show_value(ciphers)}"
         )
     text = ":".join(map(exact_str, names))
     if not text or not text.isascii() or not text.isprintable():
-        raise ValueError(f"ciphers: expected at least one name, in printable ASCII, got {ciphers!r}")
+        raise ValueError(f"ciphers: expected at least one name, in printable ASCII, got {show_value(ciphers)}")
     return text
 
 
@@ -535,10 +540,10 @@ def checked_alpn(alpn: object) -> tuple[str, ...]:
     """Return the protocol names as a tuple of exact `str`, or raise."""
     names = None if isinstance(alpn, (str, bytes)) or not isinstance(alpn, Iterable) else tuple(alpn)
     if names is None or not all(isinstance(name, str) for name in names):
-        raise TypeError(f'alpn is {alpn!r}: expected a sequence of protocol names, e.g. ("h2", "http/1.1")')
+        raise TypeError(f'alpn is {show_value(alpn)}: expected a sequence of protocol names, e.g. ("h2", "http/1.1")')
     names = tuple(map(exact_str, names))
     if not all(name.isascii() and 0 < len(name) < 256 for name in names):
-        raise ValueError(f"alpn is {alpn!r}: expected names of 1 to 255 ASCII characters")
+        raise ValueError(f"alpn is {show_value(alpn)}: expected names of 1 to 255 ASCII characters")
     return names
 
 
@@ -554,14 +559,14 @@ def _checked_fingerprints(fingerprints: object) -> tuple[str, ...]:
     if isinstance(fingerprints, Iterable) and not isinstance(fingerprints, (str, bytes)):
         given = tuple(fingerprints)
     if given is None or not all(isinstance(fingerprint, str) for fingerprint in given):
-        raise TypeError(f"fingerprints is {fingerprints!r}: expected a sequence of SHA-256 values in hex")
+        raise TypeError(f"fingerprints is {show_value(fingerprints)}: expected a sequence of SHA-256 values in hex")
     given = tuple(map(exact_str, given))
     if given:
         fingerprint_of(b"")  # imports hashlib now, so that no request has to
     plain = tuple(fingerprint.replace(":", "").lower() for fingerprint in given)
     for fingerprint, shown in zip(plain, given, strict=True):
         if not _SHA256.fullmatch(fingerprint):
-            raise ValueError(f"fingerprints has {shown!r}: expected 64 hexadecimal digits (SHA-256)")
+            raise ValueError(f"fingerprints has {show_value(shown)}: expected 64 hexadecimal digits (SHA-256)")
     return plain
 
 
@@ -579,8 +584,10 @@ def _checked_cert(cert: object) -> CertFile | None:
             and (password is None or isinstance(password, (str, bytes)))
         ):
             return (parts[0], parts[1], password)
-    shape = type(cert).__name__  # never the value: it may hold a password
-    raise TypeError(f"cert is a {shape}: expected a path, (certificate, key) or (certificate, key, password), or None")
+    kind = type(cert).__name__  # never the value: it may hold a password
+    raise TypeError(
+        f"cert is of type {kind}: expected a path, (certificate, key) or (certificate, key, password), or None"
+    )
 
 
 SSLTypes = Union[SSLConfig, "ssl_module.SSLContext", None]

@@ -58,6 +58,7 @@ __all__ = [
     "of_attribute",
     "printable",
     "show",
+    "show_value",
 ]
 
 _SHOWN = 200
@@ -71,6 +72,19 @@ def show(raw: bytes | str) -> str:
         octets = raw if isinstance(raw, bytes) else bytes(raw)
         length, text = bytes.__len__(octets), repr(exact_bytes(bytes.__getitem__(octets, slice(_SHOWN))))[1:]
     return text if length <= _SHOWN and len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}... ({length} long)"
+
+
+def show_value(value: object) -> str:
+    """Text of an argument of any type: its repr, safe to print, at most about 200 characters."""
+    if isinstance(value, str):
+        return show(value)
+    if isinstance(value, bytes):
+        return f"b{show(value)}"
+    try:
+        text = repr(value)
+    except Exception:  # also of an int with more digits than Python converts, see `sys.set_int_max_str_digits`
+        return f"a value of type {type(value).__name__} that has no repr"
+    return printable(text) if len(text) <= _SHOWN else f"{printable(text[:_SHOWN])}... ({len(text)} long)"
 
 
 def printable(text: str) -> str:

@@ -51,5 +51,5 @@ def names_of(argument: str, names: object) -> tuple[str, ...]:
     found = tuple(names)
     for name in found:
         if not isinstance(name, str):
-            raise TypeError(f"{argument} has a {type(name).__name__}: expected names as str")
+            raise TypeError(f"{argument} has an item of type {type(name).__name__}: expected names as str")
     return tuple(map(exact_str, found))

@@ -11,6 +11,7 @@ from sys import modules
 from typing import TYPE_CHECKING, Final
 from warnings import warn
 
+from ._errors import show_value
 from ._log_lines import DEBUG, INFO, RequestLines
 from ._trace import Trace, TraceEvent, earlier
 
@@ -63,7 +64,7 @@ def log_by_environment(value: str) -> None:
     level = _LEVELS.get(value)
     if level is None:
         expected = "expected info, debug or json; nothing is logged"
-        warn(f"the environment variable {VARIABLE} is {value!r}: {expected}", RuntimeWarning, stacklevel=3)
+        warn(f"the environment variable {VARIABLE} is {show_value(value)}: {expected}", RuntimeWarning, stacklevel=3)
         return
     from ._log_handler import turn_on  # it imports `logging` and `json`: only programs that log pay for this
 

@@ -50,8 +50,8 @@ def run(coroutine: Coroutine[Any, Any, T], caller: str = "SyncConnectionPool") -
     # Close it now, in this thread: the garbage collector would close it with a warning, perhaps in another thread.
     coroutine.close()
     raise RuntimeError(
-        f"{coroutine!r} suspended to wait for a {type(awaited).__name__}: {caller} expected a backend (and a "
-        "resolver) whose calls block the thread and never suspend, got one for an event loop"
+        f"{coroutine!r} suspended and yielded a value of type {type(awaited).__name__}: {caller} expected a backend "
+        "(and a resolver) whose calls block the thread and never suspend, got one for an event loop"
     )
 
 
@@ -429,7 +429,7 @@ class SyncConnectionPool:
         return repr(self._pool).replace("ConnectionPool", "SyncConnectionPool", 1)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a SyncConnectionPool holds live connections and cannot be pickled: make one in each process")
+        raise TypeError("SyncConnectionPool holds live connections and cannot be pickled: make one in each process")
 
 
 @public

@@ -66,7 +66,7 @@ class CloseReason(StrEnum):
     OLD = "it was open for max_connection_lifetime"
     EVICTED = "it was idle, and its slot was needed"
     PEER = "the peer closed it, or sent unrequested data"
-    STALE = "it was found dead when a request wanted it"
+    STALE = "it was found closed when a request was about to use it"
     NOT_REUSABLE = "it cannot carry another exchange"
     CLOSED_EARLY = "the response was closed early"
     RAW_CLOSED = "the raw stream was closed"

@@ -171,7 +171,7 @@ def test_unusable_values_of_verify_are_refused(verify: Any) -> None:
     [1, b"a.pem", ("a.pem",), ("a.pem", "a.key", "p", "q"), (1, "a.key"), ("a.pem", 1), ("a.pem", "a.key", 1), {"a"}],
 )
 def test_a_malformed_certificate_is_refused(cert: Any) -> None:
-    with pytest.raises(TypeError, match=r"^cert is a "):
+    with pytest.raises(TypeError, match=r"^cert is of type "):
         httpcore.SSLConfig(cert=cert)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import httpcore
 from httpcore import _errors
-from httpcore._errors import Code, show
+from httpcore._errors import Code, show, show_value
 from httpcore._message.response import _Given  # the source of a response made by hand
 from httpcore._sync import SyncResponse, run
 
@@ -188,6 +188,26 @@ def test_a_long_value_is_not_copied_to_show_its_beginning() -> None:
             return super().__getitem__(key)
 
     assert show(Counted(b"x" * 1000)).endswith("(1000 long)")
+
+
+@pytest.mark.parametrize("value", ["it's", b"a\xff", 5, None, ["a", 1.5], float("nan")])
+def test_a_short_argument_is_shown_by_its_repr(value: object) -> None:
+    assert show_value(value) == repr(value)
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, b"x" * 10_000, 10**1000, [b"x" * 10_000], ["\n"] * 10_000])
+def test_a_long_argument_is_cut(value: object) -> None:
+    text = show_value(value)
+    assert len(text) < 250
+    assert text.endswith(" long)")
+
+
+def test_an_argument_without_a_repr_is_shown_by_its_type() -> None:
+    assert show_value(-(10**5000)) == "a value of type int that has no repr"
+    with pytest.raises(
+        ValueError, match=r"^read_timeout is a value of type int that has no repr: expected a number of seconds"
+    ):
+        httpcore.TimeoutConfig(read=-(10**5000))
 
 
 # Attributes.

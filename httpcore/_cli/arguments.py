@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
+from .._errors import show_value
 from .._message.decoders import supported_codings
 from .plan import (
     AGENT,
@@ -130,7 +131,7 @@ def _json(text: str) -> Data:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 6:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {show_value(text)}")
     return int(text)
 
 
@@ -140,7 +141,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0 (no limit) up, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected seconds from 0 (no limit) up, got {show_value(text)}")
     return seconds
 
 

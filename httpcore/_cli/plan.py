@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from .. import __version__
 from .._address import canonical
 from .._client.urls import URL
+from .._errors import show_value
 
 __all__ = [
     "AGENT",
@@ -135,7 +136,8 @@ def edited_headers(given: list[str], defaults: list[Pair]) -> tuple[Pair, ...]:
         is_empty = not mark and text.endswith(";")
         name = text[:-1] if is_empty else name
         if not (mark or is_empty) or not name.strip():
-            raise UsageError(f"-H: expected 'Name: value', 'Name:' or 'Name;', got {text!r}")
+            seen = "an empty name" if mark or is_empty else "a text without a colon"  # never the text: it may be secret
+            raise UsageError(f"-H: expected 'Name: value', 'Name:' or 'Name;', got {seen}")
         named.add(os.fsencode(name).lower())
         if is_empty or value.strip(" \t"):
             fields.append((os.fsencode(name), os.fsencode(value.strip(" \t"))))
@@ -154,7 +156,7 @@ def resolve_of(given: list[str], url: URL) -> tuple[tuple[str, tuple[str, ...]],
         port, mark, addresses = rest.partition(":")
         listed = tuple(each.strip("[]") for each in addresses.split(","))
         if not (host and mark and (port == "*" or port.isdecimal())) or None in map(canonical, listed):
-            raise UsageError(f"--resolve: expected HOST:PORT:ADDRESS[,ADDRESS...], got {text!r}")
+            raise UsageError(f"--resolve: expected HOST:PORT:ADDRESS[,ADDRESS...], got {show_value(text)}")
         if port == "*" or int(port) == url.origin.port:
             found[host] = listed
     return tuple(found.items())
@@ -170,7 +172,7 @@ def engines_of(text: str | None) -> str | dict[str, str] | None:
         return text
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(mark for _, mark, _ in pairs):
-        raise UsageError(f"--engines: expected NAME or PROTOCOL=NAME,..., got {text!r}")
+        raise UsageError(f"--engines: expected NAME or PROTOCOL=NAME,..., got {show_value(text)}")
     return {protocol.strip(): name.strip() for protocol, _, name in pairs}
 
 

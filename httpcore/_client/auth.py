@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Final
 
-from .._errors import HTTPCoreError, LocalProtocolError, RemoteProtocolError, show
+from .._errors import HTTPCoreError, LocalProtocolError, RemoteProtocolError, show, show_value
 from .._public import public
 from .._reentry import step_lock
 from .challenges import parse_challenges, parse_parameters
@@ -270,7 +270,7 @@ def _checked_algorithms(algorithms: object, known: tuple[str, ...]) -> tuple[str
         raise LocalProtocolError(f"algorithms is of type {type(algorithms).__name__}: expected an iterable of names")
     chosen = tuple(algorithms)
     if not chosen or not set(known).issuperset(chosen):
-        raise LocalProtocolError(f"algorithms is {chosen!r}: expected one or more of {', '.join(known)}")
+        raise LocalProtocolError(f"algorithms is {show_value(chosen)}: expected one or more of {', '.join(known)}")
     return chosen
 
 
@@ -353,8 +353,10 @@ def auth_of(value: AuthTypes | None) -> Auth | None:
         return BasicAuth(*value)
     if callable(value) and not isinstance(value, type):
         return FunctionAuth(value)
+    size = f" of length {len(value)}" if isinstance(value, (tuple, list)) else ""
     raise LocalProtocolError(
-        f"auth is of type {type(value).__name__}: expected an Auth, a pair of user name and password, or a function"
+        f"auth is of type {type(value).__name__}{size}: "
+        "expected an Auth, a pair of user name and password, or a function"
     )
 
 

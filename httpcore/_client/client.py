@@ -203,16 +203,15 @@ class _BaseClient(Generic[R]):
         return f"<{type(self).__name__} {state}, over {type(self._session.transport).__name__}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"a {type(self).__name__} holds live connections and cannot be pickled: make one in each process"
-        )
+        raise TypeError(f"{type(self).__name__} holds live connections and cannot be pickled: make one in each process")
 
     def __del__(self) -> None:
         session: Session[R] | None = self.__dict__.get("_session")
         if session is not None and session.was_used and not session.is_closed:
             close = "close()" if self._is_sync else "await close()"
             warn(
-                f"a {type(self).__name__} was dropped open: expected {close}, or it as a context manager",
+                f"the {type(self).__name__} was dropped open: expected a call of {close}, "
+                "or its use as a context manager",
                 ResourceWarning,
                 stacklevel=1,
                 source=self,

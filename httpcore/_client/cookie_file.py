@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-from .._errors import HTTPCoreError
+from .._errors import HTTPCoreError, show_value
 from .set_cookie import Cookie, checked
 
 __all__ = ["read", "write"]
@@ -82,4 +82,4 @@ def _cookie(path: str | os.PathLike[str], index: int, fields: object) -> Cookie:
 
 
 def _damaged(path: str | os.PathLike[str], seen: str) -> ValueError:
-    return ValueError(f"the file {os.fspath(path)!r} has {seen}: expected one that Cookies.save wrote")
+    return ValueError(f"the file {show_value(os.fspath(path))} has {seen}: expected one that Cookies.save wrote")

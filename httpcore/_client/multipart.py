@@ -102,10 +102,13 @@ def _named(files: object) -> Iterable[tuple[bytes, object, str]]:
     if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
         raise LocalProtocolError(f"files is of type {type(files).__name__}: expected a mapping or pairs")
     for index, pair in enumerate(pairs):
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], (str, bytes)):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            size = f" of length {len(pair)}" if isinstance(pair, (tuple, list)) else ""
             raise LocalProtocolError(
-                f"files[{index}] is of type {type(pair).__name__}: expected a pair of name (str) and file"
+                f"files[{index}] is of type {type(pair).__name__}{size}: expected a pair of name (str) and file"
             )
+        if not isinstance(pair[0], (str, bytes)):
+            raise LocalProtocolError(f"files[{index}] has a name of type {type(pair[0]).__name__}: expected str")
         name = octets(pair[0], f"files[{index}] has a name")
         yield name, pair[1], f"files[{index}] ({show(name)})"
 

@@ -87,7 +87,7 @@ class Netrc:
         found = cls.parse(text, name)
         if os.name == "posix" and mode & _OTHERS and any(entry.password for entry in found._entries):
             warn(
-                f"{show(name)} has passwords, and others may read it: chmod 600 is expected",
+                f"{show(name)} has passwords, and others may read it: expected mode 600, got {mode & 0o777:o}",
                 RuntimeWarning,
                 stacklevel=2,
             )

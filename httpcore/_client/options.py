@@ -7,6 +7,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from .._config import UNSET, TimeoutConfig, Unset, checked_size
+from .._errors import show_value
 from .._message.response import ResponseInfo
 from .._public import public, resolvable
 from .._trace import Earlier, Trace
@@ -127,14 +128,16 @@ def checked_hooks(hooks: Hooks | None) -> dict[str, list[Hook]]:
     given = {} if hooks is None else dict(hooks)
     for name in given:
         if name not in _EVENTS:
-            raise ValueError(f'event_hooks has the event {name!r}: expected "request" and "response"')
+            raise ValueError(f'event_hooks has the event {show_value(name)}: expected "request" and "response"')
     found: dict[str, list[Hook]] = {}
     for name in _EVENTS:
         functions = given.get(name, ())
         found[name] = [functions] if callable(functions) else list(functions)
         for function in found[name]:
             if not callable(function):
-                raise TypeError(f"event_hooks[{name!r}] has a {type(function).__name__}: expected functions")
+                raise TypeError(
+                    f"event_hooks[{name!r}] has an item of type {type(function).__name__}: expected functions"
+                )
     return found
 
 

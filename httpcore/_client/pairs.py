@@ -57,8 +57,9 @@ def _items(data: object, argument: str) -> list[tuple[object, object]]:
     items = []
     for index, pair in enumerate(data):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            size = f" of length {len(pair)}" if isinstance(pair, (tuple, list)) else ""
             raise LocalProtocolError(
-                f"{argument}[{index}] is of type {type(pair).__name__}: expected a pair of name and value"
+                f"{argument}[{index}] is of type {type(pair).__name__}{size}: expected a pair of name and value"
             )
         items.append((pair[0], pair[1]))
     return items

@@ -179,7 +179,12 @@ def _primitive(value: object, name: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(exact_int(value))
+        try:
+            return str(exact_int(value))
+        except ValueError:  # Python's limit, see sys.set_int_max_str_digits
+            raise LocalProtocolError(
+                f"query_params[{show(name)}] is an int of too many digits: give it as a str"
+            ) from None
     if isinstance(value, float):
         return str(exact_float(value))
     raise TypeError(

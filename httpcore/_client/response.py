@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, Self, cast
 
 from .._config import Unset
-from .._errors import HTTPCoreError, LocalProtocolError, printable
+from .._errors import HTTPCoreError, LocalProtocolError, printable, show_value
 from .._message.fields import Headers as Pairs
 from .._message.head import Head
 from .._message.response import BodyStream, Informational, Response, ResponseInfo
@@ -297,7 +297,7 @@ class Readable:
     @encoding.setter
     def encoding(self, encoding: str | None) -> None:
         if encoding is not None and known_encoding(encoding) is None:
-            raise LocalProtocolError(f"encoding is {encoding!r}: expected the name of an encoding of text")
+            raise LocalProtocolError(f"encoding is {show_value(encoding)}: expected the name of an encoding of text")
         self._encoding = encoding
         self._text = None
 
@@ -406,7 +406,7 @@ class Readable:
         return f"<{type(self).__name__} [{_status_text(self)}]>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} may hold a connection and cannot be pickled")
+        raise TypeError(f"{type(self).__name__} may hold a connection and cannot be pickled")
 
 
 def _status_text(response: Readable) -> str:

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from .._address import bracketed, is_address
-from .._errors import LocalProtocolError, show
+from .._errors import LocalProtocolError, show, show_value
 from .._exact import exact_float, exact_str
 from .._message.url import parse_host
 from .._public import public, resolvable
@@ -311,7 +311,7 @@ def checked(cookie: Cookie) -> Cookie:
         raise LocalProtocolError(f"a cookie's path is {show(path)}: expected one that begins with /")
     if cookie.same_site not in (None, "strict", "lax", "none"):
         raise LocalProtocolError(
-            f"a cookie's same_site is {cookie.same_site!r}: expected 'strict', 'lax', 'none' or None"
+            f"a cookie's same_site is {show_value(cookie.same_site)}: expected 'strict', 'lax', 'none' or None"
         )
     domain = canonical_domain(cookie.domain)
     if cookie.expires is not None and not isinstance(cookie.expires, (int, float)):

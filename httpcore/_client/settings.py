@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import __version__
 from .._config import UNSET, PoolLimits, SSLConfig, TimeoutConfig, Unset, checked_size
 from .._connect.environment import proxies_from_environment
-from .._errors import LocalProtocolError
+from .._errors import LocalProtocolError, show_value
 from .._exact import names_of
 from .._message.decoders import supported_codings
 from .._message.fields import is_token
@@ -160,9 +160,9 @@ def _network(
 
 def _checked_count(max_redirects: object) -> int:
     if isinstance(max_redirects, bool) or not isinstance(max_redirects, int):
-        raise TypeError(f"max_redirects is {max_redirects!r}: expected a whole number")
+        raise TypeError(f"max_redirects is {show_value(max_redirects)}: expected a whole number")
     if max_redirects < 0:
-        raise ValueError(f"max_redirects is {max_redirects}: expected a number from 0 up")
+        raise ValueError(f"max_redirects is {show_value(max_redirects)}: expected a number from 0 up")
     return max_redirects
 
 
@@ -170,7 +170,7 @@ def _names(names: Iterable[str]) -> frozenset[bytes]:
     found = frozenset(name.encode("latin-1", "replace").lower() for name in names_of("sensitive_headers", names))
     for name in found:
         if not is_token(name):
-            raise LocalProtocolError(f"sensitive_headers has {name!r}: expected names of header fields")
+            raise LocalProtocolError(f"sensitive_headers has {show_value(name)}: expected names of header fields")
     return found
 
 

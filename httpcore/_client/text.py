@@ -21,7 +21,7 @@ from collections.abc import Callable
 from json import JSONDecodeError, loads
 from typing import Final
 
-from .._errors import DecodingError, LocalProtocolError
+from .._errors import DecodingError, LocalProtocolError, show_value
 
 __all__ = ["DefaultEncoding", "JSONLines", "LineSplitter", "TextDecoder", "charset_of", "decode_text", "known_encoding"]
 
@@ -116,7 +116,7 @@ def _default(label: str | None) -> str | None:
         return None
     encoding = known_encoding(label)
     if encoding is None:
-        raise LocalProtocolError(f"default_encoding is {label!r}: expected the name of an encoding of text")
+        raise LocalProtocolError(f"default_encoding is {show_value(label)}: expected the name of an encoding of text")
     return encoding
 
 

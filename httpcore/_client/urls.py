@@ -232,10 +232,12 @@ class URL:
         if authority is _UNSET:
             authority = self._authority_with(username, password, host, port)
         elif not (username is password is host is port is _UNSET):
-            raise TypeError("copy_with: expected either authority, or any of username, password, host and port")
+            raise TypeError(
+                "copy_with: expected either authority, or any of username, password, host and port, got both"
+            )
         if query_params is not _UNSET:
             if query is not _UNSET:
-                raise TypeError("copy_with: expected either query or query_params")
+                raise TypeError("copy_with: expected either query or query_params, got both")
             query = str(QueryParams(query_params)) if query_params is not None else None  # type: ignore[arg-type]
         return _joined(
             self._scheme if scheme is _UNSET else scheme,

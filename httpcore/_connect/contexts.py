@@ -24,7 +24,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from .._config import CertFile, SSLConfig, changed
-from .._errors import LocalProtocolError, show
+from .._errors import LocalProtocolError, show, show_value
 from .._forking import OPENSSL
 from .._public import public
 from .._values import dataclass
@@ -163,8 +163,8 @@ def _checked_alpn(alpn: Sequence[str]) -> tuple[str, ...]:
     offered = () if isinstance(alpn, str) else tuple(alpn)
     if not offered or not all(isinstance(name, str) and name.isascii() and 0 < len(name) < 256 for name in offered):
         raise LocalProtocolError(
-            f"alpn is {alpn!r}: expected at least one protocol name, each of 1 to 255 ASCII characters, in a sequence, "
-            'e.g. ("h2", "http/1.1")'
+            f"alpn is {show_value(alpn)}: expected at least one protocol name, each of 1 to 255 ASCII characters, in a "
+            'sequence, e.g. ("h2", "http/1.1")'
         )
     return offered
 

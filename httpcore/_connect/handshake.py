@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._backends.base import Backend, Stream
 from .._config import Demands, SSLConfig, demands_of, fingerprint_of
-from .._errors import LocalProtocolError, TLSError, show
+from .._errors import LocalProtocolError, TLSError, show, show_value
 from .contexts import context_at_hand, context_for
 from .sessions import Sessions
 from .tls import TLSStream, start_tls
@@ -112,7 +112,7 @@ def _alpn(tls: SSLConfig, offers: tuple[str, ...]) -> tuple[str, ...]:
         return offers if tls.alpn is None else ()
     if not any(name in offers for name in tls.alpn):
         raise LocalProtocolError(
-            f"SSLConfig.alpn is {tls.alpn!r}: expected {' or '.join(offers)} in it for this request"
+            f"SSLConfig.alpn is {show_value(tls.alpn)}: expected {' or '.join(offers)} in it for this request"
         )
     return tuple(name for name in tls.alpn if name in offers or name not in ("h2", "http/1.1"))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._address import canonical, host_port, is_address
 from .._backends.base import Backend, SocketOption, Stream
-from .._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show
+from .._errors import ConnectError, InvalidURL, LocalProtocolError, PolicyError, show, show_value
 from .._message.rules import DEFAULT_RULES, ReadRules
 from .._message.url import parse_host
 from .._values import dataclass, field
@@ -68,9 +68,8 @@ class Network:
         if self.local_address is not None:
             address = canonical(self.local_address)
             if address is None:
-                raise ValueError(
-                    f"local_address is {self.local_address!r}: expected an IP address of this machine, as text"
-                )
+                seen = show_value(self.local_address)
+                raise ValueError(f"local_address is {seen}: expected an IP address of this machine, as text")
             object.__setattr__(self, "local_address", address)
 
 
@@ -78,13 +77,13 @@ def _known(resolve: object) -> dict[str, tuple[str, ...]]:
     if resolve is None:
         return {}
     if not isinstance(resolve, Mapping):
-        raise TypeError(f"resolve is {resolve!r}: expected a mapping from hosts to IP addresses")
+        raise TypeError(f"resolve is {show_value(resolve)}: expected a mapping from hosts to IP addresses")
     return {_host(host): _given(host, addresses) for host, addresses in resolve.items()}
 
 
 def _host(host: object) -> str:
     if not isinstance(host, str):
-        raise TypeError(f"resolve has the host {host!r}: expected str")
+        raise TypeError(f"resolve has the host {show_value(host)}: expected str")
     try:
         return parse_host(host).removesuffix(".")
     except InvalidURL as error:
@@ -94,24 +93,26 @@ def _host(host: object) -> str:
 def _given(host: str, given: object) -> tuple[str, ...]:
     several = [given] if isinstance(given, str) else given
     if not isinstance(several, Iterable) or isinstance(several, (bytes, Mapping)):
-        raise TypeError(f"resolve has {given!r} for {host}: expected an IP address as text, or a sequence of them")
+        raise TypeError(
+            f"resolve has {show_value(given)} for {host}: expected an IP address as text, or a sequence of them"
+        )
     addresses = tuple(several)
     checked = tuple([text for text in map(canonical, addresses) if text is not None])
     if not checked or len(checked) != len(addresses):
-        raise ValueError(f"resolve has {given!r} for {host}: expected IP addresses as text, at least one")
+        raise ValueError(f"resolve has {show_value(given)} for {host}: expected IP addresses as text, at least one")
     return checked
 
 
 def _options(options: object) -> tuple[SocketOption, ...]:
     allowed = "expected a sequence of (level, name, value), the value an int or bytes"
     if isinstance(options, (str, bytes)) or not isinstance(options, Iterable):
-        raise TypeError(f"socket_options is {options!r}: {allowed}")
+        raise TypeError(f"socket_options is {show_value(options)}: {allowed}")
     checked = tuple([tuple(option) if isinstance(option, list) else option for option in options])
     for option in checked:
         if not _is_option(option):
-            raise TypeError(f"socket_options has {option!r}: {allowed}")
+            raise TypeError(f"socket_options has {show_value(option)}: {allowed}")
         if any(isinstance(number, int) and not -(2**31) <= number < 2**31 for number in option):
-            raise ValueError(f"socket_options has {option!r}: expected numbers of 32 bits")
+            raise ValueError(f"socket_options has {show_value(option)}: expected numbers of 32 bits")
     return checked
 
 
@@ -213,13 +214,13 @@ def _system(backend: Backend, left: Left) -> System:
 def _checked(resolver: Resolver, host: str, answer: object) -> list[str]:
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
         raise LocalProtocolError(
-            f"{_named(resolver)} returned {answer!r} for {host}: expected a sequence of IP addresses"
+            f"{_named(resolver)} returned {show_value(answer)} for {host}: expected a sequence of IP addresses"
         )
     addresses = []
     for each in answer:
         address = canonical(each)
         if address is None:
-            given = show(each) if isinstance(each, (str, bytes)) else repr(each)
+            given = show_value(each)
             raise LocalProtocolError(
                 f"{_named(resolver)} returned {given} for {host}: expected IP addresses as text", phase="resolve"
             )

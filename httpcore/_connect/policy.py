@@ -25,7 +25,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .._address import read_address
-from .._errors import PolicyError, show
+from .._errors import PolicyError, show, show_value
 from .._public import public, resolvable
 from .._values import dataclass, field
 
@@ -285,15 +285,15 @@ def _as_numbers(network: Network) -> _Range:
 
 def _ranges(name: str, networks: object) -> tuple[_Range, ...]:
     if isinstance(networks, (str, bytes)) or not isinstance(networks, Iterable):
-        raise TypeError(f"{name} is {networks!r}: expected a sequence of networks, such as ('10.0.0.0/8',)")
+        raise TypeError(f"{name} is {show_value(networks)}: expected a sequence of networks, such as ('10.0.0.0/8',)")
     found = set()
     for network in networks:
         if isinstance(network, (int, bytes)) or not network:
-            raise TypeError(f"{name} has {network!r}: expected networks as text, such as '10.0.0.0/8'")
+            raise TypeError(f"{name} has {show_value(network)}: expected networks as text, such as '10.0.0.0/8'")
         try:
             found.add(_as_numbers(ipaddress.ip_network(_without_zone(str(network)))))
         except ValueError:
-            raise ValueError(f"{name} has {str(network)!r}: {_why(str(network))}") from None
+            raise ValueError(f"{name} has {show_value(str(network))}: {_why(str(network))}") from None
     return tuple(sorted(found))
 
 
@@ -313,13 +313,15 @@ def _why(network: str) -> str:
 
 def _checked_ports(ports: object) -> tuple[int, ...]:
     if isinstance(ports, (str, bytes)) or not isinstance(ports, Iterable):
-        raise TypeError(f"ports is {ports!r}: expected a sequence of numbers, such as (80, 443), or None for all")
+        raise TypeError(
+            f"ports is {show_value(ports)}: expected a sequence of numbers, such as (80, 443), or None for all"
+        )
     found = tuple(ports)
     for port in found:
         if isinstance(port, bool) or not isinstance(port, int):
-            raise TypeError(f"ports has {port!r}: expected numbers from 1 to 65535")
+            raise TypeError(f"ports has {show_value(port)}: expected numbers from 1 to 65535")
         if not 1 <= port <= 65535:
-            raise ValueError(f"ports has {port!r}: expected numbers from 1 to 65535")
+            raise ValueError(f"ports has {show_value(port)}: expected numbers from 1 to 65535")
     return tuple(sorted(set(found)))
 
 

@@ -78,7 +78,10 @@ def _check_socks4(user: bytes, password: bytes) -> None:
 
 def _check_socks5(user: bytes, password: bytes) -> None:
     if not (0 < len(user) < 256 and 0 < len(password) < 256):
-        raise ValueError("the proxy's user name and password: expected 1 to 255 bytes each (RFC 1929)")
+        raise ValueError(
+            f"the proxy's user name and password have {len(user)} and {len(password)} bytes: "
+            "expected 1 to 255 each (RFC 1929)"
+        )
 
 
 def _converse_socks4(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversation:
@@ -232,8 +235,9 @@ def _auth(kind: Kind, auth: object, place: URL) -> tuple[bytes, bytes] | None:
     else:
         two = tuple(auth) if isinstance(auth, Sequence) and not isinstance(auth, (str, bytes)) else ()
         if len(two) != 2:
+            size = f" of length {len(two)}" if two else ""
             raise TypeError(
-                f"auth is of type {type(auth).__name__}: expected a pair of user name and password, or None"
+                f"auth is of type {type(auth).__name__}{size}: expected a pair of user name and password, or None"
             )
         pair = (_octets(two[0]), _octets(two[1]))
     user, password = pair
@@ -245,7 +249,7 @@ def _octets(text: object) -> bytes:
     if isinstance(text, bytes):
         return exact_bytes(text)
     if not isinstance(text, str):
-        raise TypeError(f"auth has a {type(text).__name__} in it: expected str or bytes")
+        raise TypeError(f"auth has an item of type {type(text).__name__}: expected str or bytes")
     try:
         return exact_str(text).encode()
     except UnicodeEncodeError:

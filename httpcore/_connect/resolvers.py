@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from .._errors import show_value
 from .._public import public
 
 if TYPE_CHECKING:
@@ -61,13 +62,13 @@ class CachingResolver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
-            raise TypeError(f"ttl is {ttl!r}: expected a number of seconds")
+            raise TypeError(f"ttl is {show_value(ttl)}: expected a number of seconds")
         if isinstance(most, bool) or not isinstance(most, int):
-            raise TypeError(f"most is {most!r}: expected a whole number of names")
+            raise TypeError(f"most is {show_value(most)}: expected a whole number of names")
         if not ttl >= 0:
-            raise ValueError(f"ttl is {ttl!r}: expected a number of seconds from 0 up")
+            raise ValueError(f"ttl is {show_value(ttl)}: expected a number of seconds from 0 up")
         if not most >= 1:
-            raise ValueError(f"most is {most!r}: expected a number of names from 1 up")
+            raise ValueError(f"most is {show_value(most)}: expected a number of names from 1 up")
         self._ttl = ttl
         self._most = most
         self._resolver = resolver

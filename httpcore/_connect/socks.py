@@ -64,7 +64,7 @@ def socks5(host: str, port: int, auth: tuple[bytes, bytes] | None) -> Conversati
             raise ProxyError("the proxy requires authentication: expected a user name and password for it")
         raise ProxyError("the proxy accepts neither a user name and password nor a connection without authentication")
     elif method != _NO_PASSWORD:
-        raise ProxyError(f"the proxy chose method {method}, which was not offered")
+        raise ProxyError(f"the proxy chose the authentication method {method}, which was not offered")
     yield b"\x05\x01\x00" + destination
     version, reply, _, kind = yield 4
     _check("version", version, 5)

@@ -78,7 +78,7 @@ def _add_step(step: _Step, octet: int) -> None:
         code = code << 1 | octet >> bit & 1
         if code in _CODES:
             if not _CODES[code]:
-                raise ValueError("a Huffman code is EOS")
+                raise ValueError("a Huffman-encoded string contains EOS")
             meant += _CODES[code]
             code = 1
     meanings[octet] = meant
@@ -106,7 +106,7 @@ def unhuffman(data: bytes) -> bytes:
         _add_steps(data)
         return unhuffman(data)
     if code not in _PADDINGS:
-        raise ValueError("a Huffman code is cut short, or padded with bits that are not those of EOS")
+        raise ValueError("a Huffman-encoded string is cut short, or padded with bits that are not those of EOS")
     if len(out) <= _JOINED:
         return b"".join(out)
     return b"".join([b"".join(out[at : at + _JOINED]) for at in range(0, len(out), _JOINED)])

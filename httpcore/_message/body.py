@@ -25,7 +25,7 @@ from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import Any, Final, Protocol, TypeVar
 from warnings import warn
 
-from .._errors import LocalProtocolError
+from .._errors import LocalProtocolError, show_value
 from .._exact import exact_bytes, exact_int, exact_str
 from .._public import public
 
@@ -441,7 +441,9 @@ class _SyncReader:
             try:
                 iterator.close()
             except Exception as error:  # neither hide the exception that is being handled, nor lose this one
-                warn(f"the body's generator raised {error!r} while it was closed", RuntimeWarning, stacklevel=2)
+                warn(
+                    f"the body's generator raised {show_value(error)} while it was closed", RuntimeWarning, stacklevel=2
+                )
 
     async def aclose(self) -> None:
         self.close()

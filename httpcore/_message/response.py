@@ -24,7 +24,7 @@ from .._errors import (
     StreamConsumed,
     of_attribute,
     printable,
-    show,
+    show_value,
 )
 from .._exact import exact_int
 from .._public import public, resolvable
@@ -522,7 +522,7 @@ def _closed_meanwhile() -> ResponseClosed:
 def _checked_status(status_code: object) -> int:
     number = exact_int(status_code) if isinstance(status_code, int) else 0
     if isinstance(status_code, bool) or not 100 <= number <= 999:
-        seen = show(str(status_code if number == 0 else number))
+        seen = show_value(number or status_code)
         raise LocalProtocolError(f"status_code is {seen}: expected a number from 100 to 999")
     return number
 
@@ -531,13 +531,13 @@ def _checked_phrase(phrase: object, status_code: int) -> str:
     if phrase is None:
         return _phrase(status_code)
     if not isinstance(phrase, str):
-        raise LocalProtocolError(f"reason_phrase: expected text or None, got {show(repr(phrase))}")
+        raise LocalProtocolError(f"reason_phrase: expected text or None, got {show_value(phrase)}")
     return phrase
 
 
 def _checked_protocol(protocol: object) -> str:
     if protocol not in ("HTTP/1.0", "HTTP/1.1", "HTTP/2"):
-        raise LocalProtocolError(f'protocol: expected "HTTP/1.0", "HTTP/1.1" or "HTTP/2", got {show(repr(protocol))}')
+        raise LocalProtocolError(f'protocol: expected "HTTP/1.0", "HTTP/1.1" or "HTTP/2", got {show_value(protocol)}')
     return str(protocol)
 
 

@@ -11,7 +11,7 @@ from .._connect.dial import Connector
 from .._connect.route import Route
 from .._connect.steps import Steps
 from .._deadline import Deadline
-from .._errors import PoolClosed, UnsupportedProtocol
+from .._errors import PoolClosed, UnsupportedProtocol, show_value
 from .._http1.connection import HTTP11Connection
 from .._http2.connection import HTTP2Connection
 from .._http2.exchange import HTTP2Exchange
@@ -137,7 +137,7 @@ class HTTPConnection:
         if alpn is None:
             return "http/1.1" if "http/1.1" in offers else "h2"
         if alpn not in offers:
-            raise UnsupportedProtocol(f"the server chose {alpn!r} by ALPN: expected {' or '.join(offers)}")
+            raise UnsupportedProtocol(f"the server chose {show_value(alpn)} by ALPN: expected {' or '.join(offers)}")
         return alpn
 
     def _reached(self, stream: Stream) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final, Literal
 from warnings import warn
 
+from .._errors import show_value
 from .._http1 import engines as http1
 from .._http2 import engines as http2
 from .._values import dataclass
@@ -88,7 +89,7 @@ def _pairs(where: str, text: str) -> dict[str, str]:
     for part in text.split(","):
         protocol, equals, name = part.partition("=")
         if not equals:
-            raise ValueError(f"{where} has the part {part!r}: expected protocol=engine")
+            raise ValueError(f"{where} has the part {show_value(part)}: expected protocol=engine")
         pairs[protocol.strip()] = name.strip()
     return pairs
 
@@ -96,10 +97,10 @@ def _pairs(where: str, text: str) -> dict[str, str]:
 def _find(where: str, protocol: object, name: object) -> Callable[[http1.Report], Any]:
     if not isinstance(protocol, str) or not isinstance(name, str):
         kind = type(name if isinstance(protocol, str) else protocol).__name__
-        raise TypeError(f"{where} has a {kind}: {_FORM}")
+        raise TypeError(f"{where} has an item of type {kind}: {_FORM}")
     table = TABLES.get(protocol)
     if table is None:
-        raise ValueError(f"{where} names the protocol {protocol!r}: expected 'http/1.1' or 'http/2'")
+        raise ValueError(f"{where} names the protocol {show_value(protocol)}: expected 'http/1.1' or 'http/2'")
     if name not in table:
-        raise ValueError(f"{where} names the engine {name!r} for {protocol}: {_EXPECTED}")
+        raise ValueError(f"{where} names the engine {show_value(name)} for {protocol}: {_EXPECTED}")
     return table[name]

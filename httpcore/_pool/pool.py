@@ -468,9 +468,7 @@ class ConnectionPool:
         return f"<{type(self).__name__} {stats.open} open, {stats.leased} leased, {stats.waiting} waiting>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"a {type(self).__name__} holds live connections and cannot be pickled: make one in each process"
-        )
+        raise TypeError(f"{type(self).__name__} holds live connections and cannot be pickled: make one in each process")
 
 
 def _attempts(leases: Leases, retry_stale: bool, retries: int | RetryPolicy) -> Attempts | Retrying:

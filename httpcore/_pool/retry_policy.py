@@ -12,7 +12,7 @@ from calendar import timegm
 from collections.abc import Iterable
 from typing import Any, Final, Self
 
-from .._errors import ConnectError, ConnectTimeout, NetworkError, ProxyError, TLSError
+from .._errors import ConnectError, ConnectTimeout, NetworkError, ProxyError, TLSError, show_value
 from .._message.fields import Headers, is_token
 from .._message.request import Request
 from .._public import public
@@ -112,11 +112,13 @@ class RetryPolicy:
         if isinstance(value, cls):
             return value if value.attempts > 1 else None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"retries is {value!r}: expected a whole number or a RetryPolicy")
+            raise TypeError(f"retries is {show_value(value)}: expected a whole number or a RetryPolicy")
         if value < 0:
-            raise ValueError(f"retries is {value!r}: expected a whole number from 0 up, or a RetryPolicy")
+            raise ValueError(f"retries is {show_value(value)}: expected a whole number from 0 up, or a RetryPolicy")
         if value >= _MOST:
-            raise ValueError(f"retries is {value!r}: expected a whole number below {_MOST:,}, or a RetryPolicy")
+            raise ValueError(
+                f"retries is {show_value(value)}: expected a whole number below {_MOST:,}, or a RetryPolicy"
+            )
         return cls(attempts=value + 1, statuses=frozenset()) if value else None
 
     def pause(self, retries: int, draw: float) -> float:
@@ -259,40 +261,42 @@ def _seconds(date: bytes) -> int | None:
 
 def _check_count(name: str, value: Any, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}: expected a whole number")
+        raise TypeError(f"{name} is {show_value(value)}: expected a whole number")
     if value < least:
-        raise ValueError(f"{name} is {value!r}: expected a whole number from {least} up")
+        raise ValueError(f"{name} is {show_value(value)}: expected a whole number from {least} up")
     if value > _MOST:
         raise ValueError(f"{name} is too large: expected a whole number up to {_MOST:,}")
 
 
 def _number(name: str, value: Any, *, most: float = 1e9) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {value!r}: expected a number")
+        raise TypeError(f"{name} is {show_value(value)}: expected a number")
     if not 0 <= value <= most:
-        raise ValueError(f"{name} is {value!r}: expected a number from 0 to {most:,.0f}")
+        raise ValueError(f"{name} is {show_value(value)}: expected a number from 0 to {most:,.0f}")
     return float(value)
 
 
 def _statuses(given: Any) -> frozenset[int]:
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise TypeError(f"statuses is {given!r}: expected a collection of status codes, e.g. {{429, 503}}")
+        raise TypeError(f"statuses is {show_value(given)}: expected a collection of status codes, e.g. {{429, 503}}")
     statuses = list(given)
     for status in statuses:
         if isinstance(status, bool) or not isinstance(status, int):
-            raise TypeError(f"statuses has {status!r}: expected whole numbers from 400 to 599")
+            raise TypeError(f"statuses has {show_value(status)}: expected whole numbers from 400 to 599")
         if not 400 <= status <= 599:
-            raise ValueError(f"statuses has {status!r}: expected whole numbers from 400 to 599")
+            raise ValueError(f"statuses has {show_value(status)}: expected whole numbers from 400 to 599")
     return frozenset(int(status) for status in statuses)
 
 
 def _methods(given: Any) -> frozenset[str]:
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise TypeError(f'methods is {given!r}: expected a collection of methods, e.g. {{"GET", "POST"}}, or None')
+        raise TypeError(
+            f'methods is {show_value(given)}: expected a collection of methods, e.g. {{"GET", "POST"}}, or None'
+        )
     methods = list(given)
     for method in methods:
         if not isinstance(method, str):
-            raise TypeError(f"methods has {method!r}: expected methods as str")
+            raise TypeError(f"methods has {show_value(method)}: expected methods as str")
         if not (method.isascii() and is_token(method.encode())):
-            raise ValueError(f"methods has {method!r}: expected a token (RFC 9110, section 5.6.2)")
+            raise ValueError(f"methods has {show_value(method)}: expected a token (RFC 9110, section 5.6.2)")
     return frozenset(methods)

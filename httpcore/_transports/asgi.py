@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from .._backends import current_backend
 from .._backends.base import PIECE, Backend
-from .._errors import LocalProtocolError, PoolClosed, RemoteProtocolError
+from .._errors import LocalProtocolError, PoolClosed, RemoteProtocolError, show_value
 from .._message.body import BodyReader
 from .._message.fields import Headers
 from .._message.raw import CLOSED, HeldStream, RawStream
@@ -73,7 +73,7 @@ class ASGITransport(Transport):
         if not callable(app):
             raise TypeError(f"app is of type {type(app).__name__}: expected an ASGI app")
         if lifespan not in ("auto", "on", "off"):
-            raise ValueError(f'lifespan is {lifespan!r}: expected "auto", "on" or "off"')
+            raise ValueError(f'lifespan is {show_value(lifespan)}: expected "auto", "on" or "off"')
         self._app = app
         self._raises = raise_app_errors
         self._defaults: RequestExtensions = {"mount_path": mount_path, "client_addr": client_addr}

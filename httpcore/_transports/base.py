@@ -65,9 +65,9 @@ def drive(coroutine: Coroutine[object, None, T], of: object) -> T:
         return cast("T", end.value)
     coroutine.close()
     raise RuntimeError(
-        f"{type(of).__name__} suspended to wait for a {type(awaited).__name__} in its sync entry: expected a handler "
-        "whose awaits block the thread (those of request.backend do), got one that needs an event loop; use arequest() "
-        "inside asyncio or trio"
+        f"{type(of).__name__} suspended and yielded a value of type {type(awaited).__name__} in its sync entry: "
+        "expected a handler whose awaits block the thread (those of request.backend do), got one that needs an event "
+        "loop; use arequest() inside asyncio or trio"
     )
 
 

@@ -7,7 +7,15 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any, Final, Literal
 
 from .._config import checked_seconds
-from .._errors import ConnectError, ConnectTimeout, HTTPCoreError, ReadError, ReadTimeout, RemoteProtocolError
+from .._errors import (
+    ConnectError,
+    ConnectTimeout,
+    HTTPCoreError,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    show_value,
+)
 from .._message.response import Response
 from .._public import public, resolvable
 from .._reentry import step_lock
@@ -62,15 +70,17 @@ class Fault:
         Pattern.of(self.pattern)
         checked_seconds("latency", self.latency)
         if not isinstance(self.probability, (int, float)) or not 0 <= self.probability <= 1:
-            raise ValueError(f"probability is {self.probability!r}: expected a number from 0 to 1")
+            raise ValueError(f"probability is {show_value(self.probability)}: expected a number from 0 to 1")
         if self.error is not None and self.error not in _KINDS:
-            raise ValueError(f"error is {self.error!r}: expected one of {', '.join(map(repr, _KINDS))}, or None")
+            raise ValueError(
+                f"error is {show_value(self.error)}: expected one of {', '.join(map(repr, _KINDS))}, or None"
+            )
         if self.status is not None:
             Response(self.status)
         for name in ("truncate", "times"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                raise ValueError(f"{name} is {value!r}: expected a whole number from 0 up, or None")
+                raise ValueError(f"{name} is {show_value(value)}: expected a whole number from 0 up, or None")
         if not self.latency and self.error is None and self.status is None and self.truncate is None:
             raise ValueError("a Fault needs a latency, an error, a status or truncate: expected one of them, got none")
 
@@ -99,7 +109,7 @@ class FaultInjection(Middleware):
         self._faults = tuple(faults)
         for fault in self._faults:
             if not isinstance(fault, Fault):
-                raise TypeError(f"faults has a {type(fault).__name__}: expected each to be a Fault")
+                raise TypeError(f"faults has an item of type {type(fault).__name__}: expected each to be a Fault")
         self._left: dict[int, float] = {
             at: float("inf") if fault.times is None else fault.times for at, fault in enumerate(self._faults)
         }

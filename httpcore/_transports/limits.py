@@ -9,7 +9,7 @@ from typing import Final
 
 from .._backends.base import Backend, Event
 from .._config import TimeoutConfig, checked_seconds
-from .._errors import PoolTimeout
+from .._errors import PoolTimeout, show_value
 from .._public import public
 from .._reentry import check_not_inside, step_lock
 from .base import Transport, TransportRequest, TransportResponse
@@ -216,6 +216,6 @@ def _longest_wait(request: TransportRequest) -> float | None:
 
 def _check_limit(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}: expected a whole number from 1 up")
+        raise TypeError(f"{name} is {show_value(value)}: expected a whole number from 1 up")
     if value < 1:
-        raise ValueError(f"{name} is {value!r}: expected a whole number from 1 up")
+        raise ValueError(f"{name} is {show_value(value)}: expected a whole number from 1 up")

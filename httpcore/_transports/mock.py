@@ -112,7 +112,9 @@ def _checked_row(key: object, row: object) -> Handler | Given:
         raise TypeError(f'handler has the key {seen}: expected "/path" or "METHOD /path"')
     if callable(row) or isinstance(row, (Response, TransportResponse, tuple)):
         return cast("Handler | Given", row)
-    raise TypeError(f"handler has a {type(row).__name__} for {show(key)}: expected a handler or a response")
+    raise TypeError(
+        f"handler has an item of type {type(row).__name__} for {show(key)}: expected a handler or a response"
+    )
 
 
 def _chosen(handler: Handler, wire: Request) -> Handler:
@@ -144,7 +146,8 @@ def _as_response(given: object, reader: BodyReader) -> TransportResponse:
         checked = Response(given[0], headers=given[1])
         extensions = cast("ResponseExtensions", dict(given[3] or {}))
         return TransportResponse(checked.status_code, checked.headers, given[2], extensions, close=close)
+    size = f" of length {len(given)}" if isinstance(given, tuple) else ""
     raise TypeError(
-        f"the handler returned a {type(given).__name__}: expected a Response, "
+        f"the handler returned type {type(given).__name__}{size}: expected a Response, "
         "or (status_code, headers, stream, extensions)"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode
 
-from .._errors import LocalProtocolError, show
+from .._errors import LocalProtocolError, show, show_value
 from .._exact import names_of
 from .._message.fields import Headers
 from .._message.request import Request
@@ -68,7 +68,7 @@ class RecordReplay(Middleware):
     ) -> None:
         super().__init__(transport)
         if mode not in ("auto", "record", "replay"):
-            raise ValueError(f'mode is {mode!r}: expected "auto", "record" or "replay"')
+            raise ValueError(f'mode is {show_value(mode)}: expected "auto", "record" or "replay"')
         self._path = Path(file)
         self._mode = mode
         self._secrets = frozenset(name.lower() for name in names_of("secrets", secrets))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, Protocol
 
+from .._errors import show_value
 from .._message.url import URL
 from .._trace import (
     HeadSent,
@@ -190,7 +191,7 @@ class Labels:
         if isinstance(most_servers, bool) or not isinstance(most_servers, int):
             raise TypeError(f"most_servers is of type {type(most_servers).__name__}: expected a whole number")
         if most_servers < 0:
-            raise ValueError(f"most_servers is {most_servers}: expected a number from 0 up")
+            raise ValueError(f"most_servers is {show_value(most_servers)}: expected a number from 0 up")
         self._most = most_servers
         # There is no lock: threads that add a server at the same moment may exceed the number, by one for each thread.
         self._servers: dict[tuple[str, int], None] = {}

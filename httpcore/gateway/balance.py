@@ -10,6 +10,7 @@ from math import inf
 from math import log as _log
 from typing import Final
 
+from .._errors import show_value
 from .health import Member
 from .plan import Forward
 
@@ -143,5 +144,5 @@ def balance_of(given: Balance) -> Choice:
         return by_header(given[12:].lower().encode("ascii"))
     if given not in _NAMED:
         names = ", ".join([*_NAMED, "hash:header=NAME"])
-        raise ValueError(f"balance: expected one of {names} or a callable, got {given!r}")
+        raise ValueError(f"balance: expected one of {names} or a callable, got {show_value(given)}")
     return _NAMED[given]

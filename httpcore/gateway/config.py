@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from .._config import SSLConfig
-from .._errors import HTTPCoreError
+from .._errors import HTTPCoreError, show_value
 from .._values import dataclass
 from .gateway import Gateway
 from .messages import App
@@ -83,9 +83,9 @@ class Service:
             value = getattr(self, name)
             checked_whole(name, value, least=least, optional=name == "metrics_port")
             if name.endswith("port") and value is not None and value > 65535:
-                raise ValueError(f"{name}: expected a number up to 65535, got {value!r}")
+                raise ValueError(f"{name}: expected a number up to 65535, got {show_value(value)}")
         if self.ready is not None and not _string("ready", self.ready).startswith("/"):
-            raise ValueError(f'ready: expected a path that begins with "/", got {self.ready!r}')
+            raise ValueError(f'ready: expected a path that begins with "/", got {show_value(self.ready)}')
         for name in ("notice", "grace"):
             checked_finite(name, getattr(self, name), zero=True)
         _flag("access_log", self.access_log)
@@ -109,33 +109,41 @@ class Settings:
 # Values of single settings.
 
 
+def _seen(value: object) -> str:
+    """A value for an error; of a string, list or table only the type: it may contain a password."""
+    if isinstance(value, (str, list, dict)):
+        kind = "string" if isinstance(value, str) else "list" if isinstance(value, list) else "table"
+        return f"a {kind}" if value else f"an empty {kind}"
+    return show_value(value)
+
+
 def _string(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{name}: expected a string, got {value!r}")
+        raise TypeError(f"{name}: expected a string, got {_seen(value)}")
     return value
 
 
 def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"{name}: expected true or false, got {value!r}")
+        raise TypeError(f"{name}: expected true or false, got {show_value(value)}")
     return value
 
 
 def _whole(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+        raise TypeError(f"{name}: expected a whole number, got {show_value(value)}")
     return value
 
 
 def _strings(name: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise TypeError(f"{name}: expected a list of strings, got {value!r}")
-    return tuple(value)
+    if not isinstance(value, list):
+        raise TypeError(f"{name}: expected a list of strings, got {_seen(value)}")
+    return tuple([_string(f"{name}[{index}]", each) for index, each in enumerate(value)])
 
 
 def _table(name: str, value: object) -> Table:
     if not isinstance(value, dict):
-        raise TypeError(f"{name}: expected a table, got {value!r}")
+        raise TypeError(f"{name}: expected a table, got {_seen(value)}")
     return value
 
 
@@ -222,7 +230,7 @@ def _gateway(where: str, table: Table) -> dict[str, Any]:
 def _upstreams(where: str, value: object) -> list[Upstream]:
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, list) or not listed:
-        raise TypeError(f"{where}upstreams: expected a list of URLs and tables, got {value!r}")
+        raise TypeError(f"{where}upstreams: expected a list of URLs and tables, got {_seen(value)}")
     return [_upstream(where, {"url": each} if isinstance(each, str) else each) for each in listed]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
+from .._errors import show_value
 from .._message.fields import Bounded
 from .messages import Headers
 
@@ -61,13 +62,13 @@ def networks_of(given: Sequence[str]) -> Networks | None:
         TypeError, ValueError: an entry is neither a network nor an address.
     """
     if isinstance(given, (str, bytes)):
-        raise TypeError(f"trusted_proxies: expected a sequence of networks, got {given!r}")
+        raise TypeError(f"trusted_proxies: expected a sequence of networks, got {show_value(given)}")
     found = []
     for text in given:
         try:
             found.append(ip_network(text, strict=False))
         except ValueError:
-            message = f'trusted_proxies: expected an address or a network such as "10.0.0.0/8", got {text!r}'
+            message = f'trusted_proxies: expected an address or a network such as "10.0.0.0/8", got {show_value(text)}'
             raise ValueError(message) from None
     return Networks(found) if found else None
 

@@ -13,7 +13,7 @@ from asyncio import CancelledError, get_running_loop
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from .._errors import HTTPCoreError, printable
+from .._errors import HTTPCoreError, printable, show_value
 from .._message.body import BodyContent
 from .._message.raw import RawStream
 from .._message.response import Response
@@ -520,12 +520,12 @@ def _trust(
     name: str | None,
 ) -> Trust:
     if host not in ("rewrite", "keep"):
-        raise ValueError(f'host: expected "rewrite" or "keep", got {host!r}')
+        raise ValueError(f'host: expected "rewrite" or "keep", got {show_value(host)}')
     for each in forwarded:
         if isinstance(forwarded, str) or each not in WRITTEN:
-            raise ValueError(f"forwarded: expected some of {', '.join(WRITTEN)}, got {forwarded!r}")
+            raise ValueError(f"forwarded: expected some of {', '.join(WRITTEN)}, got {show_value(forwarded)}")
     given = f"gateway-{os.urandom(4).hex()}" if name is None else name
     if not given.isascii() or not given.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise ValueError(f"name: expected ASCII letters, digits and -._, got {name!r}")
+        raise ValueError(f"name: expected ASCII letters, digits and -._, got {show_value(name)}")
     networks = networks_of(trusted_proxies)
     return Trust(networks, frozenset(forwarded), host == "keep", trace_method, is_confined, given.encode())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .._errors import show_value
 from .lifespans import Lifespans
 from .messages import App, Receive, Refusal, Scope, Send, answer, deny
 from .targets import Target, leaves, target_of
 
 __all__ = ["Router"]
 
-_NOT_FOUND = Refusal(404, "nothing is served here")
+_NOT_FOUND = Refusal(404, "no app serves this path")
 _OUTSIDE = Refusal(400, "the path leads outside its route")
 
 
@@ -33,7 +34,7 @@ class Router:
     def __init__(self, apps: Mapping[str, App], default: App | None = None) -> None:
         for prefix in apps:
             if not isinstance(prefix, str) or not prefix.startswith("/"):
-                raise ValueError(f'apps: expected prefixes that begin with "/", got {prefix!r}')
+                raise ValueError(f'apps: expected prefixes that begin with "/", got {show_value(prefix)}')
         found = [(prefix.encode("ascii"), app) for prefix, app in apps.items()]
         self._apps = sorted(found, key=lambda pair: len(pair[0]), reverse=True)
         self._default = default

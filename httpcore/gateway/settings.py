@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .._config import PoolLimits, SSLConfig, TimeoutConfig, checked_seconds, checked_ssl
+from .._errors import show_value
 from .._message.body import BodyContent
 from .._message.fields import Headers
 from .._message.response import Response
@@ -64,15 +65,17 @@ def checked_whole(name: str, value: int | None, *, least: int, optional: bool = 
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected a whole number{' or None' if optional else ''}, got {value!r}")
+        raise TypeError(f"{name}: expected a whole number{' or None' if optional else ''}, got {show_value(value)}")
     if value < least:
-        raise ValueError(f"{name}: expected a number from {least} up, got {value!r}")
+        raise ValueError(f"{name}: expected a number from {least} up, got {show_value(value)}")
 
 
 def checked_finite(name: str, value: float, *, zero: bool = False) -> None:
     """Raise TypeError or ValueError unless `value` is a finite number of seconds; None is not valid."""
     if checked_seconds(name, value, zero=zero) is None:
-        raise (TypeError if value is None else ValueError)(f"{name}: expected a number of seconds, got {value!r}")
+        raise (TypeError if value is None else ValueError)(
+            f"{name}: expected a number of seconds, got {show_value(value)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ class Health:
         if self.path is not None and not isinstance(self.path, str):
             raise TypeError(f"path: expected a str or None, got {type(self.path).__name__}")
         if self.path is not None and not (self.path.startswith("/") and self.path.isascii()):
-            raise ValueError(f'path: expected a path that begins with "/", or None, got {self.path!r}')
+            raise ValueError(f'path: expected a path that begins with "/", or None, got {show_value(self.path)}')
         for name in ("interval", "timeout", "ejection"):
             checked_finite(name, getattr(self, name))
         for name in ("fall", "rise"):
@@ -256,7 +259,7 @@ class Upstream:
             raise ValueError(f"url: expected neither a query nor a user name, got {parsed.redacted}")
         checked_whole("weight", self.weight, least=1)
         if self.http2 is not None and not isinstance(self.http2, bool):
-            raise TypeError(f"http2: expected True, False or None, got {self.http2!r}")
+            raise TypeError(f"http2: expected True, False or None, got {show_value(self.http2)}")
         checked_whole("max_connections", self.max_connections, least=1, optional=True)
         if self.ssl is not None:
             checked_ssl(self.ssl)

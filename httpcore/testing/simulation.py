@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from .._backends import register
 from .._backends.base import PIECE, Backend
+from .._errors import show_value
 from .backend import BlockingSimulatedBackend, SimulatedBackend, SimulatedEvent
 from .network import Network
 from .scheduler import Scheduler, running_scheduler
@@ -52,7 +53,7 @@ class Simulation(Scheduler, Network):
     ) -> None:
         for name, value in (("max_read", max_read), ("max_write", max_write)):
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value!r}: expected a number of bytes from 1 up, or None")
+                raise ValueError(f"{name} is {show_value(value)}: expected a number of bytes from 1 up, or None")
         Scheduler.__init__(self, seed, shuffle=shuffle, checkpoints=checkpoints)
         Network.__init__(self, self)
         self.watches = watches

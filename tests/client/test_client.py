@@ -557,7 +557,7 @@ def test_a_client_that_is_dropped_open_warns() -> None:
         del http
         gc.collect()
 
-    with pytest.warns(ResourceWarning, match="a Client was dropped open"):
+    with pytest.warns(ResourceWarning, match="the Client was dropped open"):
         use()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -211,7 +211,9 @@ def test_a_part_that_cannot_be_sent_is_refused_by_name(case: str) -> None:
 
 @pytest.mark.parametrize("files", ["text", b"bytes", 5, [b"x"], [("a",)], [(1, b"x")]])
 def test_files_of_another_shape_are_refused(files: Any) -> None:
-    with pytest.raises(LocalProtocolError, match=r"files(\[0\])? is of type \w+: expected"):
+    with pytest.raises(
+        LocalProtocolError, match=r"files(\[0\])? (is of type \w+( of length 1)?|has a name of type int): expected"
+    ):
         Multipart(None, files)
 
 

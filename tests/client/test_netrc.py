@@ -244,7 +244,7 @@ def test_a_file_that_others_may_read_is_a_warning(tmp_path: Path) -> None:
     path.write_text("machine a.test login me password secret\n")
     for mode in (0o640, 0o604, 0o644):
         path.chmod(mode)
-        with pytest.warns(RuntimeWarning, match="others may read it: chmod 600"):
+        with pytest.warns(RuntimeWarning, match=f"others may read it: expected mode 600, got {mode:o}"):
             assert Netrc.read(path).lookup("a.test") == ("me", "secret")
     path.write_text("machine a.test login me\n")
     assert Netrc.read(path).lookup("a.test") == ("me", "")

@@ -856,3 +856,10 @@ def test_parameters_are_read_as_browsers_read_them(query: str) -> None:
     assert ours.multi_items() == urllib.parse.parse_qsl(text, keep_blank_values=True)
     if "\ufffd" not in str(ours.multi_items()):  # ada keeps octets that are not UTF-8
         assert str(ours) == str(can_ada.URLSearchParams(query))
+
+
+def test_a_number_of_too_many_digits_is_refused_by_its_name() -> None:
+    with pytest.raises(
+        httpcore.LocalProtocolError, match=r"^query_params\['page'\] is an int of too many digits: give it"
+    ):
+        httpcore.QueryParams({"page": 10**5000})

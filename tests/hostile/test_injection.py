@@ -417,7 +417,7 @@ def test_a_status_and_a_files_length_are_exact() -> None:
     request = Request.of("POST", "http://h/", None, File())
     assert request.content_length == 4
     exact(request.content_length)
-    with pytest.raises(httpcore.LocalProtocolError, match="status_code is '1000'"):
+    with pytest.raises(httpcore.LocalProtocolError, match="status_code is 1000:"):
         httpcore.Response(misreport(1000, 200))
 
 

@@ -132,7 +132,7 @@ def test_each_octet_comes_back_at_every_place(octet: int) -> None:
     ],
 )
 def test_an_invalid_huffman_code_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="a Huffman code is"):
+    with pytest.raises(ValueError, match="a Huffman-encoded string"):
         unhuffman(data)
 
 
@@ -237,8 +237,8 @@ WRONG: dict[str, tuple[list[bytes], str]] = {
     "a value longer than the block": ([b"\x41\x05a"], "cut short"),
     "a value of 2**31 bytes": ([b"\x41\x7f\x81\xff\xff\xff\x07a"], "cut short"),
     "a size that ends early": ([b"\x3f"], "cut short"),
-    "Huffman codes with EOS": ([b"\x41\x84\xff\xff\xff\xff"], "a Huffman code is EOS"),
-    "Huffman codes with an octet of padding": ([b"\x41\x81\xff"], "a Huffman code is cut short, or padded"),
+    "Huffman codes with EOS": ([b"\x41\x84\xff\xff\xff\xff"], "a Huffman-encoded string contains EOS"),
+    "Huffman codes with an octet of padding": ([b"\x41\x81\xff"], "a Huffman-encoded string is cut short, or padded"),
 }
 
 

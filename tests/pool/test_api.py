@@ -522,7 +522,8 @@ def test_coroutine_that_suspends_in_threads_is_named_and_closed() -> None:
             ended.append(True)
 
     with pytest.raises(
-        RuntimeError, match=r"suspends.* suspended to wait for a NoneType: SyncConnectionPool expected a backend"
+        RuntimeError,
+        match=r"suspends.* suspended and yielded a value of type NoneType: SyncConnectionPool expected a backend",
     ):
         run_in_one_step(suspends())
     assert ended == [True]

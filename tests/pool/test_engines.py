@@ -115,8 +115,8 @@ def test_both_pools_and_the_transport_take_engines() -> None:
     ("engines", "kind", "message"),
     [
         (1, TypeError, "engines is of type int: expected 'native', 'reference' or 'shadow', or one of them for each"),
-        ({1: "native"}, TypeError, "engines has a int: expected"),
-        ({"http/2": None}, TypeError, "engines has a NoneType: expected"),
+        ({1: "native"}, TypeError, "engines has an item of type int: expected"),
+        ({"http/2": None}, TypeError, "engines has an item of type NoneType: expected"),
         ("fast", ValueError, "engines names the engine 'fast' for http/1.1: expected 'native', 'reference' or"),
         ({"h2": "native"}, ValueError, "engines names the protocol 'h2': expected 'http/1.1' or 'http/2'"),
         ("", ValueError, "engines names the engine '' for http/1.1"),

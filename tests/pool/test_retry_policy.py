@@ -270,7 +270,7 @@ def test_policies_are_values() -> None:
         ("backoff", float("nan"), ValueError, "backoff is nan: expected a number from 0 to 1,000,000,000"),
         ("max_backoff", float("inf"), ValueError, "max_backoff is inf: expected a number from 0 to 1,000,000,000"),
         ("max_backoff", None, TypeError, "max_backoff is None: expected a number"),
-        ("backoff", 10**400, ValueError, f"backoff is {10**400}: expected a number from 0 to 1,000,000,000"),
+        ("backoff", 10**400, ValueError, f"backoff is {str(10**400)[:200]}... (401 long): expected a number"),
         ("jitter", 1.1, ValueError, "jitter is 1.1: expected a number from 0 to 1"),
         ("statuses", 503, TypeError, "statuses is 503: expected a collection of status codes, e.g. {429, 503}"),
         ("statuses", ["503"], TypeError, "statuses has '503': expected whole numbers from 400 to 599"),

@@ -24,7 +24,8 @@ FOLDERS: list[dict[str, list[set[str]]]] = [
         "": [
             {"_exact", "_forking", "_public", "_values"},
             {"_timing"},
-            {"_address", "_errors", "_config", "_trace"},
+            {"_address", "_errors"},
+            {"_config", "_trace"},
             {"_certificate", "_deadline", "_log_handler", "_log_lines", "_reentry", "_totals"},
             {"_log"},
         ]

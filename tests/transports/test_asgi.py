@@ -416,7 +416,7 @@ BROKEN: list[tuple[list[dict[str, Any]], str]] = [
     ([BODY], "http.response.body before http.response.start"),
     ([START, START], "http.response.start twice"),
     ([{"type": "http.response.zzz"}], "a message of type 'http.response.zzz'"),
-    ([{**START, "status": 7}], "status_code is '7'"),
+    ([{**START, "status": 7}], "status_code is 7:"),
     ([{**START, "headers": [(b"a", b"b\r\nc: d")]}], r"headers\[0\]"),
     ([START, BODY, BODY], ""),
     ([{**START, "trailers": True}, BODY], "the app ended in the middle of its response"),
