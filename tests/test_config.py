@@ -115,7 +115,7 @@ def test_a_pool_without_a_connection_is_refused(name: str) -> None:
         httpcore.PoolLimits(**{name: 0})
 
 
-def test_none_may_be_kept_and_all_may_be_unlimited() -> None:
+def test_max_keepalive_may_be_0_and_each_limit_may_be_none() -> None:
     assert httpcore.PoolLimits(max_keepalive=0).max_keepalive == 0
     limits = httpcore.PoolLimits(None, None, None, None)
     assert (limits.max_connections, limits.keepalive_expiry) == (None, None)

@@ -147,7 +147,7 @@ AGAIN = [HeadSent(0.0, 0, PEER, True), RequestSent(0.0, 0, PEER, True)]
 ANSWERED = [ResponseStarted(0.0, 0, 200, OK_FIELDS), ResponseComplete(0.0, 0, 2)]
 
 
-def test_a_request_on_a_new_connection_and_one_on_the_same() -> None:
+def test_new_and_reused_connections_have_their_records() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://a.test/one")
         assert listener.taken() == [started("/one"), *DIALED, *FIRST, *ANSWERED]
@@ -388,7 +388,7 @@ def test_a_tag_is_in_all_records_of_its_request() -> None:
     play(body)
 
 
-def test_the_number_is_on_the_response_and_on_the_error() -> None:
+def test_the_request_number_is_on_the_response_and_the_error() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         response = await pool.request("GET", "http://a.test/one")
         assert response.info.request_number == listener.events[0].request

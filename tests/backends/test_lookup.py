@@ -137,7 +137,7 @@ def test_a_zone_that_is_no_network_interface_is_a_connect_error(host: str) -> No
 
 
 @pytest.mark.parametrize("host", ["example.com", "localhost", "127.1", "0x7f.0.0.1", "1.2.3.4.5", "", "a%b", "\0", "☃"])
-def test_everything_else_is_a_name(host: str) -> None:
+def test_text_that_is_no_ip_address_is_a_name(host: str) -> None:
     assert literal(host, 80) is None
     with pytest.raises(OSError, match="not an IP address"):
         numeric(host, 80)

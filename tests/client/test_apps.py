@@ -66,7 +66,7 @@ def asgi() -> httpcore.Transport:
 
 @each_runtime
 @pytest.mark.parametrize("transport", [wsgi, asgi])
-def test_a_client_over_an_app_in_this_process(runtime: Runtime, transport: Any) -> None:
+def test_a_client_sends_requests_to_an_app_in_this_process(runtime: Runtime, transport: Any) -> None:
     async def main() -> None:
         async with client(runtime, transport=transport(), base_url="http://app.test") as http:
             answer = (await http.post("/echo", {"a": "1"}, {"q": "2"})).json()

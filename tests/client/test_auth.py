@@ -162,7 +162,7 @@ class Own(Auth):
         yield request
 
 
-def test_a_class_of_ones_own_overrides_flow() -> None:
+def test_a_subclass_of_auth_overrides_flow() -> None:
     assert sent_by(auth_of(Own())) == ["Own"]
     assert sent_by(Auth()) == [None]
     assert auth_of(None) is None

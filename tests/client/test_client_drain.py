@@ -228,7 +228,7 @@ def test_a_response_is_waited_for_until_it_is_released(runtime: Runtime, server:
 
 
 @each_runtime
-def test_next_is_a_new_call(runtime: Runtime, server: ScriptedServer) -> None:
+def test_next_after_a_drain_is_refused_as_a_new_call(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             response = await http.get(f"{server.url}/away", allow_redirects=False)
@@ -240,7 +240,7 @@ def test_next_is_a_new_call(runtime: Runtime, server: ScriptedServer) -> None:
 
 
 @each_runtime
-def test_others_of_a_shared_pool_are_left_alone(runtime: Runtime, server: ScriptedServer) -> None:
+def test_other_clients_of_a_shared_pool_are_left_alone(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
         async with runtime.pool() as pool:
             shared = getattr(pool, "sync", pool)
@@ -343,7 +343,9 @@ def over(make: Callable[[Runtime], Slow], wrap: Callable[[Any], Any]) -> Callabl
     ],
     ids=["handle", "wrapped", "two entries", "an app"],
 )
-def test_drain_over_a_transport_that_is_no_pool(make: Callable[[Runtime], tuple[Slow, Any]], runtime: Runtime) -> None:
+def test_a_client_drains_over_a_transport_that_is_no_pool(
+    make: Callable[[Runtime], tuple[Slow, Any]], runtime: Runtime
+) -> None:
     slow, transport = make(runtime)
 
     async def main() -> None:

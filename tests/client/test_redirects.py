@@ -31,7 +31,7 @@ CHANGED = {
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_the_method_of_the_next_request(status: int, method: str) -> None:
+def test_each_status_gives_the_method_of_the_next_request(status: int, method: str) -> None:
     expected = CHANGED.get((status, method), method)
     assert method_for(method, status) == expected
     redirect = redirect_for(method, URL("http://a.test/"), status, b"/b")
@@ -43,11 +43,11 @@ def test_another_status_is_no_redirect(status: int) -> None:
     assert location_of(status, [(b"location", b"/b")]) is None
 
 
-def test_a_redirect_without_a_location_is_none() -> None:
+def test_a_redirect_without_a_location_is_not_followed() -> None:
     assert location_of(302, [(b"content-length", b"0")]) is None
 
 
-def test_two_different_locations_are_an_error_and_equal_not() -> None:
+def test_different_locations_are_an_error_and_equal_ones_are_not() -> None:
     assert location_of(302, [(b"location", b"/b"), (b"location", b"/b")]) == b"/b"
     with pytest.raises(RedirectError, match="2 different Location"):
         location_of(302, [(b"location", b"/b"), (b"location", b"/c")])
@@ -78,7 +78,7 @@ LEADS = [
 
 
 @pytest.mark.parametrize(("location", "expected"), LEADS)
-def test_where_a_location_leads(location: bytes, expected: str) -> None:
+def test_each_location_leads_to_its_url(location: bytes, expected: str) -> None:
     assert str(redirect_for("GET", URL("http://a.test:8000/one/two?q=1"), 302, location).url) == expected
 
 
@@ -146,7 +146,7 @@ def names(**how: Any) -> list[bytes]:
     ]
 
 
-def test_which_fields_go_along() -> None:
+def test_a_redirect_drops_the_fields_of_body_and_origin() -> None:
     assert names(keeps_body=True, same_origin=True) == [name for name, _ in FIELDS]
     without_body = [b"Host", b"authorization", b"AUTHORIZATION", b"Cookie", b"X-Api-Key", b"Accept"]
     assert names(keeps_body=False, same_origin=True) == without_body
@@ -187,7 +187,9 @@ BODIES = [None, b"content", {"a": "1"}, httpcore.ReplayableBody(lambda: [b"con",
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("body", BODIES, ids=["none", "bytes", "form", "chunks"])
-def test_method_and_body_over_the_wire(site: Site, runtime: Runtime, status: int, method: str, body: Any) -> None:
+def test_a_redirect_has_its_method_and_body_on_the_wire(
+    site: Site, runtime: Runtime, status: int, method: str, body: Any
+) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             response = await http.request(method, f"{site.url}/one", body)
@@ -257,7 +259,7 @@ def test_next_may_be_called_again(site: Site, runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_loops_and_too_many_are_errors_of_their_own(site: Site, runtime: Runtime) -> None:
+def test_loops_and_too_many_redirects_are_errors_of_their_own(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime, max_redirects=3) as http:
             with pytest.raises(httpcore.RedirectLoop, match=r"in a loop: GET .*/a was requested before") as loop:

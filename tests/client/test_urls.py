@@ -41,7 +41,7 @@ PARTS: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_a_url_has_these_parts(name: str) -> None:
+def test_each_attribute_of_a_url_has_its_value(name: str) -> None:
     assert getattr(URL(FULL), name) == PARTS[name]
 
 
@@ -248,7 +248,7 @@ CHANGES: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "text"), CHANGES)
-def test_a_copy_has_other_parts(changes: dict[str, object], text: str) -> None:
+def test_a_copy_of_a_url_has_the_changed_parts(changes: dict[str, object], text: str) -> None:
     url = URL(FULL)
     assert str(url.copy_with(**changes)) == text  # type: ignore[arg-type]
     assert str(url) == FULL

@@ -153,7 +153,7 @@ def test_a_callers_context_that_offers_it_is_supported(runtime: Runtime, files: 
 
 
 @each_runtime
-def test_without_a_certificate_it_is_not_offered(runtime: Runtime, files: Files) -> None:
+def test_no_certificate_means_no_late_authentication(runtime: Runtime, files: Files) -> None:
     async def body(port: int) -> None:
         async with runtime.pool(files.config(cert=None), timeout=20.0) as pool:
             assert (await pool.request("GET", f"https://localhost:{port}/private")).status_code == 403
@@ -176,7 +176,7 @@ def test_an_empty_answer_to_a_late_request_is_named(runtime: Runtime, files: Fil
         runtime.run(body, server.port)
 
 
-def test_it_is_offered_exactly_where_a_certificate_is_configured(files: Files) -> None:
+def test_late_authentication_is_offered_only_with_a_certificate(files: Files) -> None:
     for config, offered in ((files.config(), True), (files.config(cert=None), False)):
         assert context_for(config, ("http/1.1",)).post_handshake_auth is offered
         assert httpcore.ssl_context(config).post_handshake_auth is offered

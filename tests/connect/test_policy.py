@@ -372,7 +372,7 @@ def test_only_named_ports_are_allowed_wherever_they_are() -> None:
 
 
 @pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%1", "fe80::1%", "fe80::1%25eth0", "fe80::1%8.8.8.8"])
-def test_a_zone_changes_nothing(address: str) -> None:
+def test_a_zone_does_not_change_the_decision(address: str) -> None:
     assert not permits(PUBLIC, address)
     assert not permits(NetworkPolicy(deny=("fe80::/10",)), address)
     assert permits(NetworkPolicy(allow=("fe80::/10",)), address)

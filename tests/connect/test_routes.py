@@ -430,7 +430,7 @@ def test_a_first_hop_that_never_answers_is_a_connect_timeout(runtime: Runtime, h
 
 
 @each_runtime
-def test_cancelled_before_the_first_hop_answers(runtime: Runtime, hops: Hops) -> None:
+def test_a_request_cancelled_before_the_first_answer_ends(runtime: Runtime, hops: Hops) -> None:
     async def one(case: Case) -> None:
         with full() as port:
             here = scene_at(case, hops, None, port, None)

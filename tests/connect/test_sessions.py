@@ -278,7 +278,7 @@ class Left:
         return self._session
 
 
-def test_the_newest_is_taken_first_and_each_once() -> None:
+def test_the_newest_session_is_taken_first_and_each_once() -> None:
     sessions: Any = Sessions()  # numbers stand in for sessions, since the cache does not inspect them
     for number in range(3):
         sessions.keep("a", Left(number))
@@ -292,7 +292,7 @@ def taken_of(sessions: Sessions, key: str) -> list[Any]:
     return list(iter(lambda: sessions.take(key), None))
 
 
-def test_only_the_newest_128_of_a_hop_are_kept() -> None:
+def test_only_the_newest_128_sessions_of_a_hop_are_kept() -> None:
     sessions = Sessions()
     sessions.keep("quiet", Left("quiet"))  # type: ignore[arg-type]
     for number in range(1000):
@@ -361,7 +361,7 @@ def test_a_connection_that_broke_leaves_nothing() -> None:
     joined(body)
 
 
-def test_data_right_behind_the_handshake_hands_it_over_too() -> None:
+def test_data_behind_the_handshake_hands_the_session_over_too() -> None:
     runtime = testing.Simulation()
     kept: list[Resumable] = []
 

@@ -323,7 +323,7 @@ def test_a_span_that_is_not_sampled_is_propagated_as_such() -> None:
     ("peer", "found"),
     [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:443", ("::1", 443)), ("/run/a.sock", ("/run/a.sock", None))],
 )
-def test_a_peer_is_address_and_port(peer: str, found: tuple[str, int | None]) -> None:
+def test_a_peer_is_split_into_address_and_port(peer: str, found: tuple[str, int | None]) -> None:
     assert peer_of(peer) == found
 
 

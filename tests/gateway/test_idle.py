@@ -208,7 +208,7 @@ def rounds(clock: Clock) -> Rounds:
     return Rounds(clock)  # type: ignore[arg-type]
 
 
-def test_each_is_looked_at_when_it_is_due(clock: Clock, rounds: Rounds) -> None:
+def test_each_due_item_is_checked_at_its_time(clock: Clock, rounds: Rounds) -> None:
     several = [Due(rounds, 5, 9, 20), Due(rounds, 3), Due(rounds, 5), Due(rounds), Due(rounds, 1, 2, 3, 4)]
     assert len(clock.calls) == 1
     clock.run(10)
@@ -216,7 +216,7 @@ def test_each_is_looked_at_when_it_is_due(clock: Clock, rounds: Rounds) -> None:
     assert [at for at, _ in clock.calls] == [20]
 
 
-def test_a_time_that_was_replaced_is_looked_at_no_more(clock: Clock, rounds: Rounds) -> None:
+def test_a_replaced_time_is_not_checked_again(clock: Clock, rounds: Rounds) -> None:
     sooner, never = Due(rounds, 5, 2), Due(rounds, 4)
     sooner.set()
     never.set()

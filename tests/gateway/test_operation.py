@@ -184,7 +184,7 @@ def test_a_dead_worker_is_replaced_and_a_bad_reload_not_done(caplog: pytest.LogC
     assert "the reload is given up: retrys: expected one of" in caplog.text
 
 
-def test_a_start_that_cannot_be_is_an_exit_status(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_start_is_an_exit_status(capfd: pytest.CaptureFixture[str]) -> None:
     """The check cannot find this fault: the worker is configured to run an object that is no gateway."""
     listener = listening("127.0.0.1", 0, 100)
     supervisor = Supervisor({"upstreams": ["http://a"]}, dict, listener, None)

@@ -204,7 +204,7 @@ def test_the_workers_share_the_limits() -> None:
     assert made[0]["upstreams"][1].ssl == httpcore.SSLConfig(verify=False)
 
 
-def test_flags_have_the_last_word() -> None:
+def test_flags_override_the_settings_file() -> None:
     under = {"upstreams": ["http://x"], "retries": 3, "timeouts": {"idle": 5, "connect": 1}}
     flags = ["http://y", "--idle", "none", "--keep-host", "--trust", "10.0.0.1", "--trust", "::1", "--workers", "2"]
     table = merged(under, table_of(arguments(flags)))

@@ -158,7 +158,7 @@ TOO_LONG = (1009, "expected at most 10 bytes in a message")
     ],
 )  # fmt: skip
 @in_loop
-async def test_how_the_upstream_ends_closes_the_client(
+async def test_each_end_of_the_upstream_closes_the_client(
     frames: list[bytes], leaves: bool, close: tuple[int, str], is_whole: bool
 ) -> None:
     script = sends(*frames, then=gone if leaves else None)

@@ -225,7 +225,7 @@ URLS = {
 
 @each_runtime
 @pytest.mark.parametrize("case", URLS)
-def test_a_url_that_is_none_is_refused_before_anything_is_opened(runtime: Runtime, case: str) -> None:
+def test_an_invalid_url_is_refused_before_anything_is_opened(runtime: Runtime, case: str) -> None:
     url, error = URLS[case]
 
     async def body() -> None:
@@ -274,7 +274,7 @@ def misreport(true: Any, claimed: Any) -> Any:
     return type(f"Lying{base.__name__}", (base,), methods)(true)
 
 
-def test_a_liar_lies() -> None:
+def test_misreport_makes_values_with_false_methods() -> None:
     for true, claimed in ((b"true", b"claimed"), ("true", "claimed")):
         lie = misreport(true, claimed)
         assert (len(lie), lie.lower(), lie[:3], str(lie), lie == claimed) == (

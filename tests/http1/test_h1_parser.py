@@ -593,7 +593,7 @@ def test_the_end_of_the_stream_makes_the_connection_useless() -> None:
     assert not parser.reusable
 
 
-def test_responses_have_nothing_in_common() -> None:
+def test_parsers_of_two_responses_share_nothing() -> None:
     first, second = GET.parser(), GET.parser()
     first.receive(with_head(status=b"HTTP/1.1 100 x") + CHUNKED + b"1\r\na\r\n0\r\nA: b\r\n\r\n")
     assert (len(first.interim), first.trailers, first.received) == (1, [(b"a", b"b")], 1)

@@ -213,7 +213,7 @@ RIGHT: dict[str, tuple[list[bytes], list[Fields]]] = {
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_a_block_means(name: str) -> None:
+def test_a_right_header_block_decodes_to_its_fields(name: str) -> None:
     blocks, fields = RIGHT[name]
     assert both(blocks) == fields
     assert both(blocks) == fields  # this time the literals are known
@@ -243,7 +243,7 @@ WRONG: dict[str, tuple[list[bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_block_is_refused(name: str) -> None:
+def test_a_wrong_header_block_is_refused(name: str) -> None:
     blocks, message = WRONG[name]
     assert both(blocks)[-1] == "wrong"
     decoder = FieldDecoder(MOST)
@@ -300,7 +300,7 @@ def test_literals_are_shared_by_connections_but_for_secrets() -> None:
     assert list(hpack_memory.literals) == [added, named]
 
 
-def test_a_name_of_one_connection_is_that_of_each() -> None:
+def test_an_indexed_name_is_that_of_its_own_connection() -> None:
     block = b"\x7e" + text(b"value")
     for name in (b"a", b"b"):
         assert both([b"\x40" + text(name) + text(b"") + block]) == [[(name, b""), (name, b"value")]]

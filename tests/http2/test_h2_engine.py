@@ -1256,7 +1256,7 @@ def test_frames_behind_the_end_of_an_early_response_end_no_other(late: bytes, si
         assert feed(engine, head(SIBLING, end=True), 99).log[-1] == Ended(SIBLING, [])
 
 
-def test_a_head_from_deep_in_the_table() -> None:
+def test_a_head_is_decoded_from_deep_in_the_dynamic_table() -> None:
     engine = bare()
     engine.receive(settings())
     peer = hpack.Encoder()
@@ -1301,7 +1301,7 @@ def test_a_last_id_that_rises_is_not_believed() -> None:
     assert engine.open_streams == 0
 
 
-def test_our_own_goaway_is_the_last_word() -> None:
+def test_after_our_own_goaway_no_frame_is_sent() -> None:
     engine = opened()
     engine.ping(bytes(8))
     engine.goaway(Code.NO_ERROR)
@@ -1462,7 +1462,7 @@ def test_stream_ids_run_out() -> None:
     assert feed(engine, body(content=b"last", stream=TOP), 9).bodies == {TOP: b"last"}
 
 
-def test_extended_connect_needs_the_peers_word() -> None:
+def test_extended_connect_needs_the_setting_of_the_peer() -> None:
     requested = [(b":method", b"CONNECT"), *GET[1:], (b":protocol", b"websocket")]
     engine = bare()
     engine.receive(settings())
@@ -1656,7 +1656,7 @@ class Server:
                     self.done.add(event.stream_id)
 
 
-def test_an_exchange_with_h2() -> None:
+def test_the_engine_completes_an_exchange_with_h2() -> None:
     server = Server()
     stream = server.engine.request([*POST, (b"content-length", b"100000"), (b"te", b"trailers")], end=False)
     content = random.Random(5).randbytes(100_000)

@@ -841,7 +841,7 @@ def test_first_connection_that_dies_is_an_error_for_each_stream() -> None:
     play(main, die)
 
 
-def test_peer_that_breaks_the_rules_gets_the_reason_and_caller() -> None:
+def test_peer_and_caller_get_the_reason_of_a_broken_rule() -> None:
     async def push(peer: H2Peer) -> None:
         await peer.begin()
         await peer.whole()
@@ -1606,7 +1606,7 @@ def test_a_frozen_peer_costs_a_read_timeout_and_not_a_hang() -> None:
     play(main, echo, runtime=runtime)
 
 
-def test_neither_protocol_is_refused_and_the_settings_are_values() -> None:
+def test_settings_without_any_protocol_are_refused() -> None:
     with pytest.raises(ValueError, match="http1 and http2"):
         httpcore.ConnectionPool(http1=False, http2=False)
 

@@ -111,13 +111,13 @@ def test_every_kind_has_its_facts_and_its_bytes(
 
 
 @pytest.mark.parametrize("value", [None, b"", "", bytearray(), memoryview(b"")])
-def test_nothing_is_the_empty_body(value: Any) -> None:
+def test_none_and_empty_bytes_are_the_empty_body(value: Any) -> None:
     body = Body.of(value)
     assert (body.is_empty, body.length, body.data, body.replayable) == (True, 0, b"", True)
     assert drained(body.start(at_once)) == []
 
 
-def test_a_body_is_its_own_body() -> None:
+def test_a_body_made_of_a_body_is_the_same_object() -> None:
     body = Body.of(b"x")
     assert Body.of(body) is body
 

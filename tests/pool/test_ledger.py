@@ -149,7 +149,7 @@ def test_the_most_recently_used_connection_goes_first() -> None:
 
 
 @pytest.mark.parametrize("state", list(TicketState))
-def test_release_from_every_state_and_twice(state: TicketState) -> None:
+def test_a_ticket_is_released_from_every_state_and_twice(state: TicketState) -> None:
     pool = Pool(1)
     ticket = pool.ledger.ticket("a")
     if state is WAITING:
@@ -371,7 +371,7 @@ def test_closed_connections_leave_no_note_of_their_age() -> None:
 # Fairness.
 
 
-def test_first_come_first_served_inside_an_origin() -> None:
+def test_waiters_of_an_origin_are_served_in_order() -> None:
     pool = Pool(1)
     holder, *waiters = [pool.open("a")] + [pool.acquire("a") for _ in range(5)]
     for waiter in waiters:
@@ -451,7 +451,7 @@ def test_passing_over_is_counted_anew_for_each_head_of_the_ring() -> None:
     assert kept == 2 + 2
 
 
-def test_a_slot_freed_as_one_acquires_is_for_those_that_wait() -> None:
+def test_a_slot_freed_during_an_acquire_goes_to_the_waiters() -> None:
     pool = Pool(1)
     holder, waiter = pool.open("a"), pool.acquire("b")
     del holder
@@ -548,7 +548,7 @@ def test_http2_burst_gets_streams_up_to_the_limit_and_rest_dials() -> None:
     assert states(*tickets) == [HOLDING] * 6
 
 
-def test_when_it_is_http11_all_dial_what_they_need_at_once() -> None:
+def test_when_the_server_is_http11_all_waiters_dial_at_once() -> None:
     pool = Pool(4)
     tickets = [pool.acquire("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0])
@@ -659,7 +659,7 @@ def test_a_full_http2_connection_makes_its_origin_dial_or_wait() -> None:
     assert third.state is HOLDING
 
 
-def test_resize_lets_more_in_and_ends_none() -> None:
+def test_resize_admits_more_requests_and_ends_none() -> None:
     pool = Pool(1)
     tickets = [pool.open("a", capacity=2, protocol="HTTP/2")] + [pool.acquire("a") for _ in range(4)]
     slot = slot_of(tickets[0])
@@ -1171,7 +1171,7 @@ class Runtime:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_random_moves_break_no_promise(seed: int) -> None:
+def test_random_moves_break_no_invariant(seed: int) -> None:
     runtime = Runtime(seed)
     for number in range(4000):
         runtime.move()

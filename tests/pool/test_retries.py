@@ -478,21 +478,21 @@ def scene_of(
 
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("name", SCENES)
-def test_struck_at_every_await_of_a_retried_request(name: str, act: str) -> None:
+def test_a_retried_request_struck_at_any_await_leaves_nothing(name: str, act: str) -> None:
     scene = scene_of(SCENES[name], (Cancelled, httpcore.HTTPCoreError), [])
     for number in (1, 2):
         assert at_every_point(scene, ACTS[act], times=number) >= 6
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_cancelled_at_every_await_of_a_retry_in_random_schedules(name: str) -> None:
+def test_cancelled_retries_in_random_schedules_leave_nothing(name: str) -> None:
     scene = scene_of(SCENES[name], (Cancelled, httpcore.ConnectError), [])
     for seed in range(6):
         at_every_point(scene, cancel, make=partial(Runtime, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_the_pool_closed_at_every_await_of_a_retried_request(name: str) -> None:
+def test_a_pool_closed_at_any_await_of_a_retry_leaves_nothing(name: str) -> None:
     pools: list[httpcore.ConnectionPool] = []
 
     def close(runtime: Runtime, victim: Task[Any]) -> None:

@@ -60,7 +60,7 @@ async def get(pool: httpcore.ConnectionPool, path: str = "/", **named: Any) -> h
     return await pool.request("GET", f"http://a.test{path}", **named)
 
 
-def test_requests_dials_reuses_and_bytes() -> None:
+def test_requests_dials_reuses_and_bytes_are_counted() -> None:
     async def body(pool: httpcore.ConnectionPool, runtime: Simulation) -> None:
         for _ in range(3):
             await get(pool)

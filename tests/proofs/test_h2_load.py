@@ -71,7 +71,7 @@ class Worker:
 
 
 @each_runtime
-def test_a_hundred_share_one_connection_for_20_000_requests(runtime: Runtime, url: str) -> None:
+def test_hundred_tasks_share_one_connection_for_20_000_requests(runtime: Runtime, url: str) -> None:
     """Requests of every kind are made in a random order: every body is correct, and nothing remains of cancelled
     requests.
     """

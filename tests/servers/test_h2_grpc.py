@@ -146,7 +146,7 @@ def test_a_unary_call_returns_its_message_and_trailers(runtime: Runtime, real: R
 
 
 @each_runtime
-def test_the_server_streams(runtime: Runtime, real: Real) -> None:
+def test_the_server_streams_messages_for_one_request(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         for number, size in ((0, 0), (1, 0), (1000, 10), (100, 100_000)):
             request = framed(b"%d %d" % (number, size))
@@ -161,7 +161,7 @@ def test_the_server_streams(runtime: Runtime, real: Real) -> None:
 
 
 @each_runtime
-def test_the_client_streams(runtime: Runtime, real: Real) -> None:
+def test_the_client_streams_messages_and_gets_one_answer(runtime: Runtime, real: Real) -> None:
     async def body(http: Any) -> None:
         pieces = [b"%d " % at + b"x" * (at * 100) for at in range(300)]
         response = await http.request("POST", real.url + "Join", HEADERS, (framed(piece) for piece in pieces))
@@ -189,7 +189,7 @@ def test_the_client_streams_and_ends_by_hand(runtime: Runtime, real: Real) -> No
 
 
 @each_runtime
-def test_both_take_turns(runtime: Runtime, real: Real) -> None:
+def test_client_and_server_take_turns(runtime: Runtime, real: Real) -> None:
     """Each message waits for the answer to the one before."""
 
     async def body(http: Any) -> None:
@@ -208,7 +208,7 @@ def test_both_take_turns(runtime: Runtime, real: Real) -> None:
 
 
 @each_runtime
-def test_both_stream_at_once(runtime: Runtime, real: Real) -> None:
+def test_client_and_server_stream_at_once(runtime: Runtime, real: Real) -> None:
     """Ten megabytes each way, from two tasks or threads: one sends, one receives, neither waits for the other."""
     pieces = [b"%d " % at + patterned(at * 1000) for at in range(142)]
 

@@ -235,7 +235,7 @@ def test_early_hints_come_before_the_response(
 
 
 @each_runtime
-def test_one_that_times_out_harms_no_other(runtime: Runtime, hypercorn: Ports) -> None:
+def test_a_request_that_times_out_harms_no_other(runtime: Runtime, hypercorn: Ports) -> None:
     url = f"http://127.0.0.1:{hypercorn.plain}"
 
     async def body(http: Any) -> None:

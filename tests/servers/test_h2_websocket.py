@@ -173,7 +173,7 @@ def test_megabytes_go_in_both_directions_at_once(runtime: Runtime, case: Case) -
 
 
 @each_runtime
-def test_the_closing_handshake_from_this_side(runtime: Runtime, case: Case) -> None:
+def test_the_client_may_begin_the_closing_handshake(runtime: Runtime, case: Case) -> None:
     async def body(http: Any) -> None:
         web = await opened(http, case)
         await web.say("last words")
@@ -191,7 +191,7 @@ def test_the_closing_handshake_from_this_side(runtime: Runtime, case: Case) -> N
 
 
 @each_runtime
-def test_the_closing_handshake_from_the_server(runtime: Runtime, case: Case) -> None:
+def test_the_server_may_begin_the_closing_handshake(runtime: Runtime, case: Case) -> None:
     async def body(http: Any) -> None:
         web = await opened(http, case)
         await web.say("bye")
@@ -365,7 +365,7 @@ def test_a_side_that_has_ended_still_receives(runtime: Runtime, second: Case) ->
 
 
 @each_runtime
-def test_one_that_is_left_in_the_middle_harms_no_other(runtime: Runtime, second: Case) -> None:
+def test_a_websocket_left_in_the_middle_harms_no_other(runtime: Runtime, second: Case) -> None:
     """Some WebSockets stop reading their replies and close, some are closed while they wait, some time out."""
 
     async def body(http: Any) -> None:

@@ -247,7 +247,7 @@ def test_run_blocking_calls_after_one_suspension() -> None:
         runtime.run(main())
 
 
-def test_bad_knobs_are_refused() -> None:
+def test_bad_settings_of_a_simulation_are_refused() -> None:
     with pytest.raises(ValueError, match="max_read is 0"):
         Runtime(max_read=0)
     with pytest.raises(ValueError, match="max_write is -1"):
@@ -798,7 +798,7 @@ def test_a_write_to_a_closed_peer_works_once_and_then_is_reset() -> None:
     joined(body)
 
 
-def test_a_reader_beside_a_writer_is_fine_and_two_writers_not() -> None:
+def test_a_reader_may_run_beside_a_writer_but_no_second_writer() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         runtime = peer.scheduler
         await write_all(stream, b"x" * PIECE)

@@ -407,7 +407,7 @@ def test_a_blocking_call_inside_a_task_is_refused() -> None:
             simulation.drive(task())
 
 
-def test_blocking_http2_by_prior_knowledge() -> None:
+def test_blocking_code_speaks_http2_by_prior_knowledge() -> None:
     h2 = pytest.importorskip("h2.connection")
 
     async def speak(peer: ServerEnd) -> None:
