@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from clients import client
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, free_port, ok
 
@@ -176,7 +176,7 @@ def test_lines_of_one_call_are_joined_by_its_first(runtime: Runtime, caplog: pyt
             await runtime.gather(*[partial(call, tag) for tag in "ab"])
             await call("alone")
 
-    def answer(seen: Seen) -> Answer:
+    def answer(seen: ReceivedRequest) -> Answer:
         if seen.target == "/":
             return Answer(302, [("Location", "/asks")])
         if not seen.has("authorization"):
@@ -222,7 +222,7 @@ def test_lines_of_a_resumed_download_are_joined(kept: str, tmp_path: Path, caplo
     caplog.set_level(logging.INFO, "httpcore")
     target = tmp_path / "file"
 
-    def answer(seen: Seen) -> Answer:
+    def answer(seen: ReceivedRequest) -> Answer:
         if seen.has("range"):
             return Answer(416, [("Content-Range", "bytes */3")])
         return Answer(200, [("ETag", '"a"')], b"whole")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from clients import client
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
 
@@ -26,16 +26,16 @@ class Site:
     """A server that answers 200 with "ok", or with the entry of `answers` for the path."""
 
     def __init__(self) -> None:
-        self.log: list[Seen] = []
+        self.log: list[ReceivedRequest] = []
         self.answers: dict[str, Answer] = {}
         self.origin = Origin("site", self.log, self.answer)
         self.url = self.origin.url
 
-    def answer(self, seen: Seen) -> Answer:
+    def answer(self, seen: ReceivedRequest) -> Answer:
         return self.answers.get(seen.target.partition("?")[0], Answer(200, [("Content-Type", "text/plain")]))
 
     @property
-    def last(self) -> Seen:
+    def last(self) -> ReceivedRequest:
         return self.log[-1]
 
 

@@ -414,11 +414,11 @@ def test_a_drain_in_another_loop_disturbs_no_call(run: Callable[[Any], Any], cap
     http = httpcore.AsyncClient(transport=slow, trust_env=False)
     drained: list[bool] = []
 
-    class InLoop(Runtime):
+    class LoopRuntime(Runtime):
         async def sleep(self, seconds: float) -> None:
             await httpcore.current_backend().sleep(seconds)
 
-    slow.runtime = InLoop()
+    slow.runtime = LoopRuntime()
 
     async def drain() -> None:
         drained.append(await http.drain(PROMPT))

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from clients import client
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 from runtimes import Runtime, each_runtime
 
 import httpcore
 
 
-def answer(seen: Seen) -> Answer:
+def answer(seen: ReceivedRequest) -> Answer:
     if seen.target == "/token":
         return Answer(200, [], b"t0k3n")
     if seen.target.startswith("/guarded") and not seen.has("authorization"):
@@ -22,13 +22,13 @@ def answer(seen: Seen) -> Answer:
 
 
 @pytest.fixture
-def site() -> Iterator[tuple[str, list[Seen]]]:
-    log: list[Seen] = []
+def site() -> Iterator[tuple[str, list[ReceivedRequest]]]:
+    log: list[ReceivedRequest] = []
     with Origin("site", log, answer) as origin:
         yield origin.url, log
 
 
-Site = tuple[str, list[Seen]]
+Site = tuple[str, list[ReceivedRequest]]
 
 
 class Token(httpcore.Auth):

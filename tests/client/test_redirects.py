@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 from clients import client
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
 
@@ -161,12 +161,12 @@ class Site:
     """One server with a redirect for each path."""
 
     def __init__(self) -> None:
-        self.log: list[Seen] = []
+        self.log: list[ReceivedRequest] = []
         self.moves: dict[str, tuple[int, str]] = {}
         self.origin = Origin("site", self.log, self.answer)
         self.url = self.origin.url
 
-    def answer(self, seen: Seen) -> Answer:
+    def answer(self, seen: ReceivedRequest) -> Answer:
         if seen.target in self.moves:
             status, location = self.moves[seen.target]
             return Answer(status, [("Location", location)], b"moved")
@@ -280,7 +280,7 @@ def test_loops_and_too_many_redirects_are_errors_of_their_own(site: Site, runtim
 
 @each_runtime
 def test_a_redirect_to_itself_that_sets_a_cookie_is_no_loop(runtime: Runtime) -> None:
-    def answer(seen: Seen) -> Answer:
+    def answer(seen: ReceivedRequest) -> Answer:
         if seen.has("cookie"):
             return Answer(200)
         return Answer(302, [("Location", "/"), ("Set-Cookie", "known=1")])
@@ -289,7 +289,7 @@ def test_a_redirect_to_itself_that_sets_a_cookie_is_no_loop(runtime: Runtime) ->
         async with client(runtime) as http:
             assert (await http.get(origin.url)).status_code == 200
 
-    log: list[Seen] = []
+    log: list[ReceivedRequest] = []
     with Origin("login", log, answer) as origin:
         runtime.run(main)
     assert len(log) == 2
@@ -392,7 +392,7 @@ def test_the_network_policy_is_applied_to_each_hop(site: Site, runtime: Runtime)
 def test_one_total_timeout_bounds_all_hops(runtime: Runtime) -> None:
     count = 0
 
-    def answer(seen: Seen) -> Answer:
+    def answer(seen: ReceivedRequest) -> Answer:
         nonlocal count
         count += 1
         time.sleep(0.1)
@@ -481,7 +481,7 @@ def by_us(url: str, case: Case, reference: str) -> None:
 REFERENCES = {"curl": by_curl, "requests": by_requests}
 
 
-def facts(seen: Seen) -> tuple[str, str, bytes]:
+def facts(seen: ReceivedRequest) -> tuple[str, str, bytes]:
     target = NORMALISED.get(seen.target, seen.target)
     return seen.method, re.sub("%..", lambda found: found[0].upper(), target), seen.body
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import trustme
 from runtimes import Runtime, each_runtime
-from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy, Secured, Visit, connect
+from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy, TLSServerSide, Visit, connect
 from servers import ok
 from test_tls_faults import frame, read_frame
 from test_tls_stream import TLSPeer, client_context, driven, joined
@@ -62,7 +62,7 @@ def late_context(*alpn: str) -> ssl.SSLContext:
     return context
 
 
-def demand(secured: Secured) -> bytes:
+def demand(secured: TLSServerSide) -> bytes:
     """Request a certificate, and wait until the client has answered. Return the client's certificate."""
     secured.tls.verify_client_post_handshake()
     secured.tls.do_handshake()
@@ -91,10 +91,10 @@ class LateServer(ScriptedProxy):
     def __init__(self, steps: tuple[str, ...] = CASES[0]) -> None:
         self.shown: list[bytes] = []
         self.refused: list[str] = []
-        acts = {EXCHANGE: self._talk, CONNECT: connect}
+        acts = {EXCHANGE: self._serve_requests, CONNECT: connect}
         super().__init__(steps, acts, proxy=late_context("http/1.1"), origin=late_context("http/1.1"))
 
-    def _talk(self, visit: Visit) -> None:
+    def _serve_requests(self, visit: Visit) -> None:
         secured: Any = visit.socket
         secured.held = b""
         while head := visit.head():
@@ -109,11 +109,11 @@ class LateServer(ScriptedProxy):
                     continue
             visit.held, secured.held = visit.held + secured.held, b""
             length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or b"0")
-            swallow(visit, length)
+            discard(visit, length)
             visit.send(ok(b"for you"))
 
 
-def swallow(visit: Visit, size: int) -> None:
+def discard(visit: Visit, size: int) -> None:
     while size:
         size -= len(visit.exactly(min(size, 65536)))
 

@@ -37,7 +37,7 @@ class RecordingResolver:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-class Noting:
+class RecordingChooser:
     """Chooses no proxy, and records the origins that it was called for."""
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ def test_the_host_shown_looked_up_named_and_checked_is_one(scheme: str, certific
         port = listener.getsockname()[1]
         for trick, host in TRICKS:
             text = trick.replace("81", str(port)).replace("http:", f"{scheme}:").replace("HTTP:", f"{scheme}:")
-            resolver, chooser = RecordingResolver(["127.0.0.1"]), Noting()
+            resolver, chooser = RecordingResolver(["127.0.0.1"]), RecordingChooser()
             before = server.connections
             with httpcore.SyncConnectionPool(
                 httpcore.SSLConfig(verify=False), resolver=resolver, proxy=chooser, http2=False

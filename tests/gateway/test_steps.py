@@ -223,7 +223,7 @@ def test_a_fifth_of_the_requests_may_be_sent_again() -> None:
 # Values.
 
 
-async def found_later(*_: object) -> int:
+async def async_balance(*_: object) -> int:
     return 0
 
 
@@ -234,7 +234,7 @@ async def found_later(*_: object) -> int:
         (lambda: Gateway([cast(Any, 1)]), "upstreams: expected URLs and Upstream values, got int"),
         (lambda: Gateway("http://a", balance="best"), "balance: expected one of round_robin"),
         (
-            lambda: Gateway("http://a", balance=cast(Any, found_later)),
+            lambda: Gateway("http://a", balance=cast(Any, async_balance)),
             "expected a name or a plain function, got an async one",
         ),
         (lambda: Gateway("http://a", host="mine"), 'host: expected "rewrite" or "keep", got \'mine\''),

@@ -713,7 +713,7 @@ ENDLESS: dict[str, Callable[[], Iterable[bytes]]] = {
 @pytest.mark.parametrize("size", [1, 65536])
 def test_an_endless_sender_is_stopped_early(name: str, size: int) -> None:
     room = MIB // 4
-    raw = b"".join(_until(ENDLESS[name](), room))
+    raw = b"".join(_pieces_up_to(ENDLESS[name](), room))
     parser = GET.parser()
     parts: list[Part] = []
     with pytest.raises(LimitExceeded) as caught:
@@ -723,7 +723,7 @@ def test_an_endless_sender_is_stopped_early(name: str, size: int) -> None:
     assert not parser.reusable
 
 
-def _until(pieces: Iterable[bytes], room: int) -> Iterator[bytes]:
+def _pieces_up_to(pieces: Iterable[bytes], room: int) -> Iterator[bytes]:
     for piece in pieces:
         yield piece
         room -= len(piece)

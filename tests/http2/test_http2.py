@@ -36,7 +36,7 @@ async def together(runtime: Runtime, *coros: Any) -> list[Any]:
     return [task.error or task.result() for task in tasks]
 
 
-async def settled(server: Server) -> None:
+async def let_peers_read(server: Server) -> None:
     """Let the peers read the sent bytes."""
     await server.peers[0].end.scheduler.sleep(0.001)
 
@@ -163,7 +163,7 @@ def test_body_that_waits_for_100_continue_is_sent_only_after_it(go: bool) -> Non
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("POST", URL, headers=[("Expect", "100-continue")], body=b"hello")
         assert (response.status_code, response.body) == ((200, b"hello") if go else (401, b"no"))
-        await settled(server)
+        await let_peers_read(server)
         assert server.peers[0].resets() == ({} if go else {1: Code.NO_ERROR})
 
     play(main, serve)
@@ -1078,7 +1078,7 @@ def test_the_write_timeout_bounds_the_wait_for_a_window() -> None:
         assert runtime.now == pytest.approx(2)
         assert caught.value.limit == 2
         assert caught.value.phase == "write the request"
-        await settled(server)
+        await let_peers_read(server)
         assert server.peers[0].resets() == {3: Code.CANCEL}
         assert pool.stats().connections == 0
 
@@ -1180,7 +1180,7 @@ def test_an_upload_that_waits_for_a_window_sees_an_early_answer(make: Callable[[
         await pool.request("GET", URL)  # after this response the small window is known
         response = await pool.request("POST", URL, body=bytes(100_000))
         assert (response.status_code, response.body) == (status, b"early")
-        await settled(server)
+        await let_peers_read(server)
         assert server.peers[0].resets() == {3: Code.NO_ERROR}
         assert pool.stats().idle == 1
 
@@ -1207,7 +1207,7 @@ def test_head_with_an_error_stops_upload_and_its_body_is_read() -> None:
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("POST", URL, body=body)
         assert (response.status_code, response.body) == (413, b"too large")
-        await settled(server)
+        await let_peers_read(server)
         assert server.peers[0].resets() == {1: Code.NO_ERROR}
 
     runtime = Runtime()
@@ -1735,7 +1735,7 @@ def test_a_short_wait_that_is_cancelled_sends_no_ping() -> None:
         await pool.request("GET", URL)
         with pytest.raises(httpcore.ReadTimeout):
             await pool.request("GET", URL, timeout=0.5)
-        await settled(server)
+        await let_peers_read(server)
         assert not any(isinstance(event, h2.events.PingReceived) for event in server.peers[0].seen)
 
     async def once(peer: H2Peer) -> None:

@@ -270,7 +270,7 @@ def test_file_is_read_in_64_kib_pieces_without_blocking_the_loop(tmp_path: Path)
     path.write_bytes(b"x" * 150_000)
     ran = []
 
-    async def elsewhere(function: Callable[[], T]) -> T:
+    async def record_and_run(function: Callable[[], T]) -> T:
         ran.append(function)
         return function()
 
@@ -279,11 +279,11 @@ def test_file_is_read_in_64_kib_pieces_without_blocking_the_loop(tmp_path: Path)
         body = Body.of(file)
         assert body.length == 140_000
         assert file.tell() == 10_000
-        reader = body.start(elsewhere)
+        reader = body.start(record_and_run)
         assert [len(piece) for piece in drained(reader)] == [65536, 65536, 8928]
         assert len(ran) == 3
         assert not file.closed
-        assert b"".join(drained(body.start(elsewhere))) == b"x" * 140_000
+        assert b"".join(drained(body.start(record_and_run))) == b"x" * 140_000
 
 
 def test_bytes_appended_to_a_file_later_are_not_sent(tmp_path: Path) -> None:

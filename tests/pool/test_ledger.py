@@ -1154,7 +1154,7 @@ class Runtime:
         assert set(stats.origins) == {str(key) for key in self.ledger._origins}
         assert self.ledger.crowd() == (busy, len(dialed), waiting)
 
-    def wind_up(self) -> None:
+    def release_all(self) -> None:
         """All tickets are released, one after another, and nothing remains."""
         while self.requests:
             self.end(self.requests[0], reusable=True)
@@ -1184,7 +1184,7 @@ def test_random_moves_break_no_invariant(seed: int) -> None:
         runtime.settle()
         runtime.check()
         assert runtime.requests == held
-    runtime.wind_up()
+    runtime.release_all()
     assert set(runtime.closes.values()) <= {1}
 
 
@@ -1277,7 +1277,7 @@ def test_ctrl_c_at_any_bytecode_loses_and_doubles_nothing(seed: int) -> None:
             hits += runtime.interrupted_move()
             runtime.move()
             runtime.check()
-        runtime.wind_up()
+        runtime.release_all()
     assert hits > 100
 
 

@@ -109,12 +109,12 @@ def test_a_server_that_comes_up_in_a_pause_is_reached() -> None:
     async def main(runtime: Runtime) -> None:
         runtime.refuse("a.test", 80)
 
-        async def come_up() -> None:
+        async def listen_after_pause() -> None:
             await runtime.sleep(2)
             runtime.listen("a.test", 80, answers())
 
         async with httpcore.ConnectionPool(retries=SURE) as pool:
-            task = runtime.spawn(come_up())
+            task = runtime.spawn(listen_after_pause())
             response = await pool.request("GET", URL)
             assert (response.status_code, response.info.attempts) == (200, 3)
             assert response.info.head_after == 3.0
@@ -432,11 +432,11 @@ def test_a_request_cancelled_in_a_pause_leaves_nothing() -> None:
 async def refused_then_served(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
     runtime.refuse("a.test", 80, connect_delay=0.05)
 
-    async def come_up() -> None:
+    async def listen_after_pause() -> None:
         await runtime.sleep(1.5)
         runtime.listen("a.test", 80, answers(), connect_delay=0.05, delay_there=0.01, delay_back=0.01)
 
-    runtime.spawn(come_up())
+    runtime.spawn(listen_after_pause())
 
 
 async def answered_later(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:

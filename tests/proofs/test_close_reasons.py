@@ -30,7 +30,7 @@ async def serve(peer: ServerEnd) -> None:
     await peer.scheduler.sleep(1)
 
 
-async def stay(peer: ServerEnd) -> None:
+async def answer_requests(peer: ServerEnd) -> None:
     while await peer.recv_until(b"\r\n\r\n"):
         await peer.send(OK)
 
@@ -42,7 +42,7 @@ def closes(events: list[TraceEvent]) -> list[str]:
 def simulated(act: Callable[[httpcore.ConnectionPool, Simulation], Any], watches: bool, **settings: Any) -> list[str]:
     runtime = Simulation(watches=watches)
     runtime.listen("a.test", 80, serve)
-    runtime.listen("b.test", 80, stay)
+    runtime.listen("b.test", 80, answer_requests)
     events: list[TraceEvent] = []
 
     async def main() -> list[str]:

@@ -479,7 +479,7 @@ def test_a_proxys_unusual_answer_to_connect_opens_the_tunnel(runtime: Runtime, n
 # 417 and 408: answers that may not be about the request.
 
 
-class Expecting:
+class ExpectationFailedServer:
     """Answers 417 to each request with Expect; records the received heads and bodies."""
 
     def __init__(self, *, goes_ahead: bool = False) -> None:
@@ -505,7 +505,7 @@ def test_a_request_is_sent_again_without_expect_after_417(runtime: Runtime) -> N
     headers = [("X-A", "b"), ("Expect", "100-continue"), ("X-C", "d")]
 
     async def body() -> None:
-        script = Expecting()
+        script = ExpectationFailedServer()
         with ScriptedServer(script) as server:
             pool = runtime.pool()
             try:
@@ -525,7 +525,7 @@ def test_a_request_is_sent_again_without_expect_after_417(runtime: Runtime) -> N
 def test_417_is_handed_on_where_the_body_cannot_be_sent_again(runtime: Runtime) -> None:
     async def body() -> None:
         headers = {"Expect": "100-continue", "Content-Length": "4"}
-        held_back, taken = Expecting(), Expecting(goes_ahead=True)
+        held_back, taken = ExpectationFailedServer(), ExpectationFailedServer(goes_ahead=True)
         with ScriptedServer(held_back) as server, ScriptedServer(taken) as other:
             pool = runtime.pool()
             try:

@@ -121,7 +121,7 @@ CPU_LIMIT = 1.0 if chosen("http/2") == "native" else 3.0
 """Seconds. h2 takes longer for a frame than the native engine does: see docs/reference/engines.md."""
 
 
-class Took:
+class FloodCost:
     """Measures the cost of a flood for us, from the creation of this object or from `begin` on. The CPU time is that of
     the thread that calls `begin`.
     """

@@ -40,7 +40,7 @@ class Interruption:
             return call()
 
 
-def in_time(body: Callable[[], None], seconds: float = 120) -> None:
+def run_with_time_limit(body: Callable[[], None], seconds: float = 120) -> None:
     """Run `body` in a thread of its own, so that a hang becomes an error here."""
     failures: list[BaseException] = []
 

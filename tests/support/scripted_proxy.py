@@ -38,7 +38,7 @@ BODY = b"Hello, world"
 GARBAGE = b"\xff\xfe! this is not what you asked for\r\n\r\n" * 3
 
 
-class Secured:
+class TLSServerSide:
     """The server's side of TLS over any object that has `recv` and `sendall`, for example another object of this class.
 
     Attributes:
@@ -94,7 +94,7 @@ class Visit(Peer):
         self.proxy.note(self.step, data)
         return data
 
-    def something(self) -> None:
+    def wait_for_input(self) -> None:
         """Wait until the client has sent something."""
         if not self.held:
             self.held = self.socket.recv(65536)
@@ -107,7 +107,7 @@ class Visit(Peer):
 
     def secure(self, context: ssl.SSLContext) -> None:
         assert not self.held, "the client spoke before it was asked"
-        secured = Secured(self.socket, context)
+        secured = TLSServerSide(self.socket, context)
         self.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
         self.receive((getattr(secured.tls, "asked_for", None) or "").encode())
         if certificate := secured.tls.getpeercert(binary_form=True):
@@ -260,7 +260,7 @@ def socks4(visit: Visit) -> None:
 
 def exchange(visit: Visit) -> None:
     """An origin that responds hello to each request until the client disconnects, over the client's protocol."""
-    visit.something()
+    visit.wait_for_input()
     if visit.held.startswith(b"PRI"):
         _exchange_2(visit)
         return
@@ -298,22 +298,22 @@ USUAL: dict[str, Act] = {
 
 
 def reset(visit: Visit) -> None:
-    visit.something()
+    visit.wait_for_input()
     visit.reset()
 
 
 def end(visit: Visit) -> None:
-    visit.something()
+    visit.wait_for_input()
 
 
 def garbage(visit: Visit) -> None:
-    visit.something()
+    visit.wait_for_input()
     visit.send(GARBAGE)
     visit.rest()
 
 
 def silence(visit: Visit) -> None:
-    visit.something()
+    visit.wait_for_input()
     with visit.proxy.noting:
         visit.proxy.silent += 1
     visit.rest()
@@ -321,7 +321,7 @@ def silence(visit: Visit) -> None:
 
 def refusal(visit: Visit) -> None:
     """A refusal in the protocol of the step."""
-    visit.something()
+    visit.wait_for_input()
     with suppress(OSError):
         visit.send(REFUSALS[visit.step])
     visit.rest()

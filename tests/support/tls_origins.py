@@ -22,7 +22,7 @@ from servers import Peer, ScriptedServer, ok
 CLOSE = b"Connection: close"
 
 
-class Shown(NamedTuple):
+class ServerHandshake(NamedTuple):
     """One handshake as the server saw it. `began`: the first bytes received under TLS."""
 
     sni: str | None
@@ -66,7 +66,7 @@ class Origin(ScriptedServer):
     """
 
     def __init__(self, context: ssl.SSLContext, *, close: bool = False, together: int = 1) -> None:
-        self.shown: list[Shown] = []
+        self.shown: list[ServerHandshake] = []
         self._noting = threading.Lock()
         self._answer = ok(b"Hello, world", *([CLOSE] if close else []))
         self._close = close
@@ -77,7 +77,7 @@ class Origin(ScriptedServer):
         tls = peer.socket
         assert isinstance(tls, ssl.SSLSocket)
         head = peer.head()
-        shown = Shown(
+        shown = ServerHandshake(
             getattr(tls, "asked_for", None),
             bool(tls.session_reused),
             tls.selected_alpn_protocol(),

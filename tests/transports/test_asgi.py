@@ -46,7 +46,7 @@ async def echo(request: Request) -> Response:
     return StreamingResponse(request.stream())
 
 
-class Ending(StreamingResponse):
+class EndRecordingResponse(StreamingResponse):
     """Records its end."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -62,7 +62,7 @@ async def endless(request: Request) -> Response:
             yield b"piece"
             await anyio.lowlevel.checkpoint()
 
-    return Ending(pieces())
+    return EndRecordingResponse(pieces())
 
 
 async def silent(request: Request) -> Response:
