@@ -93,7 +93,7 @@ async def serve(peer: ServerEnd) -> None:
             return
 
 
-async def stay_stuck(peer: ServerEnd) -> None:
+async def never_answer(peer: ServerEnd) -> None:
     """Reads no further bytes and sends no answer."""
     await peer.recv(10)
     await peer.scheduler.sleep(1000)
@@ -114,7 +114,7 @@ def play(body: Callable[[httpcore.ConnectionPool, Listener], Awaitable[None]], *
     runtime = Simulation(watches=False)
     runtime.listen("a.test", 80, serve, connect_delay=0.5)
     runtime.listen("b.test", 80, serve)
-    runtime.listen("stuck.test", 80, stay_stuck, window=1000)
+    runtime.listen("stuck.test", 80, never_answer, window=1000)
     runtime.listen("early.test", 80, answer_early, window=1000)
     runtime.listen("coded.test", 80, answer_coded)
     runtime.refuse("refused.test", 80)

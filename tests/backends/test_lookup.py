@@ -96,15 +96,15 @@ class Answers:
 
     def __init__(self) -> None:
         self._all: list[Answer] = []
-        self._come = threading.Semaphore(0)
+        self._arrived = threading.Semaphore(0)
 
     def __call__(self, answer: Answer) -> None:
         self._all.append(answer)
-        self._come.release()
+        self._arrived.release()
 
     def wait(self, count: int) -> list[Answer]:
         for _ in range(count):
-            assert self._come.acquire(timeout=LONG)
+            assert self._arrived.acquire(timeout=LONG)
         return self._all
 
 

@@ -32,7 +32,7 @@ GONE = b"HTTP/1.1 416 No\r\nContent-Range: bytes */9\r\nContent-Length: 0\r\n\r\
 # Exact times: a simulated network.
 
 
-async def got(http: Client, path: Path) -> None:
+async def get_with_digest(http: Client, path: Path) -> None:
     assert (await http.get("http://a.test/", auth=httpcore.DigestAuth("me", "secret"))).content == b"Hello, world"
 
 
@@ -61,11 +61,11 @@ async def hooked(http: Client, path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "answers"),
     [
-        (got, [ok()]),
-        (got, [MOVED, MOVED.replace(b"there", b"then"), ok()]),
-        (got, [CHALLENGE, ok()]),
-        (got, [CHALLENGE, MOVED, ok()]),
-        (got, [LATER, MOVED, LATER, ok()]),
+        (get_with_digest, [ok()]),
+        (get_with_digest, [MOVED, MOVED.replace(b"there", b"then"), ok()]),
+        (get_with_digest, [CHALLENGE, ok()]),
+        (get_with_digest, [CHALLENGE, MOVED, ok()]),
+        (get_with_digest, [LATER, MOVED, LATER, ok()]),
         (hooked, [MOVED, ok()]),
         (streamed, [HALF]),
         (streamed, [MOVED, HALF]),

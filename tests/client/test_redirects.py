@@ -473,7 +473,7 @@ def by_requests(url: str, case: Case) -> None:
         session.request(case.method, url, data=content(case, "requests"), timeout=20)
 
 
-def by_us(url: str, case: Case, reference: str) -> None:
+def by_httpcore(url: str, case: Case, reference: str) -> None:
     with httpcore.Client(trust_env=False) as http:
         http.request(case.method, url, content(case, reference))
 
@@ -493,7 +493,7 @@ def test_the_references_send_the_same_requests(site: Site, case: Case, reference
     path = "/one/start" if "../" in case.location else "/start"
     location = case.location.format(port=site.origin.port).encode().decode("latin-1")
     site.moves[path] = (case.status, location)
-    by_us(site.url + path, case, reference)
+    by_httpcore(site.url + path, case, reference)
     ours = [facts(each) for each in site.log]
     site.log.clear()
     REFERENCES[reference](site.url + path, case)

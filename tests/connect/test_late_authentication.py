@@ -200,7 +200,7 @@ def test_over_http2_a_late_request_ends_the_connection(runtime: Runtime, alpn: s
         secured.tls.verify_client_post_handshake()
         secured.tls.do_handshake()
         secured.flush()
-        came.append(visit.bottom.recv(65536))
+        came.append(visit.raw_socket.recv(65536))
 
     async def body(port: int) -> None:
         async with runtime.pool(files.config(), timeout=20.0, http1=alpn is not None) as pool:

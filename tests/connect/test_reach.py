@@ -219,7 +219,7 @@ def by_ada(text: str) -> tuple[object, int, str] | None:
     return same(url.hostname), int(url.port or {"http": 80, "https": 443}.get(scheme, 0)), scheme
 
 
-def by_us(text: str) -> tuple[object, int, str] | None:
+def by_httpcore(text: str) -> tuple[object, int, str] | None:
     try:
         url = URL.parse(text)
     except (InvalidURL, UnsupportedProtocol):
@@ -229,7 +229,7 @@ def by_us(text: str) -> tuple[object, int, str] | None:
 
 @pytest.mark.parametrize("text", [text for text, _ in TRICKS], ids=ascii)
 def test_accepted_urls_lead_where_browsers_would_go(text: str) -> None:
-    ours = by_us(text)
+    ours = by_httpcore(text)
     assert ours is None or ours == by_ada(text)
 
 
@@ -273,7 +273,7 @@ PIECES = st.lists(st.sampled_from([*TOKENS, "\\", "\u3002", "\uff20", "\t", "\x0
 @example("http://", "a\u0300.example/")
 @example("http://", "a.example:00080/")
 def test_a_url_accepted_by_us_and_browsers_is_one_host_and_port(scheme: str, rest: str) -> None:
-    ours, theirs = by_us(scheme + rest), by_ada(scheme + rest)
+    ours, theirs = by_httpcore(scheme + rest), by_ada(scheme + rest)
     assert ours is None or theirs is None or ours == theirs
 
 

@@ -59,7 +59,7 @@ def commit(visit: Visit, fault: str, variant: str) -> None:
         if fault == "RST":
             visit.reset()
         elif fault == "FIN":
-            visit.bottom.shutdown(socket.SHUT_WR)
+            visit.raw_socket.shutdown(socket.SHUT_WR)
         elif fault == "forged record":
             below.sendall(FORGED)
         elif fault == "alert":
@@ -125,8 +125,8 @@ def read_frame(visit: Visit) -> tuple[int, int, bytes]:
 def drain(visit: Visit) -> None:
     """Wait until the client disconnects."""
     with suppress(OSError):
-        visit.bottom.settimeout(20)
-        while visit.bottom.recv(1 << 20):
+        visit.raw_socket.settimeout(20)
+        while visit.raw_socket.recv(1 << 20):
             pass
 
 

@@ -810,16 +810,16 @@ async def test_a_router_starts_and_ends_all_its_apps(fails: bool) -> None:
     """The first app that fails to start decides the result. An app without lifespan support is left out."""
     seen: list[str] = []
 
-    async def lives(scope: Scope, receive: Any, send: Any) -> None:
+    async def runs_until_shutdown(scope: Scope, receive: Any, send: Any) -> None:
         while not seen or seen[-1] != "lifespan.shutdown":
             seen.append((await receive())["type"])
             await send({"type": f"{seen[-1]}.{'failed' if fails else 'complete'}"})
 
-    async def knows_none(scope: Scope, receive: Any, send: Any) -> None:
+    async def refuses_lifespan(scope: Scope, receive: Any, send: Any) -> None:
         raise KeyError(scope["type"])
 
     before = asyncio.all_tasks()
-    server = Client(Router({"/a/": knows_none, "/b/": lives}), {"type": "lifespan"})
+    server = Client(Router({"/a/": refuses_lifespan, "/b/": runs_until_shutdown}), {"type": "lifespan"})
     server.say("lifespan.startup")
     await server.until(f"lifespan.startup.{'failed' if fails else 'complete'}")
     server.say("lifespan.shutdown")

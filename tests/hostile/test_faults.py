@@ -904,12 +904,12 @@ class Recording(ScriptedServer):
     """Records the bytes of its first connection until the client disconnects; later connections are served."""
 
     def __init__(self) -> None:
-        self.came: list[bytes] = []
+        self.bytes_after_head: list[bytes] = []
         super().__init__(self._record)
 
     def _record(self, peer: Peer) -> None:
         if peer.number == 1:
-            self.came.append(peer.rest())
+            self.bytes_after_head.append(peer.rest())
         else:
             while peer.head():
                 peer.send(ok(b"clean"))
@@ -950,8 +950,8 @@ def test_body_that_fails_is_cut_on_the_wire_and_its_error_raised(runtime: Runtim
                 with pytest.raises(error, match=re.escape(words)):
                     await pool.request("POST", server.url, headers, make(runtime))
                 assert pool.stats().connections == 0
-                await eventually(runtime, lambda: len(server.came) == 1, "the server sees us leave")
-            head, _, rest = server.came[0].partition(b"\r\n\r\n")
+                await eventually(runtime, lambda: len(server.bytes_after_head) == 1, "the server sees us leave")
+            head, _, rest = server.bytes_after_head[0].partition(b"\r\n\r\n")
             assert head.startswith(b"POST / HTTP/1.1\r\n")
             assert rest == (b"half" if headers else b"4\r\nhalf\r\n")  # never the last chunk, nor a byte too many
 
@@ -974,16 +974,16 @@ def test_the_server_sees_the_end_before_the_users_own_clean_up(runtime: Runtime)
                         yield from (b"half", "text")
                     finally:
                         ends = time.monotonic() + PROMPT
-                        while not server.came and time.monotonic() < ends:
+                        while not server.bytes_after_head and time.monotonic() < ends:
                             time.sleep(0.001)
-                        order.append("clean-up" if server.came else "too early")
+                        order.append("clean-up" if server.bytes_after_head else "too early")
 
                 async def waiting() -> AsyncIterator[Any]:
                     try:
                         yield b"half"
                         yield "text"
                     finally:
-                        await eventually(runtime, lambda: bool(server.came), "the server sees us leave")
+                        await eventually(runtime, lambda: bool(server.bytes_after_head), "the server sees us leave")
                         order.append("clean-up")
 
                 with pytest.raises(httpcore.LocalProtocolError, match="type str"):
@@ -1035,7 +1035,7 @@ def test_known_mistakes_are_refused_before_a_byte_is_sent(runtime: Runtime, case
             await check_quiet(runtime, pool, server)
             await pool.close()
             assert len(opened) == (case == "a callable that gives text")  # a callable is called when needed
-            await eventually(runtime, lambda: server.came == [b""] * len(opened), "nothing came")
+            await eventually(runtime, lambda: server.bytes_after_head == [b""] * len(opened), "nothing came")
 
     runtime.run(body)
 

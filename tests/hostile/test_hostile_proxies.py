@@ -306,7 +306,7 @@ def test_other_credentials_are_another_connection(runtime: Runtime, keys: Keys) 
 # TLS with the proxy and TLS with the origin are independent of each other (row D3 of docs/security.md).
 
 
-def twice_secured(port: int, keys: Keys, proxy: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
+def tls_to_proxy_and_origin(port: int, keys: Keys, proxy: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
     config = httpcore.SSLConfig(**{"verify": keys.trusting_proxy, **proxy})
     return {
         "ssl": httpcore.SSLConfig(**{"verify": keys.trusting_origin, **origin}),
@@ -324,7 +324,7 @@ def test_each_hop_gets_its_name_and_shows_its_certificate(runtime: Runtime, keys
             with scripted(TLS_IN_TLS, keys) as server:
                 proxy = {"cert": keys.for_proxy} if at_proxy else {}
                 origin = {"cert": keys.for_origin} if at_origin else {}
-                async with runtime.pool(**twice_secured(server.port, keys, proxy, origin)) as pool:
+                async with runtime.pool(**tls_to_proxy_and_origin(server.port, keys, proxy, origin)) as pool:
                     assert (await pool.request("GET", "https://origin.test/")).body == BODY
             assert server.seen(TLS_PROXY) == [b"localhost"]
             assert server.seen(TLS_ORIGIN) == [b"origin.test"]
@@ -345,7 +345,7 @@ def test_wrong_certificate_at_one_hop_is_not_excused_by_other(runtime: Runtime, 
             mine = {"verify": keys.trusting_origin if wrong == "proxy" else keys.trusting_proxy}
             proxy, origin = (mine, other) if wrong == "proxy" else (other, mine)
             with scripted(TLS_IN_TLS, keys) as server:
-                settings = twice_secured(server.port, keys, proxy, origin)
+                settings = tls_to_proxy_and_origin(server.port, keys, proxy, origin)
                 async with runtime.pool(**settings) as pool:
                     with pytest.raises(httpcore.TLSError) as caught:
                         await pool.request("GET", "https://origin.test/")

@@ -426,14 +426,14 @@ def test_a_body_that_fails_in_a_duplex_request_closes_it(runtime: Runtime) -> No
         yield b"abc"
         raise ZeroDivisionError
 
-    def broken_plainly() -> Iterator[bytes]:
+    def broken_generator() -> Iterator[bytes]:
         yield b"abc"
         raise ZeroDivisionError
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.rest() and False) as server:
             async with trial(runtime, server) as pool:
-                given = broken_plainly() if runtime.name == "threads" else broken()
+                given = broken_generator() if runtime.name == "threads" else broken()
                 with pytest.raises(ZeroDivisionError):
                     await pool.request("POST", server.url, body=given, duplex=True)
 

@@ -474,7 +474,7 @@ APART: dict[str, Apart] = {
 WHEN = {what: re.compile(when, re.IGNORECASE) for what, (_, _, when, _, _) in APART.items()}
 
 
-def laxer(reference: str, why: str) -> bool:
+def is_listed_as_laxer(reference: str, why: str) -> bool:
     return any(reference in references and re.match(pattern, why) for pattern, references, _, _ in LAXER.values())
 
 
@@ -513,7 +513,7 @@ def check(raw: bytes, requested: RequestFacts) -> bool:
         elif isinstance(verdict, Reading):
             # httptools cannot be notified of the end of the stream: a message that is cut off stays incomplete.
             cut = name == "llhttp" and verdict.end is None and our.why.startswith("the peer ended the connection")
-            assert cut or laxer(name, our.why), (name, raw, requested, our, verdict)
+            assert cut or is_listed_as_laxer(name, our.why), (name, raw, requested, our, verdict)
     return isinstance(our, Reading)
 
 

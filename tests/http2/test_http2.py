@@ -1721,13 +1721,13 @@ def test_a_dead_peer_costs_one_timeout_and_is_used_no_more(make: Callable[[], Ru
         assert runtime.now == 30
         assert pool.stats().connections == 1
 
-    async def deaf_at_first(peer: H2Peer) -> None:
+    async def silent_at_first(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
         await peer.linger()
 
     runtime = make()
-    play(main, deaf_at_first, echo, runtime=runtime)
+    play(main, silent_at_first, echo, runtime=runtime)
 
 
 def test_a_short_wait_that_is_cancelled_sends_no_ping() -> None:

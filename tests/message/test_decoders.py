@@ -889,10 +889,10 @@ def test_an_unbounded_brotli_is_used_once_in_a_chain(modules: Callable[[str, obj
 
 
 def test_brotlicffi_is_used_where_brotli_cannot_limit_its_output(modules: Callable[[str, object], None]) -> None:
-    def never() -> None:
+    def must_not_be_called() -> None:
         raise AssertionError("the old library was used")
 
-    modules("brotli", types.SimpleNamespace(Decompressor=never, error=brotli.error))
+    modules("brotli", types.SimpleNamespace(Decompressor=must_not_be_called, error=brotli.error))
     modules("brotlicffi", brotli)
     assert decoded(brotli.compress(WORDS), "br") == WORDS
 

@@ -46,11 +46,11 @@ class Pool:
     def acquire(self, key: object, *, may_share: bool = False) -> Ticket:
         ticket = self.ledger.ticket(key, may_share)
         self.ledger.acquire(ticket, self.now)
-        self.arm(ticket)
+        self.set_wake(ticket)
         self.perform()
         return ticket
 
-    def arm(self, ticket: Ticket) -> None:
+    def set_wake(self, ticket: Ticket) -> None:
         if ticket.state is WAITING:
             claim = ticket.claim
             ticket.wake = lambda: self.woken.extend(filter(None, [claim()]))
@@ -936,7 +936,7 @@ class Runtime:
         self.dirty: set[Slot] = set()
         self.resized: set[Slot] = set()
         self.deadline: dict[Slot, float] = {}
-        self.born: dict[Slot, float] = {}
+        self.dialed_at: dict[Slot, float] = {}
         self.protocol: dict[str, str] = {}
 
     # One move.
@@ -974,10 +974,10 @@ class Runtime:
         ahead = list(self.queues[request.key])
         self.requests.append(request)
         self.ledger.acquire(request.ticket, self.now)
-        self.arm(request)
+        self.set_wake(request)
         assert request.state is WAITING or all(other.state is not WAITING for other in ahead), "overtaken"
 
-    def arm(self, request: Request, *, first: bool = False) -> None:
+    def set_wake(self, request: Request, *, first: bool = False) -> None:
         """Set `wake` and the connection, as the pool does in the same locked step as `acquire` and `redial`."""
         if request.state is WAITING:
             request.ticket.wake = request.wake
@@ -990,7 +990,7 @@ class Runtime:
     def opened(self) -> None:
         request = self.pick(DIALING)
         request.slot.connection = request.slot.connection or Connection()
-        self.born.setdefault(request.slot, self.now)
+        self.dialed_at.setdefault(request.slot, self.now)
         protocol: Speaks = "HTTP/2" if self.streams[request.key] > 1 else "HTTP/1.1"
         self.ledger.opened(request.ticket, self.now, capacity=self.streams[request.key], protocol=protocol)
         self.protocol[request.key] = protocol
@@ -1036,7 +1036,7 @@ class Runtime:
         request = self.pick(HOLDING)
         self.dirty.add(request.slot)
         self.ledger.redial(request.ticket, self.now)
-        self.arm(request, first=True)
+        self.set_wake(request, first=True)
 
     def leave(self) -> None:
         slot = self.random.choice(list(self.alive))
@@ -1124,7 +1124,7 @@ class Runtime:
             assert slot not in self.dirty
             assert users or self.deadline[slot] > self.now
             lifetime = self.limits.max_connection_lifetime
-            assert lifetime is None or self.now < self.born[slot] + lifetime
+            assert lifetime is None or self.now < self.dialed_at[slot] + lifetime
 
     def check_origin(self, key: str, slots: list[Slot], anyone_idle: bool) -> None:
         """No request waits that could be served."""

@@ -252,7 +252,7 @@ assert gated == []
 
 
 @pytest.fixture(scope="module")
-def odd() -> Iterator[str]:
+def unusual_server() -> Iterator[str]:
     """A server whose response to /odd has lines that end in LF."""
 
     def speak(peer: Peer) -> None:
@@ -263,15 +263,24 @@ def odd() -> Iterator[str]:
         yield server.url
 
 
-def test_an_unusual_response_imports_h11_under_a_gate(odd: str) -> None:
-    program = [sys.executable, "-c", IMPORTING, odd]
+def test_an_unusual_response_imports_h11_under_a_gate(unusual_server: str) -> None:
+    program = [sys.executable, "-c", IMPORTING, unusual_server]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.proofs
-def test_a_fork_beside_the_first_unusual_response_hangs_no_child(odd: str) -> None:
+def test_a_fork_beside_the_first_unusual_response_hangs_no_child(unusual_server: str) -> None:
     for run in range(FORKS):
-        program = [sys.executable, "-W", "ignore", "-c", FORK.replace("/gzip", "/odd"), odd, str(run % 10 * 0.003), ""]
+        program = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            FORK.replace("/gzip", "/odd"),
+            unusual_server,
+            str(run % 10 * 0.003),
+            "",
+        ]
         done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")

@@ -94,11 +94,11 @@ def test_a_pool_can_be_used_in_the_middle_of_its_steps(protocol_options: Any, ac
             assert is_at_rest(pool)
             if act != "close":
                 assert pool.request("GET", f"{url}/0/after").body == b"/0/after"
-            elif interruption.came:
+            elif interruption.has_acted:
                 with pytest.raises(httpcore.PoolClosed):
                     pool.request("GET", f"{url}/0/after")
                 assert pool.stats().connections == 0
-        return interruption.came
+        return interruption.has_acted
 
     def body() -> None:
         line = 1 + list(ACTS).index(act)

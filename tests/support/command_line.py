@@ -52,7 +52,7 @@ class Screen:
     """A pseudo-terminal, and all bytes that were written to it."""
 
     def __init__(self) -> None:
-        self._ours, theirs = os.openpty()
+        self._pty_controller, theirs = os.openpty()
         self.terminal = cast("BinaryIO", open(theirs, "wb", buffering=0))  # noqa: SIM115 - see `text`
         self._received = b""
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -60,7 +60,7 @@ class Screen:
 
     def _read(self) -> None:
         try:
-            while data := os.read(self._ours, 65536):
+            while data := os.read(self._pty_controller, 65536):
                 self._received += data
         except OSError:  # Linux raises it when the other end is closed
             pass
@@ -69,7 +69,7 @@ class Screen:
         """The output; the terminal has made CRLF of each LF."""
         self.terminal.close()
         self._reader.join(10)
-        os.close(self._ours)
+        os.close(self._pty_controller)
         return self._received.decode(errors="surrogateescape").replace("\r\n", "\n")
 
 

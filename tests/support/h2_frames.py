@@ -130,14 +130,14 @@ class FloodCost:
         self.begin()
 
     def begin(self) -> None:
-        self.had = resident()
-        self.most = 0
+        self.resident_before = resident()
+        self.peak = 0
         self.began = time.thread_time()
 
     def look(self) -> None:
-        self.most = max(self.most, resident() - self.had)
+        self.peak = max(self.peak, resident() - self.resident_before)
 
     def check(self) -> None:
         took = time.thread_time() - self.began
         assert took < CPU_LIMIT
-        assert self.most < 4 * MIB
+        assert self.peak < 4 * MIB

@@ -23,7 +23,7 @@ class Interruption:
         self.act = act
         self.line = line
         self.seen = 0
-        self.came = False
+        self.has_acted = False
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         if not frame.f_code.co_filename.startswith(PACKAGE):
@@ -31,7 +31,7 @@ class Interruption:
         if event == "line":
             self.seen += 1
             if self.seen == self.line:
-                self.came = True
+                self.has_acted = True
                 self.act()
         return self
 

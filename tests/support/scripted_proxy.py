@@ -84,10 +84,10 @@ class TLSServerSide:
 class Visit(Peer):
     """One connection. `step` is the current step; `number` counts from 1."""
 
-    def __init__(self, proxy: ScriptedProxy, bottom: socket.socket, number: int) -> None:
-        super().__init__(bottom, number)
+    def __init__(self, proxy: ScriptedProxy, raw_socket: socket.socket, number: int) -> None:
+        super().__init__(raw_socket, number)
         self.proxy = proxy
-        self.bottom = bottom
+        self.raw_socket = raw_socket
         self.step = ""
 
     def receive(self, data: bytes) -> bytes:
@@ -114,8 +114,8 @@ class Visit(Peer):
             self.proxy.note(CERTIFICATE, certificate)
 
     def reset(self) -> None:
-        self.bottom.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.bottom.close()
+        self.raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.raw_socket.close()
 
 
 Act = Callable[[Visit], object]
@@ -150,7 +150,7 @@ class ScriptedProxy(ScriptedServer):
         self._acts = dict(acts or {})
         self._faulty = faulty
         self._contexts = {TLS_PROXY: proxy, TLS_ORIGIN: origin}
-        self.noting = threading.Lock()
+        self.counters_lock = threading.Lock()
         self.received: list[tuple[str, bytes]] = []
         self.silent = 0
         self.raw = bytearray()
@@ -162,12 +162,12 @@ class ScriptedProxy(ScriptedServer):
         super().__init__(self._walk, listener=listener)
 
     def note(self, step: str, data: bytes) -> None:
-        with self.noting:
+        with self.counters_lock:
             self.received.append((step, data))
 
     def seen(self, step: str) -> list[bytes]:
         """The received bytes of that step, one entry for each connection."""
-        with self.noting:
+        with self.counters_lock:
             return [data for at, data in self.received if at == step]
 
     @property
@@ -314,7 +314,7 @@ def garbage(visit: Visit) -> None:
 
 def silence(visit: Visit) -> None:
     visit.wait_for_input()
-    with visit.proxy.noting:
+    with visit.proxy.counters_lock:
         visit.proxy.silent += 1
     visit.rest()
 

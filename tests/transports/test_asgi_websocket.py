@@ -201,7 +201,7 @@ KEY = SAME[3]
 def test_a_wrong_handshake_does_not_reach_the_app(
     runtime: Runtime, method: str, fields: Any, status: int, header: Any
 ) -> None:
-    async def untouched(scope: Any, receive: Any, send: Any) -> None:
+    async def must_not_be_called(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("the app was called")
 
     async def body(transport: Any) -> None:
@@ -211,7 +211,7 @@ def test_a_wrong_handshake_does_not_reach_the_app(
         assert b"expected" in fetched.body
         assert header is None or header in fetched.headers
 
-    run(runtime, body, untouched, lifespan="off")
+    run(runtime, body, must_not_be_called, lifespan="off")
 
 
 @each_runtime

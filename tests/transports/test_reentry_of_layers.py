@@ -129,7 +129,7 @@ def test_a_layer_can_be_used_in_the_middle_of_its_steps(layer: str, act: str, tm
         interruption.during(subject.get)
         check(subject)
         refusals += subject.refusals
-        return interruption.came
+        return interruption.has_acted
 
     def body() -> None:
         line = 1 + list(ACTS).index(act)
