@@ -115,7 +115,7 @@ def test_a_pool_without_a_connection_is_refused(name: str) -> None:
         httpcore.PoolLimits(**{name: 0})
 
 
-def test_none_may_be_kept_and_all_may_be_unlimited() -> None:
+def test_max_keepalive_may_be_0_and_each_limit_may_be_none() -> None:
     assert httpcore.PoolLimits(max_keepalive=0).max_keepalive == 0
     limits = httpcore.PoolLimits(None, None, None, None)
     assert (limits.max_connections, limits.keepalive_expiry) == (None, None)
@@ -366,7 +366,7 @@ def test_a_pool_refuses_settings_of_another_type_when_it_is_made(
 async def later(*arguments: Any) -> None: ...
 
 
-class Later:
+class AsyncMethods:
     async def __call__(self, event: object) -> None: ...
 
     async def proxy_for(self, scheme: str, host: str, port: int) -> None: ...
@@ -406,7 +406,22 @@ WRONG: dict[str, list[Any]] = {
     "limits": [10, True, "10", [], {}, later, httpcore.PoolLimits],
     "http1": [None, 0, 1, "yes", [], later],
     "http2": [None, 0, 1, "yes", [], later],
-    "proxy": [5, True, [], {}, later, "", b"", "proxy", object(), Later(), Chooser, Endless(), httpcore.Proxy, BIG],
+    "proxy": [
+        5,
+        True,
+        [],
+        {},
+        later,
+        "",
+        b"",
+        "proxy",
+        object(),
+        AsyncMethods(),
+        Chooser,
+        Endless(),
+        httpcore.Proxy,
+        BIG,
+    ],
     "uds": [5, b"path", "", "a\0b", [], later, Path, BIG],
     "local_address": [5, b"127.0.0.1", "", "localhost", "127.0.0.1:80", "127.0.0.1\n", [], later],
     "socket_options": [
@@ -430,7 +445,7 @@ WRONG: dict[str, list[Any]] = {
     "engines": [5, True, "h3", [], {"http/3": "native"}, {"http/2": "h3"}, later],
     "retry_stale": [None, 0, 1, "yes", [], later],
     "ping_interval": [0, -1, "1", True, math.nan, [], later],
-    "trace": [0, 5, False, "", [], {}, later, Later(), functools.partial(later), Yielding().resolve],
+    "trace": [0, 5, False, "", [], {}, later, AsyncMethods(), functools.partial(later), Yielding().resolve],
     "backend": [5, "asyncio", [], {}, later, object(), httpcore.testing.SimulatedBackend],
     "max_body": [-1, 1.5, "5", True, [], {}, later],
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from clients import client
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer, free_port, ok
 
@@ -176,7 +176,7 @@ def test_lines_of_one_call_are_joined_by_its_first(runtime: Runtime, caplog: pyt
             await runtime.gather(*[partial(call, tag) for tag in "ab"])
             await call("alone")
 
-    def answer(seen: Seen) -> Answer:
+    def answer(seen: ReceivedRequest) -> Answer:
         if seen.target == "/":
             return Answer(302, [("Location", "/asks")])
         if not seen.has("authorization"):
@@ -222,7 +222,7 @@ def test_lines_of_a_resumed_download_are_joined(kept: str, tmp_path: Path, caplo
     caplog.set_level(logging.INFO, "httpcore")
     target = tmp_path / "file"
 
-    def answer(seen: Seen) -> Answer:
+    def answer(seen: ReceivedRequest) -> Answer:
         if seen.has("range"):
             return Answer(416, [("Content-Range", "bytes */3")])
         return Answer(200, [("ETag", '"a"')], b"whole")
@@ -238,7 +238,7 @@ def test_lines_of_a_resumed_download_are_joined(kept: str, tmp_path: Path, caplo
     assert [(one["hop"], one["first"]) for one in ended[1:]] == [(2, ended[0]["request"])] * (len(ended) - 1)
 
 
-def test_a_first_hop_that_is_no_request_has_no_number(server: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_first_hop_without_a_pool_has_no_number(server: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "httpcore")
     moved = httpcore.MockTransport(lambda *requested: (302, [(b"location", server.url.encode())], b"", {}))
     transport = httpcore.Mounts({"all://a.test": moved}, httpcore.HTTPTransport())
@@ -272,7 +272,7 @@ def test_nothing_is_imported_where_nothing_is_logged(server: ScriptedServer) -> 
     assert run(server, "") == ("False", "")
 
 
-def test_the_environment_turns_it_on(server: ScriptedServer) -> None:
+def test_the_environment_turns_the_log_on(server: ScriptedServer) -> None:
     printed, logged = run(server, "info")
     assert printed == "True"
     (line,) = logged.splitlines()
@@ -289,6 +289,6 @@ def test_json_is_one_object_on_each_line(server: ScriptedServer) -> None:
     assert facts.keys() <= documented | {"time", "level"}
 
 
-def test_another_value_is_a_warning() -> None:
+def test_another_value_of_httpcore_log_is_a_warning() -> None:
     with pytest.warns(RuntimeWarning, match="HTTPCORE_LOG is 'verbose': expected info, debug or json"):
         log_by_environment("verbose")

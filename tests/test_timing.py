@@ -55,7 +55,7 @@ async def serve(peer: ServerEnd) -> None:
             await peer.send(OK)
 
 
-async def stay_stuck(peer: ServerEnd) -> None:
+async def never_answer(peer: ServerEnd) -> None:
     await peer.recv(10)
     await peer.scheduler.sleep(1000)
 
@@ -74,7 +74,7 @@ def play(body: Body, **settings: Any) -> Simulation:
     runtime = Simulation(watches=False)
     runtime.resolve("a.test", ["1.2.3.4"], delay=0.25)
     runtime.listen("1.2.3.4", 80, serve, connect_delay=0.5, delay_there=0.125, delay_back=0.125)
-    runtime.listen("stuck.test", 80, stay_stuck, window=1000)
+    runtime.listen("stuck.test", 80, never_answer, window=1000)
     runtime.listen("busy.test", 80, refuse_once)
     runtime.blackhole("hole.test", 80)
 
@@ -169,15 +169,15 @@ async def upload(pool: httpcore.ConnectionPool) -> None:
     await pool.request("POST", "http://stuck.test", body=b"x" * 50_000)
 
 
-async def wait_in_vain(pool: httpcore.ConnectionPool) -> None:
+async def time_out_on_read(pool: httpcore.ConnectionPool) -> None:
     await get(pool, "/never")
 
 
-async def dial_in_vain(pool: httpcore.ConnectionPool) -> None:
+async def time_out_on_connect(pool: httpcore.ConnectionPool) -> None:
     await pool.request("GET", "http://hole.test")
 
 
-async def queue_in_vain(pool: httpcore.ConnectionPool) -> None:
+async def time_out_in_queue(pool: httpcore.ConnectionPool) -> None:
     async with await get(pool, "/parts", stream=True):
         await get(pool, "/")
 
@@ -185,11 +185,11 @@ async def queue_in_vain(pool: httpcore.ConnectionPool) -> None:
 FAILURES = {
     "a stuck upload": (upload, RequestTiming(1.0, dns=TimeSpan(0, 0), connect=TimeSpan(0, 0), connected=0.0)),
     "a silent server": (
-        wait_in_vain,
+        time_out_on_read,
         RequestTiming(1.0, dns=TimeSpan(0.0, 0.25), connect=TimeSpan(0.25, 0.75), connected=0.75, request_sent=0.75),
     ),
-    "no connection": (dial_in_vain, RequestTiming(1.0, dns=TimeSpan(0, 0), connect=TimeSpan(0, None))),
-    "no turn": (queue_in_vain, RequestTiming(3.0, queued=TimeSpan(0.0, None))),
+    "no connection": (time_out_on_connect, RequestTiming(1.0, dns=TimeSpan(0, 0), connect=TimeSpan(0, None))),
+    "no turn": (time_out_in_queue, RequestTiming(3.0, queued=TimeSpan(0.0, None))),
 }
 
 

@@ -93,7 +93,7 @@ async def serve(peer: ServerEnd) -> None:
             return
 
 
-async def stay_stuck(peer: ServerEnd) -> None:
+async def never_answer(peer: ServerEnd) -> None:
     """Reads no further bytes and sends no answer."""
     await peer.recv(10)
     await peer.scheduler.sleep(1000)
@@ -114,7 +114,7 @@ def play(body: Callable[[httpcore.ConnectionPool, Listener], Awaitable[None]], *
     runtime = Simulation(watches=False)
     runtime.listen("a.test", 80, serve, connect_delay=0.5)
     runtime.listen("b.test", 80, serve)
-    runtime.listen("stuck.test", 80, stay_stuck, window=1000)
+    runtime.listen("stuck.test", 80, never_answer, window=1000)
     runtime.listen("early.test", 80, answer_early, window=1000)
     runtime.listen("coded.test", 80, answer_coded)
     runtime.refuse("refused.test", 80)
@@ -147,7 +147,7 @@ AGAIN = [HeadSent(0.0, 0, PEER, True), RequestSent(0.0, 0, PEER, True)]
 ANSWERED = [ResponseStarted(0.0, 0, 200, OK_FIELDS), ResponseComplete(0.0, 0, 2)]
 
 
-def test_a_request_on_a_new_connection_and_one_on_the_same() -> None:
+def test_new_and_reused_connections_have_their_records() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         await pool.request("GET", "http://a.test/one")
         assert listener.taken() == [started("/one"), *DIALED, *FIRST, *ANSWERED]
@@ -388,7 +388,7 @@ def test_a_tag_is_in_all_records_of_its_request() -> None:
     play(body)
 
 
-def test_the_number_is_on_the_response_and_on_the_error() -> None:
+def test_the_request_number_is_on_the_response_and_the_error() -> None:
     async def body(pool: httpcore.ConnectionPool, listener: Listener) -> None:
         response = await pool.request("GET", "http://a.test/one")
         assert response.info.request_number == listener.events[0].request

@@ -134,12 +134,12 @@ def test_a_public_value_is_a_dataclass(name: str) -> None:
 
 def test_a_dataclass_of_the_callers_may_inherit_ours() -> None:
     @dataclasses.dataclass(frozen=True)
-    class Mine(httpcore.TraceEvent):
+    class OwnEvent(httpcore.TraceEvent):
         more: str
 
-    event = Mine(1.0, 2, "x")
+    event = OwnEvent(1.0, 2, "x")
     assert (event.at, event.more) == (1.0, "x")
-    assert dataclasses.replace(event, more="y") == Mine(1.0, 2, "y")
+    assert dataclasses.replace(event, more="y") == OwnEvent(1.0, 2, "y")
 
 
 def test_neither_dataclasses_nor_inspect_are_imported() -> None:

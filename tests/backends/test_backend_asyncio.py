@@ -219,7 +219,7 @@ def test_reader_cancelled_at_any_turn_has_either_all_or_nothing(run: Any, listen
 Arguments = TypeVarTuple("Arguments")
 
 
-class Deaf(asyncio.SelectorEventLoop):
+class TimersOnlyLoop(asyncio.SelectorEventLoop):
     """A loop that is always too busy to check its sockets: only its timers fire."""
 
     def add_reader(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
@@ -231,7 +231,7 @@ class Deaf(asyncio.SelectorEventLoop):
 
 def test_data_wins_over_a_timer_though_loop_did_not_report_it(listener: Any) -> None:
     async def main() -> None:
-        with await connect_deaf(listener) as pair:
+        with await connect_on_timers_only(listener) as pair:
             pair.peer.sendall(b"in time")
             pair.wait_until_here()
             assert await pair.stream.read(PIECE, SHORT) == b"in time"
@@ -246,12 +246,12 @@ def test_data_wins_over_a_timer_though_loop_did_not_report_it(listener: Any) -> 
                 pair.peer.recv(1 << 20)
             assert await writer == 1
 
-    async def connect_deaf(listener: Any) -> Pair:
+    async def connect_on_timers_only(listener: Any) -> Pair:
         # The connection is made before the timer fires, so there is no timeout.
         host, port = listener.getsockname()
         return Pair(await AsyncioBackend.current().connect_tcp([host], port, SHORT), listener.accept()[0])
 
-    with asyncio.Runner(loop_factory=Deaf) as runner:
+    with asyncio.Runner(loop_factory=TimersOnlyLoop) as runner:
         runner.run(main())
 
 
@@ -1267,7 +1267,7 @@ def test_a_path_with_a_nul_or_too_long_is_a_connect_error(run: Any, tmp_path: An
 
 
 def test_loop_that_cannot_watch_sockets_is_a_clear_connect_error(listener: Any) -> None:
-    class Unable(asyncio.SelectorEventLoop):
+    class LoopWithoutReaders(asyncio.SelectorEventLoop):
         def add_reader(self, fd: Any, callback: Callable[[*Arguments], object], *_: *Arguments) -> None:
             raise NotImplementedError
 
@@ -1280,7 +1280,7 @@ def test_loop_that_cannot_watch_sockets_is_a_clear_connect_error(listener: Any) 
             await AsyncioBackend.current().connect_tcp(["127.0.0.1"], listener.getsockname()[1], LONG)
         assert open_descriptors() == before
 
-    with asyncio.Runner(loop_factory=Unable) as runner:
+    with asyncio.Runner(loop_factory=LoopWithoutReaders) as runner:
         runner.run(main())
 
 

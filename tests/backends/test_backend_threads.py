@@ -311,7 +311,7 @@ def test_an_event_set_from_another_thread_wakes_all_waits() -> None:
         assert end.value is True
 
 
-def test_it_works_inside_a_running_event_loop() -> None:
+def test_blocking_streams_work_inside_a_running_event_loop() -> None:
     async def main() -> bytes:
         with connected() as (stream, peer):
             peer.sendall(b"hello")
@@ -344,7 +344,7 @@ def test_a_script_that_dies_of_sigpipe_still_gets_a_write_error() -> None:
         signal.signal(signal.SIGPIPE, before)
 
 
-def test_this_runtime_is_everywhere_and_never_gone() -> None:
+def test_the_blocking_backend_is_always_current_and_never_gone() -> None:
     backend = BlockingBackend()
     assert backend.name == "threads"
     assert backend.is_current()

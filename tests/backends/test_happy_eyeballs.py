@@ -263,7 +263,7 @@ def test_order_of_the_addresses_may_change_between_two_connects() -> None:
     assert begun == pytest.approx([0.25, 0.0, 0.25])
 
 
-def strike_everywhere(act: Callable[[MemoryRuntime, Task[Any]], object]) -> int:
+def strike_at_every_await(act: Callable[[MemoryRuntime, Task[Any]], object]) -> int:
     """Strike, at each await, a connect that races three addresses; and count the remaining sockets."""
 
     async def scenario(runtime: MemoryRuntime) -> None:
@@ -285,11 +285,11 @@ def strike_everywhere(act: Callable[[MemoryRuntime, Task[Any]], object]) -> int:
 
 
 def test_a_connect_cancelled_at_any_await_leaves_nothing() -> None:
-    assert strike_everywhere(lambda runtime, victim: victim.cancel()) > 8
+    assert strike_at_every_await(lambda runtime, victim: victim.cancel()) > 8
 
 
 def test_a_network_that_is_cut_at_any_await_ends_in_time() -> None:
-    assert strike_everywhere(lambda runtime, victim: runtime.cut()) > 8
+    assert strike_at_every_await(lambda runtime, victim: runtime.cut()) > 8
 
 
 # Real sockets.
@@ -310,7 +310,7 @@ def link_of(descriptor: object) -> str:
 
 
 @contextmanager
-def holes(port: int, *hosts: str) -> Iterator[None]:
+def black_holes(port: int, *hosts: str) -> Iterator[None]:
     with ExitStack() as stack:
         for host in hosts:
             stack.enter_context(black_hole(host, port))
@@ -359,7 +359,7 @@ def test_blackholed_first_addresses_cost_about_250_ms_each(
             assert response.info.peer == f"127.0.0.1:{server.port}"
         return taken
 
-    with holes(server.port, *before):
+    with black_holes(server.port, *before):
         # One attempt takes 251 to 255 ms on an idle machine.
         assert 0.25 * len(before) <= runtime.run(body) < 0.25 * len(before) + 2.0
 
@@ -398,7 +398,7 @@ def test_the_losers_are_closed_when_one_has_won(runtime: Runtime, server: Script
     def accepted() -> set[str]:
         return {link_of(sock.fileno()) for sock in server.open_sockets()}
 
-    with holes(server.port, "127.0.0.2", "127.0.0.3"):
+    with black_holes(server.port, "127.0.0.2", "127.0.0.3"):
         runtime.run(body)
 
 
@@ -434,7 +434,7 @@ def test_silent_addresses_are_connect_timeout_and_leave_nothing(runtime: Runtime
             assert open_sockets() <= before
             assert http.stats().connections == 0
 
-    with black_hole("127.0.0.2") as port, holes(port, "127.0.0.3", "127.0.0.4"):
+    with black_hole("127.0.0.2") as port, black_holes(port, "127.0.0.3", "127.0.0.4"):
         runtime.run(body, port)
 
 
@@ -463,7 +463,7 @@ def test_a_cancelled_connect_closes_every_socket_on_asyncio(runner: str) -> None
         assert open_sockets() <= before
 
     factory = uvloop.new_event_loop if runner == "uvloop" else asyncio.new_event_loop
-    with black_hole(HOLES[0]) as port, holes(port, *HOLES[1:]), asyncio.Runner(loop_factory=factory) as loop:
+    with black_hole(HOLES[0]) as port, black_holes(port, *HOLES[1:]), asyncio.Runner(loop_factory=factory) as loop:
         loop.run(body(port))
 
 
@@ -477,7 +477,7 @@ def test_a_connect_that_is_cancelled_closes_every_socket_on_trio() -> None:
             nursery.cancel_scope.cancel()
         assert open_sockets() <= before
 
-    with black_hole(HOLES[0]) as port, holes(port, *HOLES[1:]):
+    with black_hole(HOLES[0]) as port, black_holes(port, *HOLES[1:]):
         trio.run(body, port)
 
 
@@ -490,7 +490,7 @@ def test_ctrl_c_closes_every_socket_in_threads() -> None:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
-    with black_hole(HOLES[0]) as port, holes(port, *HOLES[1:]):
+    with black_hole(HOLES[0]) as port, black_holes(port, *HOLES[1:]):
         before = open_sockets()
         thread = threading.Thread(target=interrupt)
         thread.start()
@@ -511,7 +511,7 @@ def test_many_races_at_once_do_not_disturb_each_other(runtime: Runtime, server: 
             assert await runtime.gather(*[one] * 20) == [200] * 20
             assert http.stats().leased == 0
 
-    with holes(server.port, "127.0.0.2"):
+    with black_holes(server.port, "127.0.0.2"):
         begun = time.monotonic()
         runtime.run(body)
         assert time.monotonic() - begun < LONG

@@ -60,7 +60,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
     return ours
 
 
-class Stuck:
+class StuckNameServer:
     """A name server that does not answer until `release`, and counts the lookups that it has received."""
 
     def __init__(self) -> None:
@@ -84,8 +84,8 @@ class Stuck:
 
 
 @pytest.fixture
-def stuck(answer: Any, threads: Threads) -> Iterator[Stuck]:
-    server = Stuck()
+def stuck(answer: Any, threads: Threads) -> Iterator[StuckNameServer]:
+    server = StuckNameServer()
     answer(server)
     yield server
     server.release()
@@ -96,15 +96,15 @@ class Answers:
 
     def __init__(self) -> None:
         self._all: list[Answer] = []
-        self._come = threading.Semaphore(0)
+        self._arrived = threading.Semaphore(0)
 
     def __call__(self, answer: Answer) -> None:
         self._all.append(answer)
-        self._come.release()
+        self._arrived.release()
 
     def wait(self, count: int) -> list[Answer]:
         for _ in range(count):
-            assert self._come.acquire(timeout=LONG)
+            assert self._arrived.acquire(timeout=LONG)
         return self._all
 
 
@@ -137,7 +137,7 @@ def test_a_zone_that_is_no_network_interface_is_a_connect_error(host: str) -> No
 
 
 @pytest.mark.parametrize("host", ["example.com", "localhost", "127.1", "0x7f.0.0.1", "1.2.3.4.5", "", "a%b", "\0", "☃"])
-def test_everything_else_is_a_name(host: str) -> None:
+def test_text_that_is_no_ip_address_is_a_name(host: str) -> None:
     assert literal(host, 80) is None
     with pytest.raises(OSError, match="not an IP address"):
         numeric(host, 80)
@@ -199,13 +199,13 @@ def test_an_error_without_words_still_has_a_message(answer: Any, threads: Thread
 # Threads.
 
 
-def test_a_name_server_that_does_not_answer_is_a_connect_timeout(stuck: Stuck) -> None:
+def test_a_name_server_that_does_not_answer_is_a_connect_timeout(stuck: StuckNameServer) -> None:
     with pytest.raises(ConnectTimeout, match=r"'example.com'") as failure:
         resolve("example.com", SHORT)
     assert failure.value.limit == SHORT
 
 
-def test_at_most_eight_names_are_looked_up_at_once(stuck: Stuck) -> None:
+def test_at_most_eight_names_are_looked_up_at_once(stuck: StuckNameServer) -> None:
     answers = Answers()
     for number in range(20):
         look_up(f"{number}.example", answers)
@@ -215,7 +215,7 @@ def test_at_most_eight_names_are_looked_up_at_once(stuck: Stuck) -> None:
     assert answers.wait(20) == [["127.0.0.1"]] * 20
 
 
-def test_a_lookup_without_a_waiting_task_is_not_begun(stuck: Stuck, answer: Any) -> None:
+def test_a_lookup_without_a_waiting_task_is_not_begun(stuck: StuckNameServer, answer: Any) -> None:
     answers, unwanted = Answers(), Answers()
     for number in range(8):
         look_up(f"{number}.example", answers)
@@ -264,7 +264,9 @@ def test_thread_that_cannot_start_is_a_connect_error_and_no_leak(
     assert resolve("example.com", LONG)
 
 
-def test_a_thread_that_cannot_start_leaves_its_work_to_others(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_cannot_start_leaves_its_work_to_others(
+    stuck: StuckNameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answers = Answers()
     look_up("first.example", answers)
     stuck.wait_until_begun(1)

@@ -571,7 +571,7 @@ def test_info_returns_both_ends_from_memory(run: Any, listener: Any) -> None:
     run(main)
 
 
-def test_it_connects_from_the_local_address(run: Any, listener: Any) -> None:
+def test_connect_uses_the_local_address(run: Any, listener: Any) -> None:
     async def main(backend: Any) -> str:
         with await connect(backend, listener, local_address="127.0.0.3") as peer:
             return str(peer.sock.getpeername()[0])

@@ -45,10 +45,10 @@ class Origin:
 
     def __init__(self) -> None:
         self.seen: list[tuple[bytes, bytes]] = []
-        self.server = ScriptedServer(self._speak)
+        self.server = ScriptedServer(self._serve_requests)
         self.url = self.server.url
 
-    def _speak(self, peer: Peer) -> None:
+    def _serve_requests(self, peer: Peer) -> None:
         while head := peer.head():
             length = [int(line.partition(b":")[2]) for line in head.lower().split(b"\r\n") if b"content-length" in line]
             self.seen.append((head, peer.exactly(length[0] if length else 0)))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command_line import Ran, httpcore, on_a_terminal
+from command_line import CompletedRun, httpcore, on_a_terminal
 from servers import Peer, ScriptedServer, answering, ok
 
 from httpcore import Progress
@@ -36,7 +36,7 @@ def _plain(no_proxies: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
-def answered(answer: bytes, *arguments: str, stdin: bytes = b"") -> Ran:
+def answered(answer: bytes, *arguments: str, stdin: bytes = b"") -> CompletedRun:
     with ScriptedServer(answering(answer)) as server:
         return httpcore(server.url, *arguments, stdin=stdin)
 

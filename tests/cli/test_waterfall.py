@@ -123,7 +123,7 @@ def test_a_narrow_terminal_gets_narrow_lines() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0, "0.0 ms"), (0.01234, "12.3 ms"), (1.5, "1.50 s"), (123.4, "123.4 s")]
 )
-def test_times_are_short(seconds: float, text: str) -> None:
+def test_times_are_written_in_short_units(seconds: float, text: str) -> None:
     assert milliseconds(seconds) == text
 
 

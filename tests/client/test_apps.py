@@ -38,21 +38,24 @@ def login() -> Any:
     return response
 
 
-async def star_echo(request: Request) -> Response:
+async def starlette_echo(request: Request) -> Response:
     form = await request.form() if request.method == "POST" else {}
     return JSONResponse(
         {"method": request.method, "form": dict(form), "args": dict(request.query_params), "cookies": request.cookies}
     )
 
 
-async def star_login(request: Request) -> Response:
+async def starlette_login(request: Request) -> Response:
     response = RedirectResponse("/echo", 303)
     response.set_cookie("session", "abc")
     return response
 
 
 starlette_app = Starlette(
-    routes=[Route("/echo", star_echo, methods=["GET", "POST", "PUT"]), Route("/login", star_login, methods=["POST"])]
+    routes=[
+        Route("/echo", starlette_echo, methods=["GET", "POST", "PUT"]),
+        Route("/login", starlette_login, methods=["POST"]),
+    ]
 )
 
 
@@ -66,7 +69,7 @@ def asgi() -> httpcore.Transport:
 
 @each_runtime
 @pytest.mark.parametrize("transport", [wsgi, asgi])
-def test_a_client_over_an_app_in_this_process(runtime: Runtime, transport: Any) -> None:
+def test_a_client_sends_requests_to_an_app_in_this_process(runtime: Runtime, transport: Any) -> None:
     async def main() -> None:
         async with client(runtime, transport=transport(), base_url="http://app.test") as http:
             answer = (await http.post("/echo", {"a": "1"}, {"q": "2"})).json()

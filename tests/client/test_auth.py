@@ -93,11 +93,11 @@ REFUSED: dict[str, Callable[[], object]] = {
     "a text": lambda: auth_of(CANARY),  # type: ignore[arg-type]
     "a class": lambda: auth_of(BasicAuth),  # type: ignore[arg-type]
     "a pair of numbers": lambda: auth_of((1, CANARY)),  # type: ignore[arg-type]
-    "an async function": lambda: play(auth_of(never) or Auth(), Request("GET", "http://a"), answers(OK)),  # type: ignore[arg-type]
+    "an async function": lambda: play(auth_of(async_auth) or Auth(), Request("GET", "http://a"), answers(OK)),  # type: ignore[arg-type]
 }
 
 
-async def never(request: Request) -> None:
+async def async_auth(request: Request) -> None:
     """This function is no flow: it would have to be awaited."""
 
 
@@ -156,14 +156,14 @@ def test_a_generator_fetches_a_token_and_tries_again() -> None:
     assert sent_by(auth_of(flow), OK) == [None]
 
 
-class Own(Auth):
+class OwnAuth(Auth):
     def flow(self, request: Any) -> Generator[Any, Any, None]:
         request.headers["Authorization"] = "Own"
         yield request
 
 
-def test_a_class_of_ones_own_overrides_flow() -> None:
-    assert sent_by(auth_of(Own())) == ["Own"]
+def test_a_subclass_of_auth_overrides_flow() -> None:
+    assert sent_by(auth_of(OwnAuth())) == ["Own"]
     assert sent_by(Auth()) == [None]
     assert auth_of(None) is None
 
@@ -305,7 +305,7 @@ def test_digest_for_a_proxy_uses_the_proxys_fields() -> None:
     assert "proxy-authorization" not in other.headers
 
 
-def proving(word: str, **changes: str) -> Callable[[Request], ClientResponse]:
+def server_with_proof(word: str, **changes: str) -> Callable[[Request], ClientResponse]:
     """A server that proves, correctly or not, that it has the password."""
 
     def serve(request: Request) -> ClientResponse:
@@ -322,11 +322,17 @@ def proving(word: str, **changes: str) -> Callable[[Request], ClientResponse]:
 
 
 def test_a_server_that_proves_itself_is_believed() -> None:
-    assert play(DigestAuth("u", "p"), Request("GET", "http://a.test/"), proving("p")).status_code == 200
+    assert play(DigestAuth("u", "p"), Request("GET", "http://a.test/"), server_with_proof("p")).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "serve", [proving("another"), proving("p", rspauth="0" * 32), proving("p", cnonce="x"), proving("p", rspauth="")]
+    "serve",
+    [
+        server_with_proof("another"),
+        server_with_proof("p", rspauth="0" * 32),
+        server_with_proof("p", cnonce="x"),
+        server_with_proof("p", rspauth=""),
+    ],
 )
 def test_a_wrong_proof_of_the_server_is_an_error(serve: Callable[[Request], ClientResponse]) -> None:
     with pytest.raises(RemoteProtocolError, match="rspauth is wrong"):
@@ -397,7 +403,7 @@ def test_no_error_or_log_of_a_flow_shows_a_secret(caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.DEBUG)
     request = Request("GET", f"http://{CANARY}:{CANARY}@a.test/", content=iter([b"x"]))
     texts = []
-    for serve in (proving("another"), answers(challenge_with(qop="auth-int"))):
+    for serve in (server_with_proof("another"), answers(challenge_with(qop="auth-int"))):
         try:
             play(DigestAuth(CANARY, CANARY), request, serve)
         except HTTPCoreError as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from clients import client
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
 
@@ -26,16 +26,16 @@ class Site:
     """A server that answers 200 with "ok", or with the entry of `answers` for the path."""
 
     def __init__(self) -> None:
-        self.log: list[Seen] = []
+        self.log: list[ReceivedRequest] = []
         self.answers: dict[str, Answer] = {}
         self.origin = Origin("site", self.log, self.answer)
         self.url = self.origin.url
 
-    def answer(self, seen: Seen) -> Answer:
+    def answer(self, seen: ReceivedRequest) -> Answer:
         return self.answers.get(seen.target.partition("?")[0], Answer(200, [("Content-Type", "text/plain")]))
 
     @property
-    def last(self) -> Seen:
+    def last(self) -> ReceivedRequest:
         return self.log[-1]
 
 
@@ -102,7 +102,9 @@ BODIES: list[tuple[dict[str, Any], bytes, str | None]] = [
 
 @each_runtime
 @pytest.mark.parametrize(("given", "body", "kind"), BODIES, ids=lambda value: str(value)[:20])
-def test_each_shape_of_body(site: Site, runtime: Runtime, given: dict[str, Any], body: bytes, kind: str | None) -> None:
+def test_each_shape_of_body_is_sent_with_its_content_type(
+    site: Site, runtime: Runtime, given: dict[str, Any], body: bytes, kind: str | None
+) -> None:
     async def main() -> None:
         made = {"content": io.BytesIO(b"file")} if given.get("content") is io.BytesIO else given
         async with client(runtime) as http:
@@ -132,7 +134,7 @@ def test_a_tag_and_a_trace_are_in_the_records_of_each_hop(site: Site, runtime: R
 
 
 @each_runtime
-def test_base_url_and_query_params_of_the_client(site: Site, runtime: Runtime) -> None:
+def test_a_client_adds_its_base_url_and_query_params(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime, base_url=f"{site.url}/v1/", query_params={"key": "k"}) as http:
             for url in ("users", "/users", "users?a=1", "", f"{site.url}/other"):
@@ -233,7 +235,7 @@ def test_cookies_are_kept_and_those_of_a_call_are_not(site: Site, runtime: Runti
 
 
 @each_runtime
-def test_the_values_of_a_response(site: Site, runtime: Runtime) -> None:
+def test_each_property_of_a_response_has_its_value(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             response = await http.get(f"{site.url}/x#f")
@@ -290,7 +292,7 @@ def test_raise_for_status_names_the_request_and_no_secret(site: Site, runtime: R
 
 
 @each_runtime
-def test_json_text_and_lines(site: Site, runtime: Runtime) -> None:
+def test_a_response_gives_json_text_and_lines(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             assert (await http.get(f"{site.url}/json")).json() == {"ä": 1}
@@ -465,7 +467,7 @@ def test_hooks_see_each_request_and_response(site: Site, runtime: Runtime) -> No
     assert {each.get("x-hook") for each in site.log} == {"1"}
 
 
-def test_hooks_that_are_none_are_refused() -> None:
+def test_hooks_of_unknown_events_or_types_are_refused() -> None:
     with pytest.raises(ValueError, match='expected "request" and "response"'):
         httpcore.Client(event_hooks={"before": [print]})
     with pytest.raises(TypeError, match="expected functions"):
@@ -518,7 +520,7 @@ def test_a_total_timeout_covers_the_body(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_many_at_once_share_a_client(site: Site, runtime: Runtime) -> None:
+def test_many_requests_at_once_share_a_client(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime) as http:
 
@@ -623,7 +625,9 @@ def test_proxies_of_the_environment_are_used_if_it_is_trusted(site: Site, monkey
         http.get("http://a.invalid/x")
 
 
-def test_netrc_of_the_environment(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_uses_the_netrc_of_the_environment(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "netrc"
     path.write_text("machine 127.0.0.1 login u password p\n")
     path.chmod(0o600)

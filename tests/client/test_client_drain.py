@@ -32,7 +32,7 @@ GONE = b"HTTP/1.1 416 No\r\nContent-Range: bytes */9\r\nContent-Length: 0\r\n\r\
 # Exact times: a simulated network.
 
 
-async def got(http: Client, path: Path) -> None:
+async def get_with_digest(http: Client, path: Path) -> None:
     assert (await http.get("http://a.test/", auth=httpcore.DigestAuth("me", "secret"))).content == b"Hello, world"
 
 
@@ -61,11 +61,11 @@ async def hooked(http: Client, path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "answers"),
     [
-        (got, [ok()]),
-        (got, [MOVED, MOVED.replace(b"there", b"then"), ok()]),
-        (got, [CHALLENGE, ok()]),
-        (got, [CHALLENGE, MOVED, ok()]),
-        (got, [LATER, MOVED, LATER, ok()]),
+        (get_with_digest, [ok()]),
+        (get_with_digest, [MOVED, MOVED.replace(b"there", b"then"), ok()]),
+        (get_with_digest, [CHALLENGE, ok()]),
+        (get_with_digest, [CHALLENGE, MOVED, ok()]),
+        (get_with_digest, [LATER, MOVED, LATER, ok()]),
         (hooked, [MOVED, ok()]),
         (streamed, [HALF]),
         (streamed, [MOVED, HALF]),
@@ -228,7 +228,7 @@ def test_a_response_is_waited_for_until_it_is_released(runtime: Runtime, server:
 
 
 @each_runtime
-def test_next_is_a_new_call(runtime: Runtime, server: ScriptedServer) -> None:
+def test_next_after_a_drain_is_refused_as_a_new_call(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             response = await http.get(f"{server.url}/away", allow_redirects=False)
@@ -240,7 +240,7 @@ def test_next_is_a_new_call(runtime: Runtime, server: ScriptedServer) -> None:
 
 
 @each_runtime
-def test_others_of_a_shared_pool_are_left_alone(runtime: Runtime, server: ScriptedServer) -> None:
+def test_other_clients_of_a_shared_pool_are_left_alone(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
         async with runtime.pool() as pool:
             shared = getattr(pool, "sync", pool)
@@ -343,7 +343,9 @@ def over(make: Callable[[Runtime], Slow], wrap: Callable[[Any], Any]) -> Callabl
     ],
     ids=["handle", "wrapped", "two entries", "an app"],
 )
-def test_drain_over_a_transport_that_is_no_pool(make: Callable[[Runtime], tuple[Slow, Any]], runtime: Runtime) -> None:
+def test_a_client_drains_over_a_transport_that_is_no_pool(
+    make: Callable[[Runtime], tuple[Slow, Any]], runtime: Runtime
+) -> None:
     slow, transport = make(runtime)
 
     async def main() -> None:
@@ -412,11 +414,11 @@ def test_a_drain_in_another_loop_disturbs_no_call(run: Callable[[Any], Any], cap
     http = httpcore.AsyncClient(transport=slow, trust_env=False)
     drained: list[bool] = []
 
-    class InLoop(Runtime):
+    class LoopRuntime(Runtime):
         async def sleep(self, seconds: float) -> None:
             await httpcore.current_backend().sleep(seconds)
 
-    slow.runtime = InLoop()
+    slow.runtime = LoopRuntime()
 
     async def drain() -> None:
         drained.append(await http.drain(PROMPT))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from clients import client
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
 
@@ -140,7 +140,7 @@ def test_hooks_and_on_progress_that_fail_show_nothing() -> None:
     def fail(_: object) -> None:
         raise RuntimeError("a hook of the caller's")
 
-    def quiet(seen: Seen) -> Answer:
+    def quiet(seen: ReceivedRequest) -> Answer:
         return Answer()
 
     with Origin("site", [], quiet) as origin, httpcore.Client(trust_env=False, auth=("user", CANARY)) as http:

@@ -258,7 +258,7 @@ each_conversation = pytest.mark.parametrize("name", CONVERSATIONS)
 
 
 @pytest.fixture(scope="module")
-def tough() -> Iterator[ToughCookie]:
+def tough_cookie_process() -> Iterator[ToughCookie]:
     with tough_cookie() as process:
         yield process
 
@@ -270,9 +270,9 @@ def test_cookies_follow_rfc_6265bis(name: str) -> None:
 
 
 @each_conversation
-def test_tough_cookie_agrees_or_a_standard_explains_why(name: str, tough: ToughCookie) -> None:
+def test_tough_cookie_agrees_or_a_standard_explains_why(name: str, tough_cookie_process: ToughCookie) -> None:
     steps, answers = CONVERSATIONS[name]
-    theirs = tough.play(steps, time.time())
+    theirs = tough_cookie_process.play(steps, time.time())
     assert theirs == (TOUGH_COOKIE[name][0] if name in TOUGH_COOKIE else answers)
     assert (theirs != answers) is (name in TOUGH_COOKIE)
 
@@ -285,7 +285,7 @@ def test_http_cookiejar_agrees_or_a_standard_explains_why(name: str) -> None:
     assert (theirs != answers) is (name in COOKIEJAR)
 
 
-def test_no_difference_is_listed_that_is_not_played() -> None:
+def test_each_listed_difference_is_played() -> None:
     assert TOUGH_COOKIE.keys() | COOKIEJAR.keys() <= CONVERSATIONS.keys()
 
 
@@ -330,7 +330,9 @@ FIELDS = st.builds(lambda pair, attributes: "; ".join([pair, *attributes]), PAIR
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(URLS, FIELDS | st.none()), max_size=8), URLS)
-def test_tough_cookie_agrees_about_conversations_by_chance(tough: ToughCookie, steps: list[Step], url: str) -> None:
+def test_tough_cookie_agrees_about_conversations_by_chance(
+    tough_cookie_process: ToughCookie, steps: list[Step], url: str
+) -> None:
     now = time.time()
     steps = [*steps, (url, None)]
-    assert ours(steps, now) == tough.play(steps, now)
+    assert ours(steps, now) == tough_cookie_process.play(steps, now)

@@ -75,7 +75,7 @@ def test_cookies_are_names_and_values() -> None:
         Cookies({"a": "1"}),
     ],
 )
-def test_cookies_are_made_of(given: Cookies) -> None:
+def test_cookies_are_made_of_each_accepted_type(given: Cookies) -> None:
     assert Cookies(given).select() == [Cookie("a", "1")]
 
 
@@ -184,7 +184,7 @@ def test_a_domain_that_is_no_host_is_refused() -> None:
             Cookies().set("a", "b", domain=domain)
 
 
-def test_no_value_is_shown() -> None:
+def test_no_cookie_value_is_shown() -> None:
     cookies = Cookies({"a": "s3cret"})
     assert "s3cret" not in repr(cookies) + repr(cookies.select()) + str(cookies)
     assert repr(cookies.select()) == "[<Cookie 'a' for '*/'>]"
@@ -234,7 +234,7 @@ def test_a_cross_site_request_has_only_same_site_none() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://localhost/", "http://127.0.0.1:8080/", "http://127.9.9.9/", "http://[::1]/"])
-def test_this_machine_is_secure(url: str) -> None:
+def test_localhost_is_secure_over_http(url: str) -> None:
     assert jar(url, "a=b; Secure").header(url) == b"a=b"
 
 
@@ -452,7 +452,7 @@ for host, domain in (("a.co.uk", "uk"), ("a.co.uk", "co.uk"), ("a.example", "exa
 """
 
 
-def test_without_the_list_a_single_label_is_refused() -> None:
+def test_without_a_suffix_list_a_single_label_is_refused() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:4] == ["[]", "['co.uk']", "[]", "['x']"]
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import trustme
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 
 import httpcore
 
@@ -29,7 +29,7 @@ class Sites:
     """Two plain origins and two over TLS, under all of `NAMES`; `moves` are their redirects by path."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.log: list[Seen] = []
+        self.log: list[ReceivedRequest] = []
         self.moves: dict[str, str] = {}
         ca = trustme.CA()
         self.ca = folder / "ca.pem"
@@ -41,7 +41,7 @@ class Sites:
         made += [Origin(name, self.log, self.answer, context) for name in ("tls", "tls2")]
         self.plain, self.plain2, self.tls, self.tls2 = [stack.enter_context(origin).port for origin in made]
 
-    def answer(self, seen: Seen) -> Answer:
+    def answer(self, seen: ReceivedRequest) -> Answer:
         path = seen.target.partition("?")[0]
         if path.startswith("/digest") and not seen.has("authorization"):
             return Answer(401, [("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256')])
@@ -102,7 +102,7 @@ TARGETS = {
 Given = dict[str, Any]
 
 
-def given(case: str, netrc: Path) -> tuple[Given, Given, str]:
+def arguments_of(case: str, netrc: Path) -> tuple[Given, Given, str]:
     """The arguments of the client and of the call, and the user info in the URL."""
     pair = ("user", CANARY)
     cases: dict[str, tuple[Given, Given, str]] = {
@@ -157,7 +157,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def carries(seen: Seen) -> bool:
+def carries_credentials(seen: ReceivedRequest) -> bool:
     """Whether a request has credentials of ours, in any form."""
     text = repr(seen)
     encoded = base64.b64encode(f"user:{CANARY}".encode()).decode()
@@ -182,7 +182,7 @@ def test_credentials_stay_with_their_origin(
         sites.moves[base] = f"{there}{base}/1" if hops > 1 else f"{there}{end}"
         sites.moves[f"{base}/1"] = f"{base}/2" if hops > 2 else end
         sites.moves[f"{base}/2"] = f"{start}{end}"
-        of_client, of_call, user = given(case, netrc)
+        of_client, of_call, user = arguments_of(case, netrc)
         scheme, _, place = start.partition("://")
         first = len(sites.log)
         trusting = case == "netrc of the environment"
@@ -197,22 +197,22 @@ def test_credentials_stay_with_their_origin(
         assert "@" not in "".join(each.target for each in seen)
 
 
-def check(seen: list[Seen], base: str, hops: int, case: str, target: Target) -> None:
+def check(seen: list[ReceivedRequest], base: str, hops: int, case: str, target: Target) -> None:
     own = [each for each in seen if each.target == base]
     later = [each for each in seen if each.target != base]
     assert len(later) >= (hops if case != "digest" or target.same else 1)
     if case == "jar":
-        assert not carries(own[0])
+        assert not carries_credentials(own[0])
         for each in later:  # a jar stores cookies by host, not by port or origin (RFC 6265bis, section 8.5)
             host = (each.get("host") or "").rpartition(":")[0]
-            assert carries(each) is (target.host or host == "a.test"), each
+            assert carries_credentials(each) is (target.host or host == "a.test"), each
         return
-    assert carries(own[-1])
+    assert carries_credentials(own[-1])
     for each in later:
         if target.same:
-            assert carries(each), f"{case} was lost: {each}"
+            assert carries_credentials(each), f"{case} was lost: {each}"
         else:
-            assert not carries(each), f"{case} leaked: {each}"
+            assert not carries_credentials(each), f"{case} leaked: {each}"
             assert not any(each.has(name) for name in CARRIERS), each
 
 
@@ -223,8 +223,8 @@ def test_a_second_call_to_the_first_origin_has_its_credentials(sites: Sites) -> 
             first = len(sites.log)
             client.get(f"http://a.test:{sites.plain}/away")
             there, away = sites.log[first:]
-            assert carries(there)
-            assert not carries(away)
+            assert carries_credentials(there)
+            assert not carries_credentials(away)
 
 
 def test_next_gives_no_credentials_to_another_origin(sites: Sites) -> None:
@@ -235,4 +235,4 @@ def test_next_gives_no_credentials_to_another_origin(sites: Sites) -> None:
         response = client.get(f"http://a.test:{sites.plain}/step", allow_redirects=False)
         while response.is_redirect:
             response = response.next()
-        assert [carries(each) for each in sites.log[first:]] == [True, False, False]
+        assert [carries_credentials(each) for each in sites.log[first:]] == [True, False, False]

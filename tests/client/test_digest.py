@@ -130,13 +130,13 @@ JASON, API = "Jäsøn Doe".encode(), b"api@example.org"
         ("SHA-256", b"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
     ],
 )
-def test_the_first_example_of_rfc_7616(algorithm: str, response: bytes) -> None:
+def test_the_first_example_of_rfc_7616_has_its_digest(algorithm: str, response: bytes) -> None:
     secret = secret_of(algorithm, b"Mufasa", b"http-auth@example.org", b"Circle of Life")
     facts = {"nonce": NONCE, "nc": b"00000001", "cnonce": CNONCE, "qop": b"auth", "uri": b"/dir/index.html"}
     assert digest_response(algorithm, secret=secret, method=b"GET", **facts) == response
 
 
-def test_the_second_example_of_rfc_7616() -> None:
+def test_the_second_example_of_rfc_7616_has_its_digest() -> None:
     hashed = digest_hash("SHA-512-256")
     assert hashed is not None
     assert hashed(JASON + b":" + API) == b"793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b"
@@ -152,7 +152,7 @@ def test_the_second_example_of_rfc_7616() -> None:
     assert response == b"3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"
 
 
-def test_the_example_of_rfc_2617() -> None:
+def test_the_example_of_rfc_2617_has_its_digest() -> None:
     secret = secret_of("MD5", b"Mufasa", b"testrealm@host.com", b"Circle Of Life")
     assert secret == b"939e7578ed9e3c518a452acee763bce9"
     facts = {"nonce": b"dcd98b7102dd2f0e8b11d0f600bfb0c093", "nc": b"00000001", "cnonce": b"0a4f113b", "qop": b"auth"}

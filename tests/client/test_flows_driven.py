@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from clients import client
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 from runtimes import Runtime, each_runtime
 
 import httpcore
 
 
-def answer(seen: Seen) -> Answer:
+def answer(seen: ReceivedRequest) -> Answer:
     if seen.target == "/token":
         return Answer(200, [], b"t0k3n")
     if seen.target.startswith("/guarded") and not seen.has("authorization"):
@@ -22,13 +22,13 @@ def answer(seen: Seen) -> Answer:
 
 
 @pytest.fixture
-def site() -> Iterator[tuple[str, list[Seen]]]:
-    log: list[Seen] = []
+def site() -> Iterator[tuple[str, list[ReceivedRequest]]]:
+    log: list[ReceivedRequest] = []
     with Origin("site", log, answer) as origin:
         yield origin.url, log
 
 
-Site = tuple[str, list[Seen]]
+Site = tuple[str, list[ReceivedRequest]]
 
 
 class Token(httpcore.Auth):
@@ -147,7 +147,7 @@ def test_a_hook_that_fails_releases_its_response(site: Site, runtime: Runtime) -
     runtime.run(main)
 
 
-def test_the_settings_of_a_client_that_may_be_changed(site: Site) -> None:
+def test_some_settings_of_a_client_may_be_changed(site: Site) -> None:
     url, log = site
     with httpcore.Client(trust_env=False) as http:
         http.headers = {"X-A": "1"}
@@ -204,7 +204,7 @@ def test_each_argument_of_a_request_is_checked(site: Site) -> None:
     assert not log
 
 
-def test_a_response_made_by_hand() -> None:
+def test_a_response_made_by_hand_has_text_and_lines() -> None:
     response = httpcore.ClientResponse(404, headers={"Content-Type": "text/plain"}, content="nö")
     assert (response.text, response.reason_phrase, response.protocol) == ("nö", "Not Found", "HTTP/1.1")
     assert list(response.iter_lines()) == ["nö"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 from clients import client
-from origins import Answer, Origin, Seen
+from origins import Answer, Origin, ReceivedRequest
 from runtimes import Runtime, each_runtime
 from servers import Peer, ScriptedServer
 
@@ -31,7 +31,7 @@ CHANGED = {
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_the_method_of_the_next_request(status: int, method: str) -> None:
+def test_each_status_gives_the_method_of_the_next_request(status: int, method: str) -> None:
     expected = CHANGED.get((status, method), method)
     assert method_for(method, status) == expected
     redirect = redirect_for(method, URL("http://a.test/"), status, b"/b")
@@ -43,11 +43,11 @@ def test_another_status_is_no_redirect(status: int) -> None:
     assert location_of(status, [(b"location", b"/b")]) is None
 
 
-def test_a_redirect_without_a_location_is_none() -> None:
+def test_a_redirect_without_a_location_is_not_followed() -> None:
     assert location_of(302, [(b"content-length", b"0")]) is None
 
 
-def test_two_different_locations_are_an_error_and_equal_not() -> None:
+def test_different_locations_are_an_error_and_equal_ones_are_not() -> None:
     assert location_of(302, [(b"location", b"/b"), (b"location", b"/b")]) == b"/b"
     with pytest.raises(RedirectError, match="2 different Location"):
         location_of(302, [(b"location", b"/b"), (b"location", b"/c")])
@@ -78,7 +78,7 @@ LEADS = [
 
 
 @pytest.mark.parametrize(("location", "expected"), LEADS)
-def test_where_a_location_leads(location: bytes, expected: str) -> None:
+def test_each_location_leads_to_its_url(location: bytes, expected: str) -> None:
     assert str(redirect_for("GET", URL("http://a.test:8000/one/two?q=1"), 302, location).url) == expected
 
 
@@ -147,7 +147,7 @@ def names(**how: Any) -> list[bytes]:
     ]
 
 
-def test_which_fields_go_along() -> None:
+def test_a_redirect_drops_the_fields_of_body_and_origin() -> None:
     assert names(keeps_body=True, same_origin=True) == [name for name, _ in FIELDS]
     without_body = [b"Host", b"authorization", b"AUTHORIZATION", b"Cookie", b"X-Api-Key", b"Accept"]
     assert names(keeps_body=False, same_origin=True) == without_body
@@ -162,12 +162,12 @@ class Site:
     """One server with a redirect for each path."""
 
     def __init__(self) -> None:
-        self.log: list[Seen] = []
+        self.log: list[ReceivedRequest] = []
         self.moves: dict[str, tuple[int, str]] = {}
         self.origin = Origin("site", self.log, self.answer)
         self.url = self.origin.url
 
-    def answer(self, seen: Seen) -> Answer:
+    def answer(self, seen: ReceivedRequest) -> Answer:
         if seen.target in self.moves:
             status, location = self.moves[seen.target]
             return Answer(status, [("Location", location)], b"moved")
@@ -188,7 +188,9 @@ BODIES = [None, b"content", {"a": "1"}, httpcore.ReplayableBody(lambda: [b"con",
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("body", BODIES, ids=["none", "bytes", "form", "chunks"])
-def test_method_and_body_over_the_wire(site: Site, runtime: Runtime, status: int, method: str, body: Any) -> None:
+def test_a_redirect_has_its_method_and_body_on_the_wire(
+    site: Site, runtime: Runtime, status: int, method: str, body: Any
+) -> None:
     async def main() -> None:
         async with client(runtime) as http:
             response = await http.request(method, f"{site.url}/one", body)
@@ -258,7 +260,7 @@ def test_next_may_be_called_again(site: Site, runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_loops_and_too_many_are_errors_of_their_own(site: Site, runtime: Runtime) -> None:
+def test_loops_and_too_many_redirects_are_errors_of_their_own(site: Site, runtime: Runtime) -> None:
     async def main() -> None:
         async with client(runtime, max_redirects=3) as http:
             with pytest.raises(httpcore.RedirectLoop, match=r"in a loop: GET .*/a was requested before") as loop:
@@ -279,7 +281,7 @@ def test_loops_and_too_many_are_errors_of_their_own(site: Site, runtime: Runtime
 
 @each_runtime
 def test_a_redirect_to_itself_that_sets_a_cookie_is_no_loop(runtime: Runtime) -> None:
-    def answer(seen: Seen) -> Answer:
+    def answer(seen: ReceivedRequest) -> Answer:
         if seen.has("cookie"):
             return Answer(200)
         return Answer(302, [("Location", "/"), ("Set-Cookie", "known=1")])
@@ -288,7 +290,7 @@ def test_a_redirect_to_itself_that_sets_a_cookie_is_no_loop(runtime: Runtime) ->
         async with client(runtime) as http:
             assert (await http.get(origin.url)).status_code == 200
 
-    log: list[Seen] = []
+    log: list[ReceivedRequest] = []
     with Origin("login", log, answer) as origin:
         runtime.run(main)
     assert len(log) == 2
@@ -391,7 +393,7 @@ def test_the_network_policy_is_applied_to_each_hop(site: Site, runtime: Runtime)
 def test_one_total_timeout_bounds_all_hops(runtime: Runtime) -> None:
     count = 0
 
-    def answer(seen: Seen) -> Answer:
+    def answer(seen: ReceivedRequest) -> Answer:
         nonlocal count
         count += 1
         time.sleep(0.1)
@@ -472,7 +474,7 @@ def by_requests(url: str, case: Case) -> None:
         session.request(case.method, url, data=content(case, "requests"), timeout=20)
 
 
-def by_us(url: str, case: Case, reference: str) -> None:
+def by_httpcore(url: str, case: Case, reference: str) -> None:
     with httpcore.Client(trust_env=False) as http:
         http.request(case.method, url, content(case, reference))
 
@@ -480,7 +482,7 @@ def by_us(url: str, case: Case, reference: str) -> None:
 REFERENCES = {"curl": by_curl, "requests": by_requests}
 
 
-def facts(seen: Seen) -> tuple[str, str, bytes]:
+def facts(seen: ReceivedRequest) -> tuple[str, str, bytes]:
     target = NORMALISED.get(seen.target, seen.target)
     return seen.method, re.sub("%..", lambda found: found[0].upper(), target), seen.body
 
@@ -492,7 +494,7 @@ def test_the_references_send_the_same_requests(site: Site, case: Case, reference
     path = "/one/start" if "../" in case.location else "/start"
     location = case.location.format(port=site.origin.port).encode().decode("latin-1")
     site.moves[path] = (case.status, location)
-    by_us(site.url + path, case, reference)
+    by_httpcore(site.url + path, case, reference)
     ours = [facts(each) for each in site.log]
     site.log.clear()
     REFERENCES[reference](site.url + path, case)

@@ -183,7 +183,7 @@ def test_each_attribute_is_there_and_of_its_type(url: str, runtime: Runtime) -> 
     runtime.run(main)
 
 
-def test_the_examples_of_the_reference(url: str) -> None:
+def test_the_examples_of_the_reference_work(url: str) -> None:
     with httpcore.Client(trust_env=False) as http:
         response = http.get(url)
         assert repr(response.status_code) == "<HTTPStatus.OK: 200>"

@@ -100,7 +100,7 @@ def test_the_encoding_is_the_first_that_is_known(case: str) -> None:
 
 
 @pytest.mark.parametrize("default", ["nonsense", "base64", "", "\0"])
-def test_a_default_encoding_that_is_none_is_refused(default: str) -> None:
+def test_a_default_encoding_without_a_codec_is_refused(default: str) -> None:
     for use in (decode_text, lambda _, kind, default: TextDecoder(kind, default)):
         with pytest.raises(LocalProtocolError, match=r"default_encoding is .*: expected the name"):
             use(b"", None, default)
@@ -126,7 +126,7 @@ def test_without_a_detector_other_charsets_have_replacements(monkeypatch: Any) -
 
 
 @pytest.mark.parametrize("detected", [None, "nonsense", "utf-7"])
-def test_a_detector_that_finds_nothing_is_as_none(detected: str | None, monkeypatch: Any) -> None:
+def test_a_detector_that_finds_nothing_is_as_no_detector(detected: str | None, monkeypatch: Any) -> None:
     monkeypatch.setattr(charset_normalizer, "detect", lambda content: {"encoding": detected})
     assert decode_text(b"a\xe9b") == ("a\ufffdb", "utf-8")
 
@@ -253,7 +253,7 @@ def test_a_line_that_is_no_json_is_an_error_with_its_number(case: str, cutting: 
         values_of(cutting(content))
 
 
-def test_values_in_front_of_a_broken_line_are_given() -> None:
+def test_values_before_a_broken_line_are_returned() -> None:
     reader = JSONLines()
     assert reader.feed(b"1\n") == [1]
     with pytest.raises(DecodingError, match="line 2"):

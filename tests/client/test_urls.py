@@ -41,7 +41,7 @@ PARTS: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_a_url_has_these_parts(name: str) -> None:
+def test_each_attribute_of_a_url_has_its_value(name: str) -> None:
     assert getattr(URL(FULL), name) == PARTS[name]
 
 
@@ -248,7 +248,7 @@ CHANGES: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "text"), CHANGES)
-def test_a_copy_has_other_parts(changes: dict[str, object], text: str) -> None:
+def test_a_copy_of_a_url_has_the_changed_parts(changes: dict[str, object], text: str) -> None:
     url = URL(FULL)
     assert str(url.copy_with(**changes)) == text  # type: ignore[arg-type]
     assert str(url) == FULL
@@ -518,7 +518,7 @@ def by_ada(text: str) -> str | None:
         return None
 
 
-def by_us(text: str) -> str | None:
+def by_httpcore(text: str) -> str | None:
     try:
         return str(URL(text))
     except (InvalidURL, UnsupportedProtocol):
@@ -634,12 +634,12 @@ DIFFERENT = [
 
 @pytest.mark.parametrize("text", SAME, ids=ascii)
 def test_a_url_is_read_as_by_browsers(text: str) -> None:
-    assert by_us(text) == by_ada(text) is not None
+    assert by_httpcore(text) == by_ada(text) is not None
 
 
 @pytest.mark.parametrize(("text", "ours", "reason"), DIFFERENT, ids=lambda value: ascii(value)[:40])
 def test_where_browsers_differ_a_standard_explains_why(text: str, ours: str | None, reason: str) -> None:
-    assert by_us(text) == ours
+    assert by_httpcore(text) == ours
     theirs = by_ada(text)
     assert theirs is not None
     assert (theirs == ours) is (reason == "the same")
@@ -667,7 +667,7 @@ REFUSED_BY_BOTH = [
 
 @pytest.mark.parametrize("text", REFUSED_BY_BOTH, ids=ascii)
 def test_urls_that_browsers_refuse_are_refused(text: str) -> None:
-    assert by_us(text) is by_ada(text) is None
+    assert by_httpcore(text) is by_ada(text) is None
 
 
 PIECES = st.sampled_from(
@@ -722,7 +722,7 @@ REST = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=8)
 @example("http://h", "?#")
 def test_urls_that_both_accept_mean_the_same(start: str, rest: str) -> None:
     """Ada's text of a URL, normalised by RFC 3986, equals ours: user info, host, port, path, query and fragment."""
-    ours, theirs = by_us(start + rest), by_ada(start + rest)
+    ours, theirs = by_httpcore(start + rest), by_ada(start + rest)
     if ours is not None and theirs is not None:
         # Browsers encode a ' in a query, and the sub-delimiters of RFC 3986 in user info.
         assert str(URL(theirs)).replace("%27", "'") == ours.replace("%27", "'")

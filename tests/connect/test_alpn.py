@@ -29,7 +29,7 @@ def trusting(tmp_path_factory: pytest.TempPathFactory) -> httpcore.SSLConfig:
     return httpcore.SSLConfig(verify=str(path), trust_env=False)
 
 
-def saying(data: bytes) -> Callable[[Peer], None]:
+def server_that_sends(data: bytes) -> Callable[[Peer], None]:
     """Sends these bytes after any input."""
 
     def script(peer: Peer) -> None:
@@ -41,7 +41,7 @@ def saying(data: bytes) -> Callable[[Peer], None]:
 
 
 def serving(*alpn: str, says: bytes = BAD_REQUEST) -> ScriptedServer:
-    return ScriptedServer(saying(says), server_context(CERTIFICATE, *alpn))
+    return ScriptedServer(server_that_sends(says), server_context(CERTIFICATE, *alpn))
 
 
 async def error_of(pool: Any, url: str, kind: type[httpcore.HTTPCoreError], **settings: Any) -> str:
@@ -66,7 +66,7 @@ def test_an_unknown_protocol_is_an_error_before_a_request(runtime: Runtime, trus
                     message = await error_of(pool, server.url, httpcore.UnsupportedProtocol)
                 assert f"the server chose {chosen!r} by ALPN: expected http/1.1" in message
                 assert server.connections == 1
-                assert {shown.began for shown in server.shown} <= {b""}
+                assert {shown.first_bytes for shown in server.shown} <= {b""}
 
     runtime.run(body)
 
@@ -78,7 +78,7 @@ def test_a_server_without_alpn_uses_http_1_1(runtime: Runtime, trusting: httpcor
             async with runtime.pool(trusting) as pool:
                 response = await pool.request("GET", server.url)
             assert (response.status_code, response.protocol, response.info.tls.alpn) == (200, "HTTP/1.1", None)
-            assert server.shown[0].began.startswith(b"GET / HTTP/1.1\r\n")
+            assert server.shown[0].first_bytes.startswith(b"GET / HTTP/1.1\r\n")
 
     runtime.run(body)
 
@@ -93,7 +93,7 @@ def test_without_http_1_1_a_server_without_alpn_gets_http_2(
             async with runtime.pool(trusting, http1=False) as pool:
                 message = await error_of(pool, server.url, httpcore.RemoteProtocolError)
             assert "does not speak HTTP/2 but HTTP/1.1" in message
-            assert [shown.began for shown in server.shown] == [b"PRI * HTTP/2.0\r\n\r\n"]
+            assert [shown.first_bytes for shown in server.shown] == [b"PRI * HTTP/2.0\r\n\r\n"]
 
     runtime.run(body)
 
@@ -101,7 +101,7 @@ def test_without_http_1_1_a_server_without_alpn_gets_http_2(
 @each_runtime
 def test_server_without_a_common_protocol_is_error_with_reason(runtime: Runtime, trusting: httpcore.SSLConfig) -> None:
     async def body() -> None:
-        with ScriptedServer(saying(ALERT)) as server:
+        with ScriptedServer(server_that_sends(ALERT)) as server:
             async with runtime.pool(trusting, http1=False) as pool:
                 url = server.url.replace("http:", "https:")
                 message = await error_of(pool, url, httpcore.TLSError)
@@ -130,7 +130,7 @@ def test_http_2_to_a_server_of_http_1_1_is_an_error(
 ) -> None:
     async def body() -> None:
         context = server_context(CERTIFICATE, "http/1.1") if secure else None
-        with ScriptedServer(saying(SETTINGS), context) as server:
+        with ScriptedServer(server_that_sends(SETTINGS), context) as server:
             async with runtime.pool(trusting) as pool:
                 message = await error_of(pool, server.url, httpcore.RemoteProtocolError)
             assert "expected the beginning of a response head, got " in message
@@ -215,7 +215,7 @@ def test_a_response_has_the_facts_of_tls_and_the_peer(runtime: Runtime, trusting
             assert tls.session_reused is False
             assert tls.cipher
             assert [(shown.sni, shown.version) for shown in server.shown] == [("a.test", name)]
-        with ScriptedServer(saying(ok(b""))) as plain:
+        with ScriptedServer(server_that_sends(ok(b""))) as plain:
             async with runtime.pool() as pool:
                 assert (await pool.request("GET", plain.url)).info.tls is None
 

@@ -115,7 +115,7 @@ def test_certificates_are_checked_strictly_where_python_does() -> None:
     assert ssl_context().verify_flags & strict == strict
 
 
-def test_certifi_is_trusted_by_default_and_a_stranger_is_not() -> None:
+def test_certifi_is_trusted_by_default_and_another_ca_is_not() -> None:
     reference = ssl.create_default_context(cafile=certifi.where())
     assert ssl_context().get_ca_certs(binary_form=True) == reference.get_ca_certs(binary_form=True)
     assert not accepts(ssl_context())
@@ -263,7 +263,7 @@ def test_a_context_that_could_not_be_made_is_tried_again(tmp_path: Path) -> None
     assert accepts(context_for(config, H1))
 
 
-def test_only_so_many_are_kept_and_the_one_in_use_is() -> None:
+def test_only_the_recently_used_contexts_are_kept() -> None:
     config = SSLConfig(verify=False)
     used = context_for(config, H1)
     for number in range(100):

@@ -387,7 +387,9 @@ A, B, C, D = (f"http://{letter}.example:1" for letter in "abcd")
         ({"HTTP_PROXY": A, "ALL_PROXY": B, "REQUEST_METHOD": "GET"}, B, B),
     ],
 )
-def test_which_variable_counts(environ: dict[str, str], http: str | None, https: str | None) -> None:
+def test_proxy_variables_have_an_order_of_precedence(
+    environ: dict[str, str], http: str | None, https: str | None
+) -> None:
     assert chosen(environ, "http://example.com") == http
     assert chosen(environ, "https://example.com") == https
 
@@ -408,7 +410,7 @@ def test_with_variables_in_capitals_a_cgi_program_reads_neither(monkeypatch: pyt
         ({"no_proxy": "", "NO_PROXY": "example.com"}, True),
     ],
 )
-def test_which_no_proxy_counts(environ: dict[str, str], direct: bool) -> None:
+def test_no_proxy_in_lower_case_wins_over_upper_case(environ: dict[str, str], direct: bool) -> None:
     assert (chosen({"http_proxy": PROXY, **environ}, "http://example.com") is None) is direct
 
 
@@ -428,7 +430,7 @@ def test_which_no_proxy_counts(environ: dict[str, str], direct: bool) -> None:
         ("http://us%40er:p%3Ass@proxy.example:1", Proxy("http://proxy.example:1", auth=("us@er", "p:ss"))),
     ],
 )
-def test_valid_values_of_a_variable(value: str, proxy: Proxy) -> None:
+def test_each_valid_value_of_a_variable_is_its_proxy(value: str, proxy: Proxy) -> None:
     proxies = proxies_from_environment({"HTTPS_PROXY": value})
     assert proxies == EnvironmentProxies(https=proxy)
     assert proxies.proxy_for("https", "example.com", 443) == proxy
@@ -478,7 +480,7 @@ def test_a_variable_that_is_not_needed_may_have_anything_in_it() -> None:
 # The value.
 
 
-def test_it_is_a_value() -> None:
+def test_environment_proxies_are_a_value() -> None:
     environ = {"http_proxy": f"http://user:{CANARY}@a.example", "no_proxy": "example.com, 10.0.0.0/8,???"}
     one, other = proxies_from_environment(environ), proxies_from_environment(dict(environ))
     assert one == other

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import trustme
 from runtimes import Runtime, each_runtime
-from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy, Secured, Visit, connect
+from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy, TLSServerSide, Visit, connect
 from servers import ok
 from test_tls_faults import frame, read_frame
 from test_tls_stream import TLSPeer, client_context, driven, joined
@@ -62,7 +62,7 @@ def late_context(*alpn: str) -> ssl.SSLContext:
     return context
 
 
-def demand(secured: Secured) -> bytes:
+def demand(secured: TLSServerSide) -> bytes:
     """Request a certificate, and wait until the client has answered. Return the client's certificate."""
     secured.tls.verify_client_post_handshake()
     secured.tls.do_handshake()
@@ -91,10 +91,10 @@ class LateServer(ScriptedProxy):
     def __init__(self, steps: tuple[str, ...] = CASES[0]) -> None:
         self.shown: list[bytes] = []
         self.refused: list[str] = []
-        acts = {EXCHANGE: self._talk, CONNECT: connect}
+        acts = {EXCHANGE: self._serve_requests, CONNECT: connect}
         super().__init__(steps, acts, proxy=late_context("http/1.1"), origin=late_context("http/1.1"))
 
-    def _talk(self, visit: Visit) -> None:
+    def _serve_requests(self, visit: Visit) -> None:
         secured: Any = visit.socket
         secured.held = b""
         while head := visit.head():
@@ -109,11 +109,11 @@ class LateServer(ScriptedProxy):
                     continue
             visit.held, secured.held = visit.held + secured.held, b""
             length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or b"0")
-            swallow(visit, length)
+            discard(visit, length)
             visit.send(ok(b"for you"))
 
 
-def swallow(visit: Visit, size: int) -> None:
+def discard(visit: Visit, size: int) -> None:
     while size:
         size -= len(visit.exactly(min(size, 65536)))
 
@@ -153,7 +153,7 @@ def test_a_callers_context_that_offers_it_is_supported(runtime: Runtime, files: 
 
 
 @each_runtime
-def test_without_a_certificate_it_is_not_offered(runtime: Runtime, files: Files) -> None:
+def test_no_certificate_means_no_late_authentication(runtime: Runtime, files: Files) -> None:
     async def body(port: int) -> None:
         async with runtime.pool(files.config(cert=None), timeout=20.0) as pool:
             assert (await pool.request("GET", f"https://localhost:{port}/private")).status_code == 403
@@ -176,7 +176,7 @@ def test_an_empty_answer_to_a_late_request_is_named(runtime: Runtime, files: Fil
         runtime.run(body, server.port)
 
 
-def test_it_is_offered_exactly_where_a_certificate_is_configured(files: Files) -> None:
+def test_late_authentication_is_offered_only_with_a_certificate(files: Files) -> None:
     for config, offered in ((files.config(), True), (files.config(cert=None), False)):
         assert context_for(config, ("http/1.1",)).post_handshake_auth is offered
         assert httpcore.ssl_context(config).post_handshake_auth is offered
@@ -200,7 +200,7 @@ def test_over_http2_a_late_request_ends_the_connection(runtime: Runtime, alpn: s
         secured.tls.verify_client_post_handshake()
         secured.tls.do_handshake()
         secured.flush()
-        came.append(visit.bottom.recv(65536))
+        came.append(visit.raw_socket.recv(65536))
 
     async def body(port: int) -> None:
         async with runtime.pool(files.config(), timeout=20.0, http1=alpn is not None) as pool:

@@ -181,7 +181,7 @@ def test_public_only_allows_global_ipv6_and_embedded_ipv4(address: IPv6Address) 
 # IPv4 addresses inside IPv6 ones.
 
 
-def placed(prefix: str, shift: int = 0) -> Callable[[int], int]:
+def embedded_at(prefix: str, shift: int = 0) -> Callable[[int], int]:
     start = int(IPv6Address(prefix))
     return lambda address: start | address << shift
 
@@ -198,20 +198,20 @@ def translated(prefix: int) -> Callable[[int], int]:
 
 
 EMBEDDINGS = {
-    "mapped": placed("::ffff:0:0"),
-    "compatible": placed("::"),
-    "SIIT": placed("::ffff:0:0:0"),
-    "NAT64": placed("64:ff9b::"),
-    "NAT64 of one's own": placed("64:ff9b:1::"),
-    "NAT64 of one's own, another": placed("64:ff9b:1:2:3:4::"),
+    "mapped": embedded_at("::ffff:0:0"),
+    "compatible": embedded_at("::"),
+    "SIIT": embedded_at("::ffff:0:0:0"),
+    "NAT64": embedded_at("64:ff9b::"),
+    "NAT64 of one's own": embedded_at("64:ff9b:1::"),
+    "NAT64 of one's own, another": embedded_at("64:ff9b:1:2:3:4::"),
     "NAT64 of one's own, /48": translated(48),
     "NAT64 of one's own, /56": translated(56),
     "NAT64 of one's own, /64": translated(64),
-    "6to4": placed("2002::1", 80),
-    "Teredo server": placed("2001::", 64),
-    "Teredo client": lambda address: placed("2001::")(address ^ 0xFFFFFFFF),
-    "ISATAP": placed("fe80::5efe:0:0"),
-    "ISATAP, public": placed("2001:4860::200:5efe:0:0"),
+    "6to4": embedded_at("2002::1", 80),
+    "Teredo server": embedded_at("2001::", 64),
+    "Teredo client": lambda address: embedded_at("2001::")(address ^ 0xFFFFFFFF),
+    "ISATAP": embedded_at("fe80::5efe:0:0"),
+    "ISATAP, public": embedded_at("2001:4860::200:5efe:0:0"),
 }
 """Each function maps an IPv4 address to an IPv6 address, both as numbers."""
 
@@ -372,7 +372,7 @@ def test_only_named_ports_are_allowed_wherever_they_are() -> None:
 
 
 @pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%1", "fe80::1%", "fe80::1%25eth0", "fe80::1%8.8.8.8"])
-def test_a_zone_changes_nothing(address: str) -> None:
+def test_a_zone_does_not_change_the_decision(address: str) -> None:
     assert not permits(PUBLIC, address)
     assert not permits(NetworkPolicy(deny=("fe80::/10",)), address)
     assert permits(NetworkPolicy(allow=("fe80::/10",)), address)

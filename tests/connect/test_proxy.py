@@ -37,14 +37,14 @@ def test_another_kind_of_proxy_is_one_row(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(ValueError):
             Proxy("greeter://proxy.test", **wrong)
 
-    async def proxying(peer: ServerEnd) -> None:
+    async def serve_proxy(peer: ServerEnd) -> None:
         assert await peer.recv_exactly(13) == b"to a.test:80\n"
         await peer.send(b"ok\n")
         assert (await peer.recv_until(b"\r\n\r\n")).startswith(b"GET / HTTP/1.1\r\nHost: a.test\r\n")
         await peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     simulation = Simulation()
-    simulation.listen("proxy.test", 7000, proxying)
+    simulation.listen("proxy.test", 7000, serve_proxy)
 
     async def main() -> None:
         async with httpcore.ConnectionPool(proxy=proxy, backend=simulation.backend()) as pool:

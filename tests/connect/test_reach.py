@@ -37,7 +37,7 @@ class RecordingResolver:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-class Noting:
+class RecordingChooser:
     """Chooses no proxy, and records the origins that it was called for."""
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ def test_the_host_shown_looked_up_named_and_checked_is_one(scheme: str, certific
         port = listener.getsockname()[1]
         for trick, host in TRICKS:
             text = trick.replace("81", str(port)).replace("http:", f"{scheme}:").replace("HTTP:", f"{scheme}:")
-            resolver, chooser = RecordingResolver(["127.0.0.1"]), Noting()
+            resolver, chooser = RecordingResolver(["127.0.0.1"]), RecordingChooser()
             before = server.connections
             with httpcore.SyncConnectionPool(
                 httpcore.SSLConfig(verify=False), resolver=resolver, proxy=chooser, http2=False
@@ -219,7 +219,7 @@ def by_ada(text: str) -> tuple[object, int, str] | None:
     return same(url.hostname), int(url.port or {"http": 80, "https": 443}.get(scheme, 0)), scheme
 
 
-def by_us(text: str) -> tuple[object, int, str] | None:
+def by_httpcore(text: str) -> tuple[object, int, str] | None:
     try:
         url = URL.parse(text)
     except (InvalidURL, UnsupportedProtocol):
@@ -229,7 +229,7 @@ def by_us(text: str) -> tuple[object, int, str] | None:
 
 @pytest.mark.parametrize("text", [text for text, _ in TRICKS], ids=ascii)
 def test_accepted_urls_lead_where_browsers_would_go(text: str) -> None:
-    ours = by_us(text)
+    ours = by_httpcore(text)
     assert ours is None or ours == by_ada(text)
 
 
@@ -273,7 +273,7 @@ PIECES = st.lists(st.sampled_from([*TOKENS, "\\", "\u3002", "\uff20", "\t", "\x0
 @example("http://", "a\u0300.example/")
 @example("http://", "a.example:00080/")
 def test_a_url_accepted_by_us_and_browsers_is_one_host_and_port(scheme: str, rest: str) -> None:
-    ours, theirs = by_us(scheme + rest), by_ada(scheme + rest)
+    ours, theirs = by_httpcore(scheme + rest), by_ada(scheme + rest)
     assert ours is None or theirs is None or ours == theirs
 
 

@@ -230,7 +230,7 @@ STRAYS = {
 }
 
 
-def wanted(case: Case, step: str, stray: str) -> type[Exception] | tuple[type[Exception], ...]:
+def expected_errors(case: Case, step: str, stray: str) -> type[Exception] | tuple[type[Exception], ...]:
     if step in (CONNECT, GREETING, PASSWORD, SOCKS5, SOCKS4):
         return httpcore.ProxyError
     if step in (TLS_PROXY, TLS_ORIGIN):
@@ -240,7 +240,7 @@ def wanted(case: Case, step: str, stray: str) -> type[Exception] | tuple[type[Ex
     return (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
 
-def complaint(error: BaseException, kinds: Any, here: Scene, step: str) -> str | None:
+def mistake_in(error: BaseException, kinds: Any, here: Scene, step: str) -> str | None:
     """The mistake in the error, if it has one."""
     if not isinstance(error, kinds):
         return f"{type(error).__name__}: {error}"
@@ -267,7 +267,7 @@ def test_a_failed_hop_is_one_error_that_names_it(
                 except Exception as raised:
                     error = raised
                 assert error is not None
-                complaints[f"{case} at {step}"] = complaint(error, wanted(case, step, stray), here, step)
+                complaints[f"{case} at {step}"] = mistake_in(error, expected_errors(case, step, stray), here, step)
                 stats = pool.stats()
                 assert (stats.connections, stats.leased, stats.waiting) == (0, 0, 0)
                 await here.hello(pool)
@@ -291,7 +291,7 @@ def test_silence_at_any_hop_is_a_timeout_that_names_it(runtime: Runtime, hops: H
             kind = httpcore.ReadTimeout if step == EXCHANGE else httpcore.ConnectTimeout
             with pytest.raises(httpcore.HTTPCoreError) as caught:
                 await pool.request("GET", f"{here.url}/hello")
-            what = complaint(caught.value, kind, here, step)
+            what = mistake_in(caught.value, kind, here, step)
             if here.server.silent != 1 or caught.value.limit != (1.9 if step == EXCHANGE else 2.0):
                 what = f"it is about something else: {caught.value}"
             complaints[f"{case} at {step}"] = what
@@ -430,7 +430,7 @@ def test_a_first_hop_that_never_answers_is_a_connect_timeout(runtime: Runtime, h
 
 
 @each_runtime
-def test_cancelled_before_the_first_hop_answers(runtime: Runtime, hops: Hops) -> None:
+def test_a_request_cancelled_before_the_first_answer_ends(runtime: Runtime, hops: Hops) -> None:
     async def one(case: Case) -> None:
         with full() as port:
             here = scene_at(case, hops, None, port, None)

@@ -243,10 +243,10 @@ def test_server_that_forgot_all_sessions_costs_only_handshake(trusting: SSLConfi
 
 
 def test_a_users_context_is_resumed_and_another_class_is_not(folder: Path) -> None:
-    class Stricter(ssl.SSLContext):
+    class StricterContext(ssl.SSLContext):
         """May check the certificates after the handshake, like truststore's context."""
 
-    for kind, resumed in ((ssl.SSLContext, 1), (Stricter, 0)):
+    for kind, resumed in ((ssl.SSLContext, 1), (StricterContext, 0)):
         context = kind(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(folder / "ca.pem")
         with origin() as server, httpcore.SyncConnectionPool(context) as http:
@@ -268,7 +268,7 @@ def test_after_a_fork_there_are_no_sessions(trusting: SSLConfig) -> None:
 # The connections that provide sessions.
 
 
-class Left:
+class SessionHolder:
     """A stand-in for the session of a connection."""
 
     def __init__(self, session: object) -> None:
@@ -278,11 +278,11 @@ class Left:
         return self._session
 
 
-def test_the_newest_is_taken_first_and_each_once() -> None:
+def test_the_newest_session_is_taken_first_and_each_once() -> None:
     sessions: Any = Sessions()  # numbers stand in for sessions, since the cache does not inspect them
     for number in range(3):
-        sessions.keep("a", Left(number))
-    sessions.keep("b", Left("b"))
+        sessions.keep("a", SessionHolder(number))
+    sessions.keep("b", SessionHolder("b"))
     assert [sessions.take("a") for _ in range(4)] == [2, 1, 0, None]
     assert sessions.take("c") is None
     assert sessions.take("b") == "b"
@@ -292,11 +292,11 @@ def taken_of(sessions: Sessions, key: str) -> list[Any]:
     return list(iter(lambda: sessions.take(key), None))
 
 
-def test_only_the_newest_128_of_a_hop_are_kept() -> None:
+def test_only_the_newest_128_sessions_of_a_hop_are_kept() -> None:
     sessions = Sessions()
-    sessions.keep("quiet", Left("quiet"))  # type: ignore[arg-type]
+    sessions.keep("quiet", SessionHolder("quiet"))  # type: ignore[arg-type]
     for number in range(1000):
-        sessions.keep("busy", Left(number))  # type: ignore[arg-type]
+        sessions.keep("busy", SessionHolder(number))  # type: ignore[arg-type]
     assert taken_of(sessions, "busy") == [*range(999, 871, -1)]
     assert taken_of(sessions, "quiet") == ["quiet"]
 
@@ -305,12 +305,12 @@ def test_session_cache_evicts_the_oldest_of_the_least_recent_hop() -> None:
     sessions = Sessions()
     for key in "abcd":
         for number in range(64):
-            sessions.keep(key, Left(number))  # type: ignore[arg-type]
-    sessions.keep("e", Left("e"))  # type: ignore[arg-type]
+            sessions.keep(key, SessionHolder(number))  # type: ignore[arg-type]
+    sessions.keep("e", SessionHolder("e"))  # type: ignore[arg-type]
     assert taken_of(sessions, "a") == [*range(63, 0, -1)]
     assert [len(taken_of(sessions, key)) for key in "bcde"] == [64, 64, 64, 1]
     for number in range(1000):
-        sessions.keep(f"hop {number}", Left(number))  # type: ignore[arg-type]
+        sessions.keep(f"hop {number}", SessionHolder(number))  # type: ignore[arg-type]
     # Counting the sessions with `take` would presuppose which of them remain.
     assert len(sessions._kept) == 256
 
@@ -361,7 +361,7 @@ def test_a_connection_that_broke_leaves_nothing() -> None:
     joined(body)
 
 
-def test_data_right_behind_the_handshake_hands_it_over_too() -> None:
+def test_data_behind_the_handshake_hands_the_session_over_too() -> None:
     runtime = testing.Simulation()
     kept: list[Resumable] = []
 

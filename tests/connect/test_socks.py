@@ -92,7 +92,7 @@ def test_socks5_refusals_have_words(answers: bytes, seen: str) -> None:
         (b"\x05\xff", "accepts neither a user name and password nor"),
     ],
 )
-def test_socks5_passwords_that_are_refused(answers: bytes, seen: str) -> None:
+def test_a_refused_socks5_password_is_not_shown(answers: bytes, seen: str) -> None:
     with pytest.raises(httpcore.ProxyError) as caught:
         hold(socks5("a", 80, AUTH), answers)
     assert seen in str(caught.value)

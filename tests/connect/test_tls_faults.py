@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import trustme
 from runtimes import Runtime, each_runtime
-from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy, Secured, Visit, connect
+from scripted_proxy import CONNECT, EXCHANGE, TLS_ORIGIN, TLS_PROXY, ScriptedProxy, TLSServerSide, Visit, connect
 from servers import ScriptedServer
 from tls_origins import server_context
 from trials import every_runtime_has_run, nothing_is_left_open  # noqa: F401  # fixtures
@@ -59,7 +59,7 @@ def commit(visit: Visit, fault: str, variant: str) -> None:
         if fault == "RST":
             visit.reset()
         elif fault == "FIN":
-            visit.bottom.shutdown(socket.SHUT_WR)
+            visit.raw_socket.shutdown(socket.SHUT_WR)
         elif fault == "forged record":
             below.sendall(FORGED)
         elif fault == "alert":
@@ -70,7 +70,7 @@ def commit(visit: Visit, fault: str, variant: str) -> None:
             secured.flush()
 
 
-def alert(secured: Secured) -> None:
+def alert(secured: TLSServerSide) -> None:
     """Make OpenSSL send an alert: "bad record mac", as if the client had sent such a record."""
     secured.incoming.write(FORGED + bytes(40_000))  # this may come within a record of the upload
     with suppress(ssl.SSLError):
@@ -125,8 +125,8 @@ def read_frame(visit: Visit) -> tuple[int, int, bytes]:
 def drain(visit: Visit) -> None:
     """Wait until the client disconnects."""
     with suppress(OSError):
-        visit.bottom.settimeout(20)
-        while visit.bottom.recv(1 << 20):
+        visit.raw_socket.settimeout(20)
+        while visit.raw_socket.recv(1 << 20):
             pass
 
 
@@ -197,7 +197,7 @@ def test_only_a_clean_end_completes_a_body(
 # A client certificate that is missing.
 
 
-class Demanding(ScriptedServer):
+class CertificateDemandingServer(ScriptedServer):
     """A TLS 1.3 server that requires a client certificate. When the client has sent none, Python's `ssl` sends an alert
     and the server closes: further bytes of the client are answered with RST.
     """
@@ -221,7 +221,7 @@ def test_a_missing_client_certificate_is_named_with_a_hint(
                 assert 'the alert "certificate required"' in text
                 assert "the server requires a client certificate: SSLConfig(cert=...)" in text
 
-    with Demanding("h2" if http2 else "http/1.1") as peer:
+    with CertificateDemandingServer("h2" if http2 else "http/1.1") as peer:
         runtime.run(body)
 
 

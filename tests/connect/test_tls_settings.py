@@ -46,7 +46,7 @@ def test_another_name_is_sent_and_checked_in_the_certificate(runtime: Runtime, a
             async with runtime.pool(resolve={"a.test": "127.0.0.1"}) as pool:
                 with pytest.raises(httpcore.TLSError, match=r"is not for host 'b\.test'"):
                     await pool.request("GET", url, ssl=config(authority, server_hostname="b.test"))
-            assert [(shown.sni, shown.began[:14]) for shown in server.shown] == [("a.test", b"GET / HTTP/1.1")]
+            assert [(shown.sni, shown.first_bytes[:14]) for shown in server.shown] == [("a.test", b"GET / HTTP/1.1")]
 
     runtime.run(body)
 
@@ -65,7 +65,7 @@ def test_an_unpinned_certificate_is_refused_before_a_request(runtime: Runtime, v
                     caught.value
                 )
                 assert pool.stats().connections == 0
-                assert {shown.began for shown in server.shown} <= {b""}
+                assert {shown.first_bytes for shown in server.shown} <= {b""}
                 right = config(authority, **trust, fingerprints=("0" * 64, PIN))
                 reused = [(await pool.request("GET", server.url, ssl=right)).info.tls.session_reused for _ in range(2)]
                 assert reused == [False, True]  # a session includes its certificate

@@ -355,7 +355,7 @@ def test_a_server_of_plain_text_is_quoted(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(("sent", "words"), [(b"", "without an answer"), (b"\x16\x03\x03", "before the handshake")])
-def test_a_server_that_closes_during_the_handshake(sent: bytes, words: str) -> None:
+def test_a_server_that_closes_during_the_handshake_is_an_error(sent: bytes, words: str) -> None:
     async def serve(end: ServerEnd) -> None:
         await end.recv()
         await end.send(sent)
@@ -484,7 +484,7 @@ def test_whole_records_come_in_one_piece() -> None:
     joined(body)
 
 
-def test_data_right_behind_the_handshake_is_there() -> None:
+def test_data_right_behind_the_handshake_is_received() -> None:
     """In TLS 1.2 the server sends the last message, so that its first data can arrive with the end of its handshake."""
     runtime = Runtime()
 
@@ -538,7 +538,7 @@ def test_a_write_takes_256_kib_and_leaves_them_for_the_next_call() -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_any_kind_of_bytes_can_be_written_and_nothing_is_nothing(kind: Callable[[bytes], Any]) -> None:
+def test_any_kind_of_bytes_can_be_written_also_empty_bytes(kind: Callable[[bytes], Any]) -> None:
     async def body(stream: TLSStream, peer: TLSPeer) -> None:
         assert await stream.write_some(kind(b""), 5.0) == 0
         assert not stream.owes
@@ -621,7 +621,7 @@ def test_take_skips_tickets_and_finds_data_behind_them() -> None:
     joined(body)
 
 
-def test_tickets_without_end_are_the_end() -> None:
+def test_session_tickets_without_end_are_a_read_error() -> None:
     runtime = Runtime()
 
     async def main() -> None:

@@ -158,7 +158,7 @@ def test_a_weak_server_is_refused_unless_weakness_is_allowed(runtime: Runtime, k
 
 
 @each_runtime
-def test_without_verify_the_rest_still_holds(runtime: Runtime, files: Files) -> None:
+def test_without_verify_the_other_tls_settings_still_hold(runtime: Runtime, files: Files) -> None:
     """`verify=False` turns off the checks of certificates and nothing else."""
 
     async def status(kind: str) -> int | None:
@@ -177,7 +177,7 @@ def test_without_verify_the_rest_still_holds(runtime: Runtime, files: Files) -> 
     runtime.run(body)
 
 
-def test_a_good_server_of_the_same_authority_is_served_with(files: Files) -> None:
+def test_a_good_server_of_the_same_authority_is_accepted(files: Files) -> None:
     """This shows that the refusals in the other tests are not about the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files / "good.pem")

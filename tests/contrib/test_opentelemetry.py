@@ -45,7 +45,7 @@ MOVED = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
 BUSY = b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
 
 
-class Kept:
+class StoredTelemetry:
     """Telemetry with an SDK that stores all spans and metrics here."""
 
     def __init__(self, **settings: Any) -> None:
@@ -94,7 +94,7 @@ def traceparents(heads: list[bytes]) -> list[tuple[int, int]]:
 
 @each_runtime
 def test_a_span_has_the_attributes_of_the_conventions(runtime: Runtime) -> None:
-    kept, script = Kept(), Noting(ok(b"Hello"), ok(b"again"))
+    kept, script = StoredTelemetry(), Noting(ok(b"Hello"), ok(b"again"))
     with ScriptedServer(script) as server:
 
         async def main() -> None:
@@ -138,17 +138,17 @@ def test_a_span_has_the_attributes_of_the_conventions(runtime: Runtime) -> None:
     assert {name for each in kept.attributes() for name in each} <= CONVENTIONS
 
 
-def with_a_pool(url: str, kept: Kept) -> None:
+def with_a_pool(url: str, kept: StoredTelemetry) -> None:
     with httpcore.SyncConnectionPool(trace=kept.trace, retries=httpcore.RetryPolicy(backoff=0)) as http:
         http.request("GET", url)
 
 
-def with_a_client(url: str, kept: Kept) -> None:
+def with_a_client(url: str, kept: StoredTelemetry) -> None:
     with httpcore.Client(trace=kept.trace) as client:
         client.get(url)
 
 
-def with_an_async_client(url: str, kept: Kept) -> None:
+def with_an_async_client(url: str, kept: StoredTelemetry) -> None:
     async def main() -> None:
         async with httpcore.AsyncClient(trace=kept.trace) as client:
             await client.get(url)
@@ -160,8 +160,10 @@ def with_an_async_client(url: str, kept: Kept) -> None:
     ("send", "answer", "error"),
     [(with_a_pool, BUSY, "503"), (with_a_client, MOVED, None), (with_an_async_client, MOVED, None)],
 )
-def test_each_sending_is_a_span_of_its_own(send: Callable[[str, Kept], None], answer: bytes, error: str | None) -> None:
-    kept, script = Kept(), Noting(answer, answer.replace(b"/there", b"/three"), ok(b"fine"))
+def test_each_sending_is_a_span_of_its_own(
+    send: Callable[[str, StoredTelemetry], None], answer: bytes, error: str | None
+) -> None:
+    kept, script = StoredTelemetry(), Noting(answer, answer.replace(b"/there", b"/three"), ok(b"fine"))
     with ScriptedServer(script) as server, kept.tracer.start_as_current_span("parent"):
         send(server.url, kept)
     parent, *spans = kept.spans()
@@ -178,7 +180,7 @@ def test_each_sending_is_a_span_of_its_own(send: Callable[[str, Kept], None], an
 
 
 def test_retries_of_a_hop_count_for_the_hops_after_it() -> None:
-    kept, script = Kept(), Noting(BUSY, MOVED, ok(b"fine"))
+    kept, script = StoredTelemetry(), Noting(BUSY, MOVED, ok(b"fine"))
     transport = httpcore.HTTPTransport(trace=kept.trace, retries=httpcore.RetryPolicy(backoff=0))
     with ScriptedServer(script) as server, httpcore.Client(transport=transport) as client:
         client.get(server.url)
@@ -187,7 +189,7 @@ def test_retries_of_a_hop_count_for_the_hops_after_it() -> None:
 
 
 def test_a_refusal_that_authentication_answers_counts() -> None:
-    kept = Kept()
+    kept = StoredTelemetry()
     refusal = (
         b'HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm="a", nonce="b", qop="auth"\r\nContent-Length: 0\r\n\r\n'
     )
@@ -229,7 +231,7 @@ def dropped(http: httpcore.SyncConnectionPool, url: str) -> None:
     ],
 )
 def test_however_a_request_ends_its_span_ends_once(act: Any, answer: bytes, kind: str | None) -> None:
-    kept = Kept()
+    kept = StoredTelemetry()
     raised: Exception | None = None
     with ScriptedServer(answering(answer)) as server, httpcore.SyncConnectionPool(trace=kept.trace) as http:
         try:
@@ -247,7 +249,7 @@ def test_however_a_request_ends_its_span_ends_once(act: Any, answer: bytes, kind
 
 
 def test_cancelling_a_request_ends_its_span() -> None:
-    kept = Kept()
+    kept = StoredTelemetry()
     with ScriptedServer(lambda peer: peer.rest()) as server:
 
         async def main() -> None:
@@ -260,7 +262,7 @@ def test_cancelling_a_request_ends_its_span() -> None:
 
 
 def test_metrics_have_the_names_and_buckets_of_the_conventions() -> None:
-    kept = Kept()
+    kept = StoredTelemetry()
     with ScriptedServer(answering(ok(b"Hello"))) as server, httpcore.SyncConnectionPool(trace=kept.trace) as http:
         http.request("GET", server.url)
     (point,) = kept.points(http_metrics.HTTP_CLIENT_REQUEST_DURATION)
@@ -276,7 +278,7 @@ def test_metrics_have_the_names_and_buckets_of_the_conventions() -> None:
 
 
 def test_metrics_are_few_for_any_peers_and_callers() -> None:
-    kept = Kept(most_servers=2)
+    kept = StoredTelemetry(most_servers=2)
     with ScriptedServer(Noting(*[ok(b"").replace(b"200", b"%d" % status) for status in range(600, 650)])) as server:
         hosts = [f"host{n}.test" for n in range(50)]
         with httpcore.SyncConnectionPool(trace=kept.trace, resolve=dict.fromkeys(hosts, "127.0.0.1")) as http:
@@ -290,7 +292,7 @@ def test_metrics_are_few_for_any_peers_and_callers() -> None:
 
 
 def test_a_traceparent_of_the_request_itself_stays() -> None:
-    kept, script = Kept(), Noting(ok(b""))
+    kept, script = StoredTelemetry(), Noting(ok(b""))
     own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     with ScriptedServer(script) as server, httpcore.SyncConnectionPool(trace=kept.trace) as http:
         http.request("GET", server.url, {"TraceParent": own})
@@ -300,7 +302,7 @@ def test_a_traceparent_of_the_request_itself_stays() -> None:
 
 @pytest.mark.parametrize("http2", [False, True])
 def test_a_real_server_receives_the_context_over_both_protocols(hypercorn: Ports, http2: bool) -> None:
-    kept = Kept()
+    kept = StoredTelemetry()
     server = f"http://127.0.0.1:{hypercorn.plain}"
     with httpcore.SyncConnectionPool(trace=kept.trace, http1=not http2, http2=http2) as http:
         bodies = [http.request("GET", f"{server}/field?name=traceparent").body for _ in range(2)]
@@ -323,7 +325,7 @@ def test_a_span_that_is_not_sampled_is_propagated_as_such() -> None:
     ("peer", "found"),
     [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:443", ("::1", 443)), ("/run/a.sock", ("/run/a.sock", None))],
 )
-def test_a_peer_is_address_and_port(peer: str, found: tuple[str, int | None]) -> None:
+def test_a_peer_is_split_into_address_and_port(peer: str, found: tuple[str, int | None]) -> None:
     assert peer_of(peer) == found
 
 

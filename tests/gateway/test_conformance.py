@@ -64,13 +64,13 @@ def run(server: str, wire: Wire, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_the_gateway_on_the_wire(server: str, wire: Wire, name: str) -> None:
+def test_the_gateway_keeps_each_rule_on_the_wire(server: str, wire: Wire, name: str) -> None:
     run(server, wire, name)
 
 
 @pytest.mark.parametrize("server", HTTP_2, indirect=True, scope="module")
 @pytest.mark.parametrize("name", H2_CHECKS)
-def test_the_gateway_on_the_wire_over_http_2(server: str, wire: Wire, name: str) -> None:
+def test_the_gateway_keeps_each_rule_over_http_2(server: str, wire: Wire, name: str) -> None:
     run(server, wire, name)
 
 

@@ -18,7 +18,7 @@ def serving(wanted: int = 2) -> Fleet:
     return fleet
 
 
-def test_the_start_is_as_many_workers_as_wanted() -> None:
+def test_the_start_is_as_many_workers_as_configured() -> None:
     fleet = Fleet(2)
     assert fleet.start(0.0) == [Start(1, 0, 0.0), Start(2, 0, 0.0)]
     assert not fleet.is_ready
@@ -92,5 +92,5 @@ def test_the_end_drains_working_workers_and_kills_others() -> None:
     assert fleet.ended(2, "SIGKILL", 22.0) == [Done(0)]
 
 
-def test_the_end_without_a_worker_is_at_once() -> None:
+def test_stopping_a_fleet_without_workers_ends_at_once() -> None:
     assert Fleet(1).stop() == [Done(0)]

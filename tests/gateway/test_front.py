@@ -66,7 +66,7 @@ def test_at_the_end_each_response_is_the_last_of_its_connection(ready: str | Non
     assert send_request(app, type="websocket") == (0, {})
 
 
-def test_readiness_is_answered_here() -> None:
+def test_readiness_is_answered_by_the_gateway() -> None:
     inner = Inner()
     app = Front(inner, "/-/ready")
     assert send_request(app, "/-/ready")[0] == 200

@@ -206,7 +206,7 @@ class Plain:
 
 
 @in_loop
-async def test_what_stands_in_for_a_pool_needs_no_trace() -> None:
+async def test_a_replacement_of_a_pool_needs_no_trace() -> None:
     client = requested(Gateway(Upstream("http://a.test", pool=Plain())))
     await client.end()
     assert (client.hints, client.status, client.body) == ([], 200, b"hello")

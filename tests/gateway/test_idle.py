@@ -174,7 +174,7 @@ class Handle(NamedTuple):
             self.clock.calls.remove(self.entry)
 
 
-class Due:
+class DueEntry:
     """An entry to be checked, in the form that `Rounds` uses."""
 
     def __init__(self, rounds: Rounds, *times: float) -> None:
@@ -208,16 +208,22 @@ def rounds(clock: Clock) -> Rounds:
     return Rounds(clock)  # type: ignore[arg-type]
 
 
-def test_each_is_looked_at_when_it_is_due(clock: Clock, rounds: Rounds) -> None:
-    several = [Due(rounds, 5, 9, 20), Due(rounds, 3), Due(rounds, 5), Due(rounds), Due(rounds, 1, 2, 3, 4)]
+def test_each_due_item_is_checked_at_its_time(clock: Clock, rounds: Rounds) -> None:
+    several = [
+        DueEntry(rounds, 5, 9, 20),
+        DueEntry(rounds, 3),
+        DueEntry(rounds, 5),
+        DueEntry(rounds),
+        DueEntry(rounds, 1, 2, 3, 4),
+    ]
     assert len(clock.calls) == 1
     clock.run(10)
     assert [each.seen for each in several] == [[5, 9], [3], [5], [], [1, 2, 3, 4]]
     assert [at for at, _ in clock.calls] == [20]
 
 
-def test_a_time_that_was_replaced_is_looked_at_no_more(clock: Clock, rounds: Rounds) -> None:
-    sooner, never = Due(rounds, 5, 2), Due(rounds, 4)
+def test_a_replaced_time_is_not_checked_again(clock: Clock, rounds: Rounds) -> None:
+    sooner, never = DueEntry(rounds, 5, 2), DueEntry(rounds, 4)
     sooner.set()
     never.set()
     clock.run(10)
@@ -228,10 +234,10 @@ def test_an_idle_stream_that_is_over_is_not_kept(clock: Clock, rounds: Rounds) -
     """If entries of ended requests were kept, 1,000 requests in a second with a limit of a minute would keep 60,000 of
     them.
     """
-    stay = [Due(rounds, 60) for _ in range(50)]
+    stay = [DueEntry(rounds, 60) for _ in range(50)]
     kept = []
     for _ in range(1000):
-        over = Due(rounds, 60)
+        over = DueEntry(rounds, 60)
         kept.append(weakref.ref(over))
         over.set()
         del over
@@ -246,9 +252,9 @@ def test_an_idle_stream_that_is_over_is_not_kept(clock: Clock, rounds: Rounds) -
 def test_a_request_is_watched_after_8_to_18_ms(moment: float, clock: Clock, rounds: Rounds) -> None:
     """The request may arrive at any moment of a round. The loop's timers are a millisecond late, like asyncio's."""
     clock.late = 0.001
-    rounds.add(Due(rounds))  # type: ignore[arg-type]
+    rounds.add(DueEntry(rounds))  # type: ignore[arg-type]
     clock.run(moment)
-    request = Due(rounds)
+    request = DueEntry(rounds)
     rounds.add(request)  # type: ignore[arg-type]
     clock.run(1)
     assert 0.008 < request.seen[0] - moment < 0.0181

@@ -28,7 +28,7 @@ def body(data: bytes = b"", *, more: bool = False) -> Message:
     return {"type": "http.request", "body": data, "more_body": more}
 
 
-def dead() -> Upstream:
+def refusing_upstream() -> Upstream:
     """An upstream that refuses connections."""
     return Upstream(f"http://127.0.0.1:{free_port()}")
 
@@ -521,7 +521,7 @@ async def test_a_failure_goes_to_another_upstream_where_it_may(
         await peer.send(OK)
 
     scripts = [second] if first is None else [first, second]
-    before = [dead()] if first is None else []
+    before = [refusing_upstream()] if first is None else []
     async with gateway(*scripts, before=before, balance="first") as (app, _):
         client = requested(app, http(method, *fields), *messages)
         await client.end()
@@ -535,7 +535,7 @@ def raises(*_: object) -> int:
     raise KeyError("secret")
 
 
-class NoNumber:
+class Incomparable:
     def __eq__(self, other: object) -> bool:
         raise ValueError("it cannot be compared")
 
@@ -547,7 +547,7 @@ class NoNumber:
     ("choose", "error"),
     [
         (raises, "KeyError"),
-        *[(lambda *_, found=found: found, "TypeError") for found in (None, "0", 0.0, [0], NoNumber())],
+        *[(lambda *_, found=found: found, "TypeError") for found in (None, "0", 0.0, [0], Incomparable())],
         *[(lambda *_, found=found: found, "ValueError") for found in (3, -1, 10**30)],
         (lambda *_: 0, "ValueError"),  # the upstream that has failed, again
     ],
@@ -563,7 +563,7 @@ async def test_a_balance_that_fails_is_a_500_and_loses_nothing(
         found: int = available[-1] if is_good else choose(request, available)
         return 0 if kind == "another upstream" and len(available) == 3 and not is_good else found
 
-    async with gateway(*[answers(OK)] * 2, before=[dead()], balance=balance) as (app, _):
+    async with gateway(*[answers(OK)] * 2, before=[refusing_upstream()], balance=balance) as (app, _):
         client = Client(app, websocket_scope()) if kind == "websocket" else requested(app)
         await client.end()
         assert (client.status, client.body, client.is_whole) == (500, b"the gateway failed\n", True)
@@ -577,7 +577,10 @@ async def test_a_balance_that_fails_is_a_500_and_loses_nothing(
 
 @in_loop
 async def test_upstreams_that_are_all_dead_are_a_502() -> None:
-    async with gateway(before=[dead(), dead()], retries=5, health=Health(passive=1)) as (app, _):
+    async with gateway(before=[refusing_upstream(), refusing_upstream()], retries=5, health=Health(passive=1)) as (
+        app,
+        _,
+    ):
         client = requested(app)
         await client.end()
         assert (client.status, client.body) == (502, b"ConnectError\n")
@@ -598,7 +601,7 @@ async def test_checks_leave_an_upstream_out_and_take_it_back(has_spare: bool, ca
             await peer.send(wrong if b"/health" in head and not is_well else OK)
 
     health = Health("/health", interval=0.02, fall=1, rise=1)
-    async with gateway(script, before=[dead()] if has_spare else [], health=health) as (app, servers):
+    async with gateway(script, before=[refusing_upstream()] if has_spare else [], health=health) as (app, servers):
         server = Client(app, {"type": "lifespan"})
         server.say("lifespan.startup")
         await server.until("lifespan.startup.complete")
@@ -807,16 +810,16 @@ async def test_a_router_starts_and_ends_all_its_apps(fails: bool) -> None:
     """The first app that fails to start decides the result. An app without lifespan support is left out."""
     seen: list[str] = []
 
-    async def lives(scope: Scope, receive: Any, send: Any) -> None:
+    async def runs_until_shutdown(scope: Scope, receive: Any, send: Any) -> None:
         while not seen or seen[-1] != "lifespan.shutdown":
             seen.append((await receive())["type"])
             await send({"type": f"{seen[-1]}.{'failed' if fails else 'complete'}"})
 
-    async def knows_none(scope: Scope, receive: Any, send: Any) -> None:
+    async def refuses_lifespan(scope: Scope, receive: Any, send: Any) -> None:
         raise KeyError(scope["type"])
 
     before = asyncio.all_tasks()
-    server = Client(Router({"/a/": knows_none, "/b/": lives}), {"type": "lifespan"})
+    server = Client(Router({"/a/": refuses_lifespan, "/b/": runs_until_shutdown}), {"type": "lifespan"})
     server.say("lifespan.startup")
     await server.until(f"lifespan.startup.{'failed' if fails else 'complete'}")
     server.say("lifespan.shutdown")

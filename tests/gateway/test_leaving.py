@@ -113,7 +113,7 @@ def test_a_client_that_leaves_the_queue_frees_its_place(kind: str, front: int) -
 
 
 @pytest.fixture(scope="module")
-def words(place: Path) -> Iterator[grpc.Channel]:
+def grpc_channel(place: Path) -> Iterator[grpc.Channel]:
     ports = free_port(), free_port()
     command = [sys.executable, "-m", "tests.support.grpc_server", *map(str, ports), str(place / "server.pem")]
     options = json.dumps({"http2": True})
@@ -125,17 +125,17 @@ def words(place: Path) -> Iterator[grpc.Channel]:
         yield channel
 
 
-def test_grpc_passes_with_its_status_in_the_trailers(words: Any) -> None:
-    reply, done = words.unary_unary("/test.Words/Unary").with_call(b"hello", timeout=15)
+def test_grpc_passes_with_its_status_in_the_trailers(grpc_channel: Any) -> None:
+    reply, done = grpc_channel.unary_unary("/test.Words/Unary").with_call(b"hello", timeout=15)
     assert reply == b"hello"
     assert dict(done.trailing_metadata())["x-last"] == "ends"
     with pytest.raises(grpc.RpcError) as failed:
-        words.unary_unary("/test.Words/Fail")(b"", timeout=15)
+        grpc_channel.unary_unary("/test.Words/Fail")(b"", timeout=15)
     assert (failed.value.code(), failed.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "100 % söß")
 
 
-def test_grpc_streams_pass_in_both_directions(words: Any) -> None:
-    got = list(words.unary_stream("/test.Words/Count")(b"50 1000", timeout=15))
+def test_grpc_streams_pass_in_both_directions(grpc_channel: Any) -> None:
+    got = list(grpc_channel.unary_stream("/test.Words/Count")(b"50 1000", timeout=15))
     assert [message.split()[0] for message in got] == [b"%d" % number for number in range(50)]
-    chat = words.stream_stream("/test.Words/Chat")(iter([b"a", b"b", b"c"]), timeout=15)
+    chat = grpc_channel.stream_stream("/test.Words/Chat")(iter([b"a", b"b", b"c"]), timeout=15)
     assert list(chat) == [b"a", b"b", b"c"]

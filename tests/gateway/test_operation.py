@@ -58,9 +58,9 @@ class Load:
             except OSError:
                 return
             with client:
-                self._use(client, request)
+                self._request_until_close(client, request)
 
-    def _use(self, client: socket.socket, request: bytes) -> None:
+    def _request_until_close(self, client: socket.socket, request: bytes) -> None:
         """Use one connection until the gateway announces that it will close it."""
         received = b""
         while not self.stop.is_set() and b"connection: close" not in received:
@@ -184,7 +184,7 @@ def test_a_dead_worker_is_replaced_and_a_bad_reload_not_done(caplog: pytest.LogC
     assert "the reload is given up: retrys: expected one of" in caplog.text
 
 
-def test_a_start_that_cannot_be_is_an_exit_status(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_start_is_an_exit_status(capfd: pytest.CaptureFixture[str]) -> None:
     """The check cannot find this fault: the worker is configured to run an object that is no gateway."""
     listener = listening("127.0.0.1", 0, 100)
     supervisor = Supervisor({"upstreams": ["http://a"]}, dict, listener, None)
@@ -196,7 +196,7 @@ def test_a_start_that_cannot_be_is_an_exit_status(capfd: pytest.CaptureFixture[s
 # A worker alone.
 
 
-class Orders:
+class SupervisorChannel:
     """The supervisor's end of the channel."""
 
     def __init__(self, port: int, channel: socket.socket) -> None:
@@ -212,13 +212,13 @@ class Orders:
 
 
 @contextmanager
-def worker(scenario: Callable[[Orders], None], **service: Any) -> Iterator[ScriptedServer]:
+def worker(scenario: Callable[[SupervisorChannel], None], **service: Any) -> Iterator[ScriptedServer]:
     """Runs a worker in this process, together with a scenario."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with ScriptedServer(answering) as upstream, ThreadPoolExecutor(1) as thread:
         listener = listening("127.0.0.1", 0, 100)
         ours, theirs = socket.socketpair()
-        orders = Orders(listener.getsockname()[1], ours)
+        orders = SupervisorChannel(listener.getsockname()[1], ours)
         orders.send({"table": {"upstreams": [upstream.url], "service": service}, "name": "gw"})
 
         def act() -> None:
@@ -242,7 +242,7 @@ def worker(scenario: Callable[[Orders], None], **service: Any) -> Iterator[Scrip
 def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFixture) -> None:
     kept = get("/a").replace(b"Connection: close\r\n", b"")
 
-    def scenario(orders: Orders) -> None:
+    def scenario(orders: SupervisorChannel) -> None:
         assert status_of(exchange(orders.port, get("/ready"))) == 200
         orders.send("figures")
         (counted,) = orders.receive()["figures"]
@@ -286,7 +286,7 @@ def test_the_end_is_announced_and_cuts_slow_requests(caplog: pytest.LogCaptureFi
 def test_connections_in_the_queue_at_the_end_are_served() -> None:
     """The end of the supervisor ends the worker, too. An idle connection is kept for a second, and no longer."""
 
-    def scenario(orders: Orders) -> None:
+    def scenario(orders: SupervisorChannel) -> None:
         orders.channel.shutdown(socket.SHUT_WR)
         clients = []
         with suppress(OSError):

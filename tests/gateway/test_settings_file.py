@@ -44,7 +44,7 @@ def reference() -> list[str]:
             flags = [flag.name for flag in FLAGS if (flag.table, flag.setting) == (table, name)]
             place = f"{'upstreams.ssl' if table == 'ssl' else table}.{name}".removeprefix(".")
             default = written(defaults[name]) if defaults[name] is not None or table else ""
-            found.append(f"| `{place}` | {''.join(flags)} | {default} | {meaning(make, name)} |")
+            found.append(f"| `{place}` | {''.join(flags)} | {default} | {documented_meaning(make, name)} |")
     return found
 
 
@@ -58,7 +58,7 @@ def written(default: object) -> str:
     return f'"{default}"' if isinstance(default, str) else str(default).lower()
 
 
-def meaning(make: Any, name: str) -> str:
+def documented_meaning(make: Any, name: str) -> str:
     text = inspect.cleandoc(make.__doc__)
     (found,) = re.findall(rf"^    {name}: (.*(?:\n {{8}}.*)*)", text, re.MULTILINE)
     return re.sub(r"\s+", " ", found.partition("Default")[0]).strip()
@@ -196,18 +196,18 @@ def test_the_workers_share_the_limits() -> None:
     table = {**FILE, "service": {"workers": 3}}
     made: list[dict[str, Any]] = []
 
-    class Noted(Gateway):
+    class RecordingGateway(Gateway):
         def __init__(self, upstreams: Any, **given: Any) -> None:
             made.append({"upstreams": upstreams, **given})
             super().__init__(upstreams, **given)
 
-    apps_of(settings_of(table), make=Noted)
+    apps_of(settings_of(table), make=RecordingGateway)
     assert made[0]["limits"] == Limits(concurrent=34, queue=2, queue_wait=2, body=1000)
     assert [up.max_connections for up in made[0]["upstreams"]] == [None, 7]
     assert made[0]["upstreams"][1].ssl == httpcore.SSLConfig(verify=False)
 
 
-def test_flags_have_the_last_word() -> None:
+def test_flags_override_the_settings_file() -> None:
     under = {"upstreams": ["http://x"], "retries": 3, "timeouts": {"idle": 5, "connect": 1}}
     flags = ["http://y", "--idle", "none", "--keep-host", "--trust", "10.0.0.1", "--trust", "::1", "--workers", "2"]
     table = merged(under, table_of(arguments(flags)))

@@ -72,7 +72,7 @@ def test_the_least_outstanding_counts_by_weight() -> None:
     assert chosen == {0: 20, 1: 10}
 
 
-def test_random_two_takes_every_pair_and_the_idler_of_it() -> None:
+def test_random_two_takes_the_idler_of_any_pair() -> None:
     choose = balance_of("random_two")
     several = members(1, 1, 1)
     assert set(Counter(choose(several, [0, 1, 2], request(), draw) for draw in draws(300))) == {0, 1, 2}
@@ -125,7 +125,7 @@ def test_every_choice_is_one_of_those_available(name: str, data: st.DataObject) 
 # Health.
 
 
-def test_failures_in_a_row_leave_one_out_for_a_while() -> None:
+def test_failures_in_a_row_leave_an_upstream_out_for_a_while() -> None:
     several = members(1, 1)
     several[0].failed(0.0)
     several[0].answered()
@@ -141,7 +141,7 @@ def test_failures_in_a_row_leave_one_out_for_a_while() -> None:
     assert available(several, 13.0, NOTHING) == [0, 1]
 
 
-def test_requests_that_fail_never_leave_all_out() -> None:
+def test_failed_requests_never_leave_all_upstreams_out() -> None:
     several = members(1, 1)
     for member in several * 2:
         member.failed(0.0)
@@ -149,7 +149,7 @@ def test_requests_that_fail_never_leave_all_out() -> None:
     assert available(several, 1.0, frozenset((0,))) == [1]
 
 
-def test_checks_leave_one_out_and_bring_it_back() -> None:
+def test_health_checks_leave_an_upstream_out_until_it_recovers() -> None:
     several = members(1, health=Health(fall=3, rise=2))
     for right in (False, False, True, False, False):
         several[0].checked(right)
@@ -196,7 +196,7 @@ REFUSED_STREAM, CANCEL = 7, 8
         (httpcore.LocalProtocolError(), 400, False, False, False),
     ],
 )
-def test_the_effect_of_each_failure(
+def test_each_failure_has_its_status_and_its_retries(
     error: httpcore.HTTPCoreError, status: int, get: bool, post: bool, blamed: bool
 ) -> None:
     refusal = refusal_of(error)
@@ -223,7 +223,7 @@ def test_a_fifth_of_the_requests_may_be_sent_again() -> None:
 # Values.
 
 
-async def found_later(*_: object) -> int:
+async def async_balance(*_: object) -> int:
     return 0
 
 
@@ -234,7 +234,7 @@ async def found_later(*_: object) -> int:
         (lambda: Gateway([cast(Any, 1)]), "upstreams: expected URLs and Upstream values, got int"),
         (lambda: Gateway("http://a", balance="best"), "balance: expected one of round_robin"),
         (
-            lambda: Gateway("http://a", balance=cast(Any, found_later)),
+            lambda: Gateway("http://a", balance=cast(Any, async_balance)),
             "expected a name or a plain function, got an async one",
         ),
         (lambda: Gateway("http://a", host="mine"), 'host: expected "rewrite" or "keep", got \'mine\''),

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.servers
 UVICORN = "uvicorn-httptools"
 
 
-def saying(word: bytes) -> ScriptedServer:
+def server_that_says(word: bytes) -> ScriptedServer:
     def script(peer: Peer) -> None:
         while head := peer.head():
             lower = head.lower()
@@ -62,7 +62,7 @@ def is_settled(port: int) -> bool:
 
 
 def test_requests_are_spread_over_the_upstreams() -> None:
-    with saying(b"one") as one, saying(b"two") as two:
+    with server_that_says(b"one") as one, server_that_says(b"two") as two:
         options = json.dumps({"balance": "round_robin"})
         with serving(UVICORN, "plain", UPSTREAMS=f"{one.url} {two.url}", OPTIONS=options) as port:
             seen = Counter(exchange(port, get()).rpartition(b"\r\n\r\n")[2] for _ in range(10))
@@ -75,7 +75,7 @@ def test_requests_are_spread_over_the_upstreams() -> None:
 
 def test_a_refused_connection_goes_to_another_upstream() -> None:
     """Requests of any method are sent to the other upstream, with their bodies."""
-    with saying(b"two") as two:
+    with server_that_says(b"two") as two:
         dead = f"http://127.0.0.1:{free_port()}"
         with serving(UVICORN, "plain", UPSTREAMS=f"{dead} {two.url}", HEALTH='{"passive": null}') as port:
             for _ in range(6):
@@ -93,7 +93,7 @@ def test_a_request_that_may_have_been_handled_is_not_repeated(method: str, statu
     def script(peer: Peer) -> None:
         heads.append(peer.head())
 
-    with ScriptedServer(script) as broken, saying(b"two") as two:
+    with ScriptedServer(script) as broken, server_that_says(b"two") as two:
         options = json.dumps({"balance": "first"})
         with serving(UVICORN, "plain", UPSTREAMS=f"{broken.url} {two.url}", OPTIONS=options) as port:
             assert status_of(exchange(port, get("/", "Content-Length: 0", method=method))) == status
@@ -105,7 +105,7 @@ def test_a_body_that_was_begun_is_not_sent_again() -> None:
         peer.head()
         peer.exactly(3)
 
-    with ScriptedServer(script) as broken, saying(b"two") as two:
+    with ScriptedServer(script) as broken, server_that_says(b"two") as two:
         options = json.dumps({"balance": "first"})
         with serving(UVICORN, "plain", UPSTREAMS=f"{broken.url} {two.url}", OPTIONS=options) as port:
             sent = get("/", "Transfer-Encoding: chunked", method="PUT", body=b"3\r\nabc\r\n0\r\n\r\n")
@@ -293,7 +293,7 @@ def test_requests_beyond_the_limit_wait_and_then_are_503() -> None:
 
 def test_a_place_in_the_queue_is_taken_when_one_comes_free() -> None:
     limits = json.dumps({"concurrent": 1, "queue": 50, "queue_wait": 10})
-    with saying(b"x") as upstream, serving(UVICORN, "plain", UPSTREAMS=upstream.url, LIMITS=limits) as port:
+    with server_that_says(b"x") as upstream, serving(UVICORN, "plain", UPSTREAMS=upstream.url, LIMITS=limits) as port:
         with ThreadPoolExecutor(20) as threads:
             requested = [threads.submit(exchange, port, get()) for _ in range(20)]
             assert {status_of(each.result()) for each in requested} == {200}
@@ -303,7 +303,10 @@ def test_a_place_in_the_queue_is_taken_when_one_comes_free() -> None:
 
 @pytest.mark.parametrize("framing", ["content-length", "chunked"])
 def test_a_body_beyond_the_limit_is_a_413(framing: str) -> None:
-    with saying(b"x") as upstream, serving(UVICORN, "plain", UPSTREAMS=upstream.url, LIMITS='{"body": 10}') as port:
+    with (
+        server_that_says(b"x") as upstream,
+        serving(UVICORN, "plain", UPSTREAMS=upstream.url, LIMITS='{"body": 10}') as port,
+    ):
         if framing == "content-length":
             sent = get("/", "Content-Length: 11", method="POST", body=b"hello world")
         else:
@@ -316,7 +319,7 @@ def test_a_body_beyond_the_limit_is_a_413(framing: str) -> None:
 
 
 def test_a_router_gives_the_path_to_the_app_of_its_prefix() -> None:
-    with saying(b"api") as upstream, serving(UVICORN, "routed", UPSTREAMS=upstream.url) as port:
+    with server_that_says(b"api") as upstream, serving(UVICORN, "routed", UPSTREAMS=upstream.url) as port:
         found = {path: status_of(exchange(port, get(path))) for path in
                  ("/api/", "/api/x", "/api", "/apix", "/", "/api/../x", "/api/%2e%2e/x", "/api/a/../b")}  # fmt: skip
     assert found == {

@@ -209,7 +209,7 @@ def received(peer: Peer) -> tuple[int, bytes]:
     return start[0] & 15, bytes([each ^ mask[index % 4] for index, each in enumerate(peer.exactly(size))])
 
 
-class Script:
+class ScriptedUpstream:
     """An upstream whose behaviour is set by each test.
 
     Attributes:
@@ -248,8 +248,8 @@ class Script:
 
 
 @pytest.fixture(scope="module")
-def scripted() -> Iterator[tuple[Script, int]]:
-    script = Script()
+def scripted() -> Iterator[tuple[ScriptedUpstream, int]]:
+    script = ScriptedUpstream()
     options = json.dumps({"websocket": {"max_message": 1000, "ping_interval": 0.3, "close_timeout": 0.2}})
     with (
         ScriptedServer(script) as upstream,
@@ -277,7 +277,7 @@ WRONG: dict[str, Callable[[Peer], object]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_an_upstream_that_accepts_wrongly_is_a_502(wrong: str, scripted: tuple[Script, int]) -> None:
+def test_an_upstream_that_accepts_wrongly_is_a_502(wrong: str, scripted: tuple[ScriptedUpstream, int]) -> None:
     script, port = scripted
 
     def run(peer: Peer) -> None:
@@ -304,7 +304,7 @@ BROKEN: dict[str, tuple[list[bytes], int]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_an_upstream_that_breaks_off_closes_the_client(name: str, scripted: tuple[Script, int]) -> None:
+def test_an_upstream_that_breaks_off_closes_the_client(name: str, scripted: tuple[ScriptedUpstream, int]) -> None:
     script, port = scripted
     frames, code = BROKEN[name]
 
@@ -323,7 +323,7 @@ def test_an_upstream_that_breaks_off_closes_the_client(name: str, scripted: tupl
     assert is_settled(port)
 
 
-def test_fragments_and_pings_of_the_upstream_are_put_together(scripted: tuple[Script, int]) -> None:
+def test_fragments_and_pings_of_the_upstream_are_put_together(scripted: tuple[ScriptedUpstream, int]) -> None:
     script, port = scripted
 
     def run(peer: Peer) -> None:
@@ -343,7 +343,7 @@ def test_fragments_and_pings_of_the_upstream_are_put_together(scripted: tuple[Sc
     assert script.frames[-1][0] == 8
 
 
-def test_an_upstream_that_falls_silent_is_given_up(scripted: tuple[Script, int]) -> None:
+def test_an_upstream_that_falls_silent_is_given_up(scripted: tuple[ScriptedUpstream, int]) -> None:
     script, port = scripted
     script.run = accepting
     with dial(port) as client:
@@ -355,7 +355,7 @@ def test_an_upstream_that_falls_silent_is_given_up(scripted: tuple[Script, int])
     assert is_settled(port)
 
 
-def test_an_upstream_that_answers_pings_is_kept(scripted: tuple[Script, int]) -> None:
+def test_an_upstream_that_answers_pings_is_kept(scripted: tuple[ScriptedUpstream, int]) -> None:
     script, port = scripted
 
     def run(peer: Peer) -> None:
@@ -370,7 +370,7 @@ def test_an_upstream_that_answers_pings_is_kept(scripted: tuple[Script, int]) ->
         assert client.recv(10) == "still here"
 
 
-def test_a_client_that_is_lost_closes_without_a_code(scripted: tuple[Script, int]) -> None:
+def test_a_client_that_is_lost_closes_without_a_code(scripted: tuple[ScriptedUpstream, int]) -> None:
     script, port = scripted
     script.run = accepting
     with plain(port) as client:
@@ -379,7 +379,7 @@ def test_a_client_that_is_lost_closes_without_a_code(scripted: tuple[Script, int
     assert script.frames == [(8, b"")]
 
 
-def test_an_upstream_that_does_not_answer_close_is_left(scripted: tuple[Script, int]) -> None:
+def test_an_upstream_that_does_not_answer_close_is_left(scripted: tuple[ScriptedUpstream, int]) -> None:
     script, port = scripted
     script.run = accepting
     with dial(port) as client:
@@ -417,7 +417,9 @@ def flooding(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("phase", ["in the handshake", "idle", "in a message", "while the upstream sends"])
-def test_the_best_of_three_disconnects_takes_less_than_20_ms(phase: str, scripted: tuple[Script, int]) -> None:
+def test_the_best_of_three_disconnects_takes_less_than_20_ms(
+    phase: str, scripted: tuple[ScriptedUpstream, int]
+) -> None:
     """The time until the disconnect has reached the upstream is measured; each of the three is less than 5 s."""
     script, port = scripted
     script.run = {"in the handshake": asleep, "while the upstream sends": flooding}.get(phase, accepting)

@@ -48,7 +48,7 @@ def sends(*frames: bytes, then: Callable[[Peer], Awaitable[object]] | None = Non
     return script
 
 
-async def gone(peer: Peer) -> None:
+async def disconnect_without_close(peer: Peer) -> None:
     """The upstream disconnects without a Close."""
 
 
@@ -158,10 +158,10 @@ TOO_LONG = (1009, "expected at most 10 bytes in a message")
     ],
 )  # fmt: skip
 @in_loop
-async def test_how_the_upstream_ends_closes_the_client(
+async def test_each_end_of_the_upstream_closes_the_client(
     frames: list[bytes], leaves: bool, close: tuple[int, str], is_whole: bool
 ) -> None:
-    script = sends(*frames, then=gone if leaves else None)
+    script = sends(*frames, then=disconnect_without_close if leaves else None)
     async with gateway(script, websocket=WebSockets(max_message=10)) as (app, servers):
         client = dial(app)
         await client.end()

@@ -19,7 +19,7 @@ import trio
 from h2_frames import data, head
 from runtimes import RUNTIMES, Runtime, each_runtime
 from servers import Peer, ok
-from test_h2_hostile import PRIOR, Hostile, Talk
+from test_h2_hostile import PRIOR, Hostile, HostileConnection
 from trials import HostileServer, every_runtime_has_run, nothing_is_left_open, trial  # noqa: F401  # fixtures
 
 import httpcore
@@ -81,7 +81,7 @@ def nothing(case: str) -> bytes:
 @each_runtime
 @each_case
 @pytest.mark.parametrize("case", NOTHINGS)
-def test_a_body_of_4_kib_that_makes_nothing_costs_50_ms(runtime: Runtime, case: str, variant: str) -> None:
+def test_a_body_of_4_kib_without_content_costs_50_ms(runtime: Runtime, case: str, variant: str) -> None:
     raw = nothing(case)
 
     async def body() -> float:
@@ -336,7 +336,7 @@ def test_over_http2_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runtim
     limits = httpcore.TimeoutConfig(5.0, total_timeout=0.3)
     bomb = gigabytes().partition(b"\r\n\r\n")[2]
 
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(head(stream, (b"content-encoding", b"gzip, br")) + data(stream, bomb))  # the stream never ends
 
     async def body() -> None:
@@ -355,10 +355,10 @@ def test_over_http2_bomb_that_is_given_up_costs_its_stream_alone(runtime: Runtim
 
 @each_runtime
 def test_over_http2_a_length_beyond_max_body_is_refused_at_head(runtime: Runtime) -> None:
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(head(stream, (b"content-length", b"1001")))
 
-    def empty(talk: Talk, stream: int) -> None:
+    def empty(talk: HostileConnection, stream: int) -> None:
         talk.send(head(stream, (b"content-length", b"1001")) + data(stream, b"", end=True))
 
     async def body() -> None:

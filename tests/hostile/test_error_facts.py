@@ -92,7 +92,7 @@ CASES: dict[str, tuple[Callable[[Peer], None], type[httpcore.HTTPCoreError], dic
 }
 
 
-async def plainly(pool: Any, **given: Any) -> None:
+async def read_whole(pool: Any, **given: Any) -> None:
     await pool.request(**given)
 
 
@@ -116,7 +116,7 @@ def check(error: httpcore.HTTPCoreError, port: int, phase: str, status: int = 20
 
 
 @each_runtime
-@pytest.mark.parametrize("use", [plainly, read_later, piece_by_piece], ids=lambda use: use.__name__)
+@pytest.mark.parametrize("use", [read_whole, read_later, piece_by_piece], ids=lambda use: use.__name__)
 @pytest.mark.parametrize("case", CASES)
 def test_an_error_about_a_body_has_every_fact(runtime: Runtime, case: str, use: Any) -> None:
     script, kind, timeouts = CASES[case]

@@ -70,7 +70,7 @@ def pieces(runtime: Runtime, *given: Any, then: BaseException | None = None) -> 
 # A connection that dies during a request: rows 2 and 3.
 
 
-class Dying(HostileServer):
+class DyingServer(HostileServer):
     """Answers /first on its first connection, and closes during the next request with FIN or RST, after reading all of
     it and sending only `before`. Later connections serve, unless `every` one dies, at its first request.
     """
@@ -79,9 +79,9 @@ class Dying(HostileServer):
         self._leave = leave
         self._every = every
         self._before = before
-        super().__init__(self._die)
+        super().__init__(self._close_during_request)
 
-    def _die(self, peer: Peer) -> bool:
+    def _close_during_request(self, peer: Peer) -> bool:
         line, head = self.lines[-1], self.heads[-1]
         if b"Content-Length: 4" in head:
             assert peer.exactly(4) == b"once"
@@ -132,7 +132,7 @@ def test_reused_connection_that_dies_is_replaced_once_where_safe(
     runtime: Runtime, leave: str, method: str, shape: str, headers: dict[str, str], again: bool
 ) -> None:
     async def body() -> None:
-        with Dying(leave) as server:
+        with DyingServer(leave) as server:
             async with trial(runtime, server) as pool:
                 await pool.request("GET", f"{server.url}/first")
                 request = pool.request(method, server.url, headers, BODIES[shape](runtime))
@@ -156,7 +156,7 @@ def test_reused_connection_that_dies_is_replaced_once_where_safe(
 @pytest.mark.parametrize("leave", ["FIN", "RST"])
 def test_first_connection_that_dies_is_an_error_without_a_resend(runtime: Runtime, leave: str) -> None:
     async def body() -> None:
-        with Dying(leave, every=True) as server:
+        with DyingServer(leave, every=True) as server:
             async with trial(runtime, server) as pool:
                 with pytest.raises((httpcore.RemoteProtocolError, httpcore.ReadError)) as caught:
                     await pool.request("GET", server.url)
@@ -196,7 +196,7 @@ def test_the_replacement_is_fresh_and_is_not_replaced_again(runtime: Runtime) ->
 @each_runtime
 def test_without_retry_stale_a_dead_reused_connection_is_error(runtime: Runtime) -> None:
     async def body() -> None:
-        with Dying("FIN") as server:
+        with DyingServer("FIN") as server:
             async with trial(runtime, server, retry_stale=False) as pool:
                 await pool.request("GET", f"{server.url}/first")
                 with pytest.raises(httpcore.RemoteProtocolError, match="before any byte of a response"):
@@ -212,7 +212,7 @@ def test_without_retry_stale_a_dead_reused_connection_is_error(runtime: Runtime)
 )
 def test_after_a_byte_of_a_response_nothing_is_sent_again(runtime: Runtime, before: bytes) -> None:
     async def body() -> None:
-        with Dying("FIN", before=before) as server:
+        with DyingServer("FIN", before=before) as server:
             async with trial(runtime, server) as pool:
                 await pool.request("GET", f"{server.url}/first")
                 with pytest.raises(httpcore.RemoteProtocolError, match="too early"):
@@ -906,23 +906,23 @@ class Recording(ScriptedServer):
     """Records the bytes of its first connection until the client disconnects; later connections are served."""
 
     def __init__(self) -> None:
-        self.came: list[bytes] = []
+        self.bytes_after_head: list[bytes] = []
         super().__init__(self._record)
 
     def _record(self, peer: Peer) -> None:
         if peer.number == 1:
-            self.came.append(peer.rest())
+            self.bytes_after_head.append(peer.rest())
         else:
             while peer.head():
                 peer.send(ok(b"clean"))
 
 
-class Oops(Exception):
+class UserError(Exception):
     """An error of the user's code."""
 
 
 FAILING: dict[str, tuple[Callable[[Runtime], Any], dict[str, str], type[Exception], str]] = {
-    "raises": (lambda runtime: pieces(runtime, b"half", then=Oops("half way")), {}, Oops, "half way"),
+    "raises": (lambda runtime: pieces(runtime, b"half", then=UserError("half way")), {}, UserError, "half way"),
     "gives a str": (lambda runtime: pieces(runtime, b"half", "text"), {}, httpcore.LocalProtocolError, "type str"),
     "gives None": (lambda runtime: pieces(runtime, b"half", None), {}, httpcore.LocalProtocolError, "type NoneType"),
     "gives a str from a list": (lambda runtime: [b"half", "text"], {}, httpcore.LocalProtocolError, "type str"),
@@ -952,8 +952,10 @@ def test_body_that_fails_is_cut_on_the_wire_and_its_error_raised(runtime: Runtim
                 with pytest.raises(error, match=re.escape(words)):
                     await pool.request("POST", server.url, headers, make(runtime))
                 assert pool.stats().connections == 0
-                await eventually(runtime, lambda: len(server.came) == 1, "the server sees the connection closed")
-            head, _, rest = server.came[0].partition(b"\r\n\r\n")
+                await eventually(
+                    runtime, lambda: len(server.bytes_after_head) == 1, "the server sees the connection closed"
+                )
+            head, _, rest = server.bytes_after_head[0].partition(b"\r\n\r\n")
             assert head.startswith(b"POST / HTTP/1.1\r\n")
             assert rest == (b"half" if headers else b"4\r\nhalf\r\n")  # never the last chunk, nor a byte too many
 
@@ -976,16 +978,18 @@ def test_the_server_sees_the_end_before_the_users_own_clean_up(runtime: Runtime)
                         yield from (b"half", "text")
                     finally:
                         ends = time.monotonic() + PROMPT
-                        while not server.came and time.monotonic() < ends:
+                        while not server.bytes_after_head and time.monotonic() < ends:
                             time.sleep(0.001)
-                        order.append("clean-up" if server.came else "too early")
+                        order.append("clean-up" if server.bytes_after_head else "too early")
 
                 async def waiting() -> AsyncIterator[Any]:
                     try:
                         yield b"half"
                         yield "text"
                     finally:
-                        await eventually(runtime, lambda: bool(server.came), "the server sees the connection closed")
+                        await eventually(
+                            runtime, lambda: bool(server.bytes_after_head), "the server sees the connection closed"
+                        )
                         order.append("clean-up")
 
                 with pytest.raises(httpcore.LocalProtocolError, match="type str"):
@@ -1037,7 +1041,9 @@ def test_known_mistakes_are_refused_before_a_byte_is_sent(runtime: Runtime, case
             await check_quiet(runtime, pool, server)
             await pool.close()
             assert len(opened) == (case == "a callable that gives text")  # a callable is called when needed
-            await eventually(runtime, lambda: server.came == [b""] * len(opened), "the server received nothing")
+            await eventually(
+                runtime, lambda: server.bytes_after_head == [b""] * len(opened), "the server received nothing"
+            )
 
     runtime.run(body)
 
@@ -1094,7 +1100,7 @@ def test_exception_in_a_trace_ends_request_and_frees_its_slot(
     def trace(record: httpcore.TraceEvent) -> None:
         if isinstance(record, event):
             raised.append(record)
-            raise Oops("in the trace")
+            raise UserError("in the trace")
 
     answer = b"HTTP/1.1 102 Processing\r\n\r\n" + ok(b"good")
 
@@ -1105,7 +1111,7 @@ def test_exception_in_a_trace_ends_request_and_frees_its_slot(
     async def body() -> None:
         with HostileServer(lambda peer: peer.send_and_stay(answer)) as server:
             async with trial(runtime, server) as pool:
-                with pytest.raises(Oops, match="in the trace"):
+                with pytest.raises(UserError, match="in the trace"):
                     await fetch(pool, server.url)
                 assert len(raised) == 1
 
@@ -1169,13 +1175,13 @@ def test_unread_body_is_drained_if_small_or_costs_its_connection(
                 assert piece.startswith(b"first")
                 if variant == "break":
                     break
-                raise Oops("the user's")
+                raise UserError("the user's")
 
     async def body() -> None:
         with HostileServer(act) as server:
             async with trial(runtime, server) as pool:
                 if variant == "exception":
-                    with pytest.raises(Oops):
+                    with pytest.raises(UserError):
                         await leave(pool, server.url)
                 else:
                     await leave(pool, server.url)

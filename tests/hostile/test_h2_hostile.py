@@ -37,7 +37,7 @@ from h2_frames import (
     TOP,
     UNKNOWN,
     WINDOW_UPDATE,
-    Took,
+    FloodCost,
     big_head,
     data,
     fields,
@@ -70,7 +70,7 @@ STREAM_WINDOW = h2_engine.STREAM_WINDOW
 CONNECTION_WINDOW = h2_engine.CONNECTION_WINDOW
 
 
-class Talk:
+class HostileConnection:
     """One connection from its server's side, in frames.
 
     Attributes:
@@ -137,15 +137,15 @@ class Hostile(ScriptedServer):
         bad: how many requests for / were received.
     """
 
-    def __init__(self, act: Callable[[Talk, int], object], *pairs: tuple[int, int]) -> None:
-        self.talks: list[Talk] = []
+    def __init__(self, act: Callable[[HostileConnection, int], object], *pairs: tuple[int, int]) -> None:
+        self.talks: list[HostileConnection] = []
         self.bad = 0
         self._act = act
         self._pairs = pairs
         super().__init__(self._follow)
 
     def _follow(self, peer: Peer) -> None:
-        talk = Talk(peer)
+        talk = HostileConnection(peer)
         self.talks.append(talk)
         talk.begin(*self._pairs)
         while stream := talk.request():
@@ -249,9 +249,9 @@ def test_a_flood_is_stopped_with_a_reason_in_flat_memory(runtime: Runtime, name:
     """The flood takes less than a second of our CPU time."""
     flood = FLOODS[name]
     sent = 0
-    took = Took()
+    took = FloodCost()
 
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         nonlocal sent
         talk.send(flood.start(stream))
         piece = flood.again(stream)
@@ -303,9 +303,9 @@ def test_a_flood_on_a_stream_that_was_given_up_is_stopped(runtime: Runtime, name
     """The flood takes less than a second of our CPU time and less than 4 MiB, while another request waits on the same
     connection.
     """
-    took = Took()
+    took = FloodCost()
 
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         assert (stream, talk.request()) == (1, 3)
         piece = LATE_FLOODS[name] * max(1, PIECE // len(LATE_FLOODS[name]))
         for _ in range(64 * MIB // len(piece)):
@@ -333,10 +333,10 @@ def test_a_flood_on_a_stream_that_was_given_up_is_stopped(runtime: Runtime, name
 @pytest.mark.parametrize("streams", [(1,), (1, 0)], ids=["the stream's", "both"])
 def test_a_window_that_is_opened_byte_by_byte_is_a_flood(runtime: Runtime, streams: tuple[int, ...]) -> None:
     """Each opening wakes the upload, which then sends a byte."""
-    took = Took()
+    took = FloodCost()
     opening = b"".join([window_update(stream, 1) for stream in streams])
 
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(window_update(0, MIB) if streams == (1,) else b"")
         frames = talk.frames()
         left = 65535
@@ -371,11 +371,11 @@ class Endless(ScriptedServer):
 
     def __init__(self) -> None:
         self.sent: dict[int, int] = {}
-        self.talks: list[Talk] = []
+        self.talks: list[HostileConnection] = []
         super().__init__(self._follow)
 
     def _follow(self, peer: Peer) -> None:
-        talk = Talk(peer)
+        talk = HostileConnection(peer)
         self.talks.append(talk)
         talk.begin((3, 1000))
         for kind, _, stream, _ in talk.frames():
@@ -388,7 +388,7 @@ class Endless(ScriptedServer):
             for open_stream in self.sent.keys() - talk.left:
                 self._pump(talk, open_stream)
 
-    def _pump(self, talk: Talk, stream: int) -> None:
+    def _pump(self, talk: HostileConnection, stream: int) -> None:
         while room := min(16384, talk.room[0], talk.room[stream]):
             talk.send(data(stream, bytes(room)))
             talk.room[0] -= room
@@ -483,7 +483,7 @@ def test_after_many_early_leavers_the_window_is_full(runtime: Runtime) -> None:
 def test_a_peer_that_ignores_windows_is_cut_off(runtime: Runtime) -> None:
     sent = 0
 
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         nonlocal sent
         talk.send(head(stream))
         while sent < 64 * MIB:
@@ -536,7 +536,7 @@ def test_a_peer_that_never_opens_its_window_is_a_write_timeout(
 @pytest.mark.cpu_time
 @each_runtime
 def test_a_length_of_a_terabyte_is_not_allocated(runtime: Runtime) -> None:
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(head(stream, (b"content-length", b"1000000000000")) + data(stream, b"x" * 1000) + rst(stream, 2))
 
     async def body() -> None:
@@ -608,7 +608,7 @@ def test_broken_connection_ends_with_its_code_and_the_next_works(runtime: Runtim
 def test_a_stream_error_resets_it_and_its_siblings_go_on(runtime: Runtime, name: str) -> None:
     script = OF_THE_STREAM[name]
 
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         siblings = [talk.request(), talk.request()]
         talk.send(script(stream))
         for sibling in siblings:
@@ -644,7 +644,7 @@ def test_a_stream_error_resets_it_and_its_siblings_go_on(runtime: Runtime, name:
 @each_runtime
 @pytest.mark.parametrize("name", ["REFUSED_STREAM", "GOAWAY"])
 def test_a_storm_of_refusals_is_three_resends_and_an_error(runtime: Runtime, name: str) -> None:
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(rst(stream, Code.REFUSED_STREAM) if name == "REFUSED_STREAM" else goaway(0))
 
     async def body() -> None:
@@ -704,7 +704,7 @@ def test_a_peer_that_falls_silent_costs_one_timeout_and_a_moment(
 
 @each_runtime
 def test_a_drip_of_frames_ends_at_the_total_timeout(runtime: Runtime) -> None:
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(head(stream))
         for byte in data(stream, b"x") * 12:
             talk.send(bytes([byte]))
@@ -725,7 +725,7 @@ def test_a_drip_of_frames_ends_at_the_total_timeout(runtime: Runtime) -> None:
 # Endless frames for an exchange that was given up, or for responses that are not read: row F12.
 
 
-def without_end(talk: Talk, piece: bytes) -> None:
+def without_end(talk: HostileConnection, piece: bytes) -> None:
     """Send until the client disconnects; the bytes of the client are discarded."""
     threading.Thread(target=talk.receive_the_rest, daemon=True).start()
     while True:
@@ -754,7 +754,7 @@ def test_a_peer_that_sends_without_end_holds_nothing_up(runtime: Runtime, name: 
     turns: list[float] = []
     lasted: list[float] = []
 
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(head(stream))
         if stream > 2 * OPEN:
             without_end(talk, ENDLESS[name](stream))
@@ -1049,7 +1049,7 @@ def test_a_value_with_a_blank_at_an_end_is_trimmed_and_named(runtime: Runtime, n
     sent, seen = BLANKS[name]
     field = (b"x-a", sent)
 
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         if where == "interim":
             talk.send(head(stream, field, status=b"103"))
         talk.send(head(stream, *([field] if where == "head" else [])) + data(stream, b"body"))
@@ -1076,7 +1076,7 @@ def test_a_value_with_a_blank_at_an_end_is_trimmed_and_named(runtime: Runtime, n
 @each_runtime
 @pytest.mark.parametrize("value", [b"a\nb", b"a\rb", b"a\0b", b" a\nb", b"\n", b"a\x01b"])
 def test_a_control_character_in_a_value_is_an_error_over_http2(runtime: Runtime, value: bytes) -> None:
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(head(stream, (b"x-a", value), end=True))
 
     async def body() -> None:
@@ -1091,7 +1091,7 @@ def test_a_control_character_in_a_value_is_an_error_over_http2(runtime: Runtime,
 @each_runtime
 @pytest.mark.parametrize("lengths", [(b"4", b"4"), (b"4, 4",), (b"4", b"5")])
 def test_two_content_lengths_are_an_error_over_http2(runtime: Runtime, lengths: tuple[bytes, ...]) -> None:
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(head(stream, *[(b"content-length", length) for length in lengths]) + data(stream, b"body", end=True))
 
     async def body() -> None:
@@ -1106,7 +1106,7 @@ def test_two_content_lengths_are_an_error_over_http2(runtime: Runtime, lengths: 
 @each_runtime
 @pytest.mark.parametrize("status", [b"600", b"799", b"999"])
 def test_a_status_of_an_unknown_class_is_handed_on_over_http2(runtime: Runtime, status: bytes) -> None:
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         talk.send(head(stream, status=status) + data(stream, b"body", end=True))
 
     async def body() -> None:
@@ -1130,7 +1130,7 @@ LARGE: dict[str, tuple[list[tuple[bytes, bytes]], int]] = {  # fields, and the l
 def test_the_limits_for_heads_hold_over_http2(runtime: Runtime, name: str, where: str) -> None:
     fields, limit = LARGE[name]
 
-    def act(talk: Talk, stream: int) -> None:
+    def act(talk: HostileConnection, stream: int) -> None:
         small = [(b"c", b"d")]
         for at, part in (("head", [(b":status", b"200")]), ("trailers", [])):
             block = hpack.Encoder().encode([*part, *(fields if at == where else small)])

@@ -94,7 +94,7 @@ SECRETIVE = {
 each_secretive_case = pytest.mark.parametrize("variant", SECRETIVE)
 
 
-def secretive(scheme: str, port: int, keys: Keys, *, in_url: bool = False) -> httpcore.Proxy:
+def proxy_with_secrets(scheme: str, port: int, keys: Keys, *, in_url: bool = False) -> httpcore.Proxy:
     scheme, _, tunnel = scheme.partition("+")
     more: dict[str, Any] = {"tunnel": bool(tunnel)}
     if scheme.startswith("http"):
@@ -116,7 +116,7 @@ def test_credentials_never_leave_their_hop(runtime: Runtime, variant: str, in_ur
     async def body() -> None:
         noted: list[str] = []
         with scripted(steps, keys) as server:
-            proxy = secretive(scheme, server.port, keys, in_url=in_url)
+            proxy = proxy_with_secrets(scheme, server.port, keys, in_url=in_url)
             trust = httpcore.SSLConfig(verify=keys.trusting_origin)
             async with runtime.pool(trust, proxy=proxy, trace=lambda event: noted.append(repr(event))) as pool:
                 for _ in range(2):
@@ -166,7 +166,7 @@ def test_no_error_of_any_step_shows_a_secret(runtime: Runtime, variant: str, key
 
     async def body(step: str, act: Act) -> None:
         with scripted(steps, keys, {step: act}) as server:
-            proxy = secretive(scheme, server.port, keys)
+            proxy = proxy_with_secrets(scheme, server.port, keys)
             trust = httpcore.SSLConfig(verify=keys.trusting_origin)
             async with runtime.pool(trust, proxy=proxy, trace=lambda event: noted.append(repr(event))) as pool:
                 with pytest.raises(httpcore.HTTPCoreError) as caught:
@@ -249,7 +249,7 @@ def test_a_requests_own_proxy_credentials_never_reach_an_origin(
 
     async def body() -> None:
         with scripted([EXCHANGE], keys) as server:
-            proxy: Any = secretive(scheme, server.port, keys) if scheme else Choosing(origin=None)
+            proxy: Any = proxy_with_secrets(scheme, server.port, keys) if scheme else Choosing(origin=None)
             async with runtime.pool(proxy=proxy, **settings) as pool:
                 request = {"method": "GET", "url": "http://origin.test/", **given}
                 request["headers"] = [*given.get("headers", {}).items(), (name, f"Basic {TOKEN}")]
@@ -272,7 +272,7 @@ def test_own_proxy_credentials_go_to_the_proxy_that_forwards(runtime: Runtime, k
 
     async def body() -> None:
         with scripted([EXCHANGE], keys) as server:
-            async with runtime.pool(proxy=secretive("http", server.port, keys)) as pool:
+            async with runtime.pool(proxy=proxy_with_secrets("http", server.port, keys)) as pool:
                 assert (await pool.request("GET", "http://origin.test/", own)).body == BODY
             async with runtime.pool() as pool:
                 given = {"target": "http://origin.test/", "headers": own}
@@ -306,7 +306,7 @@ def test_other_credentials_are_another_connection(runtime: Runtime, keys: Keys) 
 # TLS with the proxy and TLS with the origin are independent of each other (row D3 of docs/security.md).
 
 
-def twice_secured(port: int, keys: Keys, proxy: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
+def tls_to_proxy_and_origin(port: int, keys: Keys, proxy: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
     config = httpcore.SSLConfig(**{"verify": keys.trusting_proxy, **proxy})
     return {
         "ssl": httpcore.SSLConfig(**{"verify": keys.trusting_origin, **origin}),
@@ -324,7 +324,7 @@ def test_each_hop_gets_its_name_and_shows_its_certificate(runtime: Runtime, keys
             with scripted(TLS_IN_TLS, keys) as server:
                 proxy = {"cert": keys.for_proxy} if at_proxy else {}
                 origin = {"cert": keys.for_origin} if at_origin else {}
-                async with runtime.pool(**twice_secured(server.port, keys, proxy, origin)) as pool:
+                async with runtime.pool(**tls_to_proxy_and_origin(server.port, keys, proxy, origin)) as pool:
                     assert (await pool.request("GET", "https://origin.test/")).body == BODY
             assert server.seen(TLS_PROXY) == [b"localhost"]
             assert server.seen(TLS_ORIGIN) == [b"origin.test"]
@@ -345,7 +345,7 @@ def test_wrong_certificate_at_one_hop_is_not_excused_by_other(runtime: Runtime, 
             mine = {"verify": keys.trusting_origin if wrong == "proxy" else keys.trusting_proxy}
             proxy, origin = (mine, other) if wrong == "proxy" else (other, mine)
             with scripted(TLS_IN_TLS, keys) as server:
-                settings = twice_secured(server.port, keys, proxy, origin)
+                settings = tls_to_proxy_and_origin(server.port, keys, proxy, origin)
                 async with runtime.pool(**settings) as pool:
                     with pytest.raises(httpcore.TLSError) as caught:
                         await pool.request("GET", "https://origin.test/")
@@ -492,7 +492,7 @@ def test_any_2xx_opens_the_tunnel_and_its_fields_mean_nothing(runtime: Runtime, 
 
 def dripping(answer: bytes) -> Act:
     def act(visit: Visit) -> None:
-        visit.something()
+        visit.wait_for_input()
         for at in range(len(answer)):
             visit.send(answer[at : at + 1])
             time.sleep(0.1)
@@ -643,7 +643,7 @@ def test_of_a_proxys_addresses_one_that_answers_will_do(runtime: Runtime, scheme
     runtime.run(body)
 
 
-class Unknowing:
+class FailingResolver:
     async def resolve(self, host: str, system: Any) -> list[str]:
         raise httpcore.ConnectError(f"the name {host} does not resolve")
 
@@ -652,7 +652,7 @@ class Unknowing:
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h", "socks4", "socks4a"])
 def test_an_unresolved_proxy_name_is_an_error_that_names_it(runtime: Runtime, scheme: str) -> None:
     async def body() -> None:
-        async with runtime.pool(proxy=f"{scheme}://proxy.test", resolver=Unknowing()) as pool:
+        async with runtime.pool(proxy=f"{scheme}://proxy.test", resolver=FailingResolver()) as pool:
             with pytest.raises(httpcore.ConnectError, match=f"the proxy {scheme}://proxy.test:.* does not resolve"):
                 await pool.request("GET", "https://127.0.0.1/")
             assert pool.stats().connections == 0
@@ -767,7 +767,7 @@ async def seen(
         proxied, origin, steps = SECRETIVE[variant]
     method, body, act = FAULTS[fault]
     with scripted(steps, keys, {EXCHANGE: second(act) if later else act}) as server:
-        proxy = secretive(proxied, server.port, keys) if variant is not None else None
+        proxy = proxy_with_secrets(proxied, server.port, keys) if variant is not None else None
         url = f"{origin}://origin.test:{server.port}/"
         trust = httpcore.SSLConfig(verify=keys.trusting_origin)
         async with runtime.pool(trust, proxy=proxy, resolve={"origin.test": "127.0.0.1"}) as pool:

@@ -484,8 +484,8 @@ BOMB = 1024 * MIB
 BOMBS: dict[str, Callable[[], bytes]] = {
     "gzip": lambda: deflated(31),
     "deflate": lambda: deflated(15),
-    "br": lambda: fed(brotli.Compressor(quality=5), "process", "finish"),
-    "zstd": lambda: fed(zstd.ZstdCompressor(3), "compress", "flush"),
+    "br": lambda: coded_zeros(brotli.Compressor(quality=5), "process", "finish"),
+    "zstd": lambda: coded_zeros(zstd.ZstdCompressor(3), "compress", "flush"),
 }
 
 
@@ -497,7 +497,7 @@ def deflated(wbits: int) -> bytes:
     return first + block * (BOMB // len(zeros) - 1) + coder.flush()
 
 
-def fed(coder: Any, feed: str, end: str) -> bytes:
+def coded_zeros(coder: Any, feed: str, end: str) -> bytes:
     """A gibibyte of zeros, coded."""
     zeros = bytes(16 * MIB)
     pieces = [getattr(coder, feed)(zeros) for _ in range(BOMB // len(zeros))]

@@ -225,7 +225,7 @@ URLS = {
 
 @each_runtime
 @pytest.mark.parametrize("case", URLS)
-def test_a_url_that_is_none_is_refused_before_anything_is_opened(runtime: Runtime, case: str) -> None:
+def test_an_invalid_url_is_refused_before_anything_is_opened(runtime: Runtime, case: str) -> None:
     url, error = URLS[case]
 
     async def body() -> None:
@@ -274,7 +274,7 @@ def misreport(true: Any, claimed: Any) -> Any:
     return type(f"Lying{base.__name__}", (base,), methods)(true)
 
 
-def test_a_liar_lies() -> None:
+def test_misreport_makes_values_with_false_methods() -> None:
     for true, claimed in ((b"true", b"claimed"), ("true", "claimed")):
         lie = misreport(true, claimed)
         assert (len(lie), lie.lower(), lie[:3], str(lie), lie == claimed) == (
@@ -354,11 +354,11 @@ def test_a_body_has_its_length_even_if_its_pieces_report_others(runtime: Runtime
     assert all(request[3] == contents[request[1]] for request in server.requests)
 
 
-def exact(value: Any) -> None:
+def check_exact_types(value: Any) -> None:
     """Check that no part of the value is an instance of a subclass."""
     if isinstance(value, (list, tuple)):
         for one in value:
-            exact(one)
+            check_exact_types(one)
     else:
         assert type(value) in (str, bytes, int, float, type(None))
 
@@ -391,7 +391,7 @@ def test_a_kept_value_is_exact(lie: str) -> None:
             httpcore.TimeoutConfig(misreport(1.0, 5.0)).read_timeout,
         ],
     ):
-        exact(value)
+        check_exact_types(value)
 
 
 def test_a_name_that_only_equals_a_known_one_is_refused() -> None:
@@ -416,7 +416,7 @@ def test_a_status_and_a_files_length_are_exact() -> None:
 
     request = Request.of("POST", "http://h/", None, File())
     assert request.content_length == 4
-    exact(request.content_length)
+    check_exact_types(request.content_length)
     with pytest.raises(httpcore.LocalProtocolError, match="status_code is 1000:"):
         httpcore.Response(misreport(1000, 200))
 

@@ -426,14 +426,14 @@ def test_a_body_that_fails_in_a_duplex_request_closes_it(runtime: Runtime) -> No
         yield b"abc"
         raise ZeroDivisionError
 
-    def broken_plainly() -> Iterator[bytes]:
+    def broken_generator() -> Iterator[bytes]:
         yield b"abc"
         raise ZeroDivisionError
 
     async def body() -> None:
         with HostileServer(lambda peer: peer.rest() and False) as server:
             async with trial(runtime, server) as pool:
-                given = broken_plainly() if runtime.name == "threads" else broken()
+                given = broken_generator() if runtime.name == "threads" else broken()
                 with pytest.raises(ZeroDivisionError):
                     await pool.request("POST", server.url, body=given, duplex=True)
 
@@ -474,7 +474,7 @@ def test_the_end_of_a_duplex_request_leaves_over_http2(
     runtime.run(body)
 
 
-class TakenInTwo:
+class StreamInTwoPieces:
     """A stream whose answer arrives in two pieces: `take` holds the first and waits until a reader has the second."""
 
     owes = truncated = can_wake = False
@@ -517,7 +517,7 @@ def finished(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def test_closing_takes_no_input_beside_a_receiver() -> None:
-    stream, backend = TakenInTwo(), httpcore.threads_backend()
+    stream, backend = StreamInTwoPieces(), httpcore.threads_backend()
     request = Request.of("POST", "http://a.test/", headers={"Content-Length": "2"}, body=b"xx", duplex=True)
     deadline = Deadline(httpcore.TimeoutConfig(), backend.now)
     given: Any = stream

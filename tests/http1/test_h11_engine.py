@@ -7,7 +7,7 @@ from typing import Any
 
 import h11
 import pytest
-from engines import Alarmed
+from engines import AlarmingShadow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_h1_parser import ACCEPTED, CONNECT, GET, HEAD, REFUSED, UPGRADE, RequestFacts, single_bytes
@@ -70,7 +70,7 @@ def test_the_reference_engine_reads_as_the_native_one(name: str, cut: str) -> No
 def test_the_shadow_finds_nothing_in_the_cases_of_the_parser(name: str) -> None:
     raw, requested = EXAMPLES[name]
     for pieces in ([raw] if raw else [], single_bytes(raw)):
-        assert outcome(Alarmed, pieces, requested) == outcome(H1Response, pieces, requested)
+        assert outcome(AlarmingShadow, pieces, requested) == outcome(H1Response, pieces, requested)
 
 
 @pytest.mark.parametrize("mistakes", [0.0, 0.02, 0.1])
@@ -83,7 +83,7 @@ def test_engines_agree_on_right_damaged_and_hostile_messages(mistakes: float) ->
         pieces = maker.pieces(raw)
         native = outcome(H1Response, pieces, requested)
         assert same(native, outcome(H11Response, pieces, requested))
-        assert native == outcome(Alarmed, pieces, requested)
+        assert native == outcome(AlarmingShadow, pieces, requested)
 
     compare()
 
@@ -136,7 +136,7 @@ def test_another_version_is_named_with_any_line_end(version: bytes, interim: byt
         for pieces in ([raw], [raw[:9], raw[9:]], single_bytes(raw)):
             native = outcome(H1Response, pieces, requested)
             assert native[4]
-            assert native == outcome(Alarmed, pieces, requested)
+            assert native == outcome(AlarmingShadow, pieces, requested)
     shadow = Shadow(requested.method, False, False)
     shadow.receive(interim + b"HTTP/" + version + b" 200 OK\r\n" + BEHIND)
     assert shadow.heads[-1].version == version  # otherwise the row of `differences` is no longer needed
@@ -197,7 +197,7 @@ def test_the_grammar_names_the_fault_of_a_head() -> None:
 # The shadow: faults that it must find.
 
 
-class Noted(ShadowResponse):
+class RecordingShadow(ShadowResponse):
     def __init__(self, *requested: bytes) -> None:
         super().__init__(*requested)
         self.found: list[tuple[str, str]] = []
@@ -206,7 +206,7 @@ class Noted(ShadowResponse):
         self.found.append((library, difference))
 
 
-class ReadsHeadsWrong(Noted):
+class ReadsHeadsWrong(RecordingShadow):
     """Misreads heads as a faulty grammar would."""
 
     wrong: object = None
@@ -222,7 +222,7 @@ class ReadsHeadsWrong(Noted):
         return head, framing, length, persistent
 
 
-class ReadsBodiesWrong(Noted):
+class ReadsBodiesWrong(RecordingShadow):
     def _keep(self, body: bytes) -> None:
         super()._keep(body.replace(b"b", b"c"))
 
@@ -252,8 +252,8 @@ def test_the_shadow_sees_a_reader_that_refuses_too_much(monkeypatch: pytest.Monk
     def refuse(*requested: object) -> None:
         raise RemoteProtocolError("no reason at all")
 
-    monkeypatch.setattr(Noted, "read_head", staticmethod(refuse))
-    reader = Noted(b"GET")
+    monkeypatch.setattr(RecordingShadow, "read_head", staticmethod(refuse))
+    reader = RecordingShadow(b"GET")
     with pytest.raises(RemoteProtocolError, match="no reason at all"):
         reader.receive(TWO)
     assert reader.found == [(NAME, "it accepts input that is refused here")]
@@ -261,7 +261,7 @@ def test_the_shadow_sees_a_reader_that_refuses_too_much(monkeypatch: pytest.Monk
 
 def test_the_shadow_finds_a_reader_that_accepts_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     fine = H1Response.read_head(TWO[:-2], b"GET", False)
-    monkeypatch.setattr(Noted, "read_head", staticmethod(lambda *requested: fine))
-    reader = Noted(b"GET")
+    monkeypatch.setattr(RecordingShadow, "read_head", staticmethod(lambda *requested: fine))
+    reader = RecordingShadow(b"GET")
     reader.receive(TWO.replace(b"Length:", b"Length :"))
     assert reader.found == [(NAME, "it refuses input that is accepted here")]

@@ -593,7 +593,7 @@ def test_the_end_of_the_stream_makes_the_connection_useless() -> None:
     assert not parser.reusable
 
 
-def test_responses_have_nothing_in_common() -> None:
+def test_parsers_of_two_responses_share_nothing() -> None:
     first, second = GET.parser(), GET.parser()
     first.receive(with_head(status=b"HTTP/1.1 100 x") + CHUNKED + b"1\r\na\r\n0\r\nA: b\r\n\r\n")
     assert (len(first.interim), first.trailers, first.received) == (1, [(b"a", b"b")], 1)
@@ -713,7 +713,7 @@ ENDLESS: dict[str, Callable[[], Iterable[bytes]]] = {
 @pytest.mark.parametrize("size", [1, 65536])
 def test_an_endless_sender_is_stopped_early(name: str, size: int) -> None:
     room = MIB // 4
-    raw = b"".join(_until(ENDLESS[name](), room))
+    raw = b"".join(_pieces_up_to(ENDLESS[name](), room))
     parser = GET.parser()
     parts: list[Part] = []
     with pytest.raises(LimitExceeded) as caught:
@@ -723,7 +723,7 @@ def test_an_endless_sender_is_stopped_early(name: str, size: int) -> None:
     assert not parser.reusable
 
 
-def _until(pieces: Iterable[bytes], room: int) -> Iterator[bytes]:
+def _pieces_up_to(pieces: Iterable[bytes], room: int) -> Iterator[bytes]:
     for piece in pieces:
         yield piece
         room -= len(piece)

@@ -474,11 +474,11 @@ APART: dict[str, Apart] = {
 WHEN = {what: re.compile(when, re.IGNORECASE) for what, (_, _, when, _, _) in APART.items()}
 
 
-def laxer(reference: str, why: str) -> bool:
+def is_listed_as_laxer(reference: str, why: str) -> bool:
     return any(reference in references and re.match(pattern, why) for pattern, references, _, _ in LAXER.values())
 
 
-def apart(reference: str, how: str, raw: bytes) -> bool:
+def is_known_difference(reference: str, how: str, raw: bytes) -> bool:
     return any(
         reference == label and how == in_what and WHEN[what].search(raw) for what, (label, in_what, *_) in APART.items()
     )
@@ -509,11 +509,11 @@ def check(raw: bytes, requested: RequestFacts) -> bool:
         verdict = reference(raw, requested)
         if isinstance(our, Reading):
             how = differs(our, verdict)
-            assert not how or apart(name, how, raw), (name, how, raw, requested, our, verdict)
+            assert not how or is_known_difference(name, how, raw), (name, how, raw, requested, our, verdict)
         elif isinstance(verdict, Reading):
             # httptools cannot be notified of the end of the stream: a message that is cut off stays incomplete.
             cut = name == "llhttp" and verdict.end is None and our.why.startswith("the peer ended the connection")
-            assert cut or laxer(name, our.why), (name, raw, requested, our, verdict)
+            assert cut or is_listed_as_laxer(name, our.why), (name, raw, requested, our, verdict)
     return isinstance(our, Reading)
 
 

@@ -213,7 +213,7 @@ RIGHT: dict[str, tuple[list[bytes], list[Fields]]] = {
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_a_block_means(name: str) -> None:
+def test_a_right_header_block_decodes_to_its_fields(name: str) -> None:
     blocks, fields = RIGHT[name]
     assert both(blocks) == fields
     assert both(blocks) == fields  # this time the literals are known
@@ -243,7 +243,7 @@ WRONG: dict[str, tuple[list[bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_block_is_refused(name: str) -> None:
+def test_a_wrong_header_block_is_refused(name: str) -> None:
     blocks, message = WRONG[name]
     assert both(blocks)[-1] == "wrong"
     decoder = FieldDecoder(MOST)
@@ -300,7 +300,7 @@ def test_literals_are_shared_by_connections_but_for_secrets() -> None:
     assert list(hpack_memory.literals) == [added, named]
 
 
-def test_a_name_of_one_connection_is_that_of_each() -> None:
+def test_an_indexed_name_is_that_of_its_own_connection() -> None:
     block = b"\x7e" + text(b"value")
     for name in (b"a", b"b"):
         assert both([b"\x40" + text(name) + text(b"") + block]) == [[(name, b""), (name, b"value")]]
@@ -389,53 +389,53 @@ class Server:
     refer to the table, resize it, or are invalid. The writer does not need the content of the table.
     """
 
-    def __init__(self, chance: random.Random) -> None:
-        self.chance = chance
-        self.usual = [self.block(0.0) for _ in range(40)]
+    def __init__(self, rand: random.Random) -> None:
+        self.rand = rand
+        self.usual_blocks = [self.block(0.0) for _ in range(40)]
 
     def block(self, references: float) -> bytes:
-        chance = self.chance
+        rand = self.rand
         out = []
-        if chance.random() < references / 4:
-            out += [number(0x20, 5, chance.choice((0, 40, 100, 700, 4096))) for _ in range(chance.randint(1, 2))]
-        for _ in range(chance.randint(0, 6)):
-            kind = chance.random()
-            name, value = chance.choice(SHOWN)
+        if rand.random() < references / 4:
+            out += [number(0x20, 5, rand.choice((0, 40, 100, 700, 4096))) for _ in range(rand.randint(1, 2))]
+        for _ in range(rand.randint(0, 6)):
+            kind = rand.random()
+            name, value = rand.choice(SHOWN)
             if kind < references:
-                out.append(number(0x80, 7, chance.randint(62, 70)))
+                out.append(number(0x80, 7, rand.randint(62, 70)))
             elif kind < 0.2:
-                out.append(number(0x80, 7, chance.randint(1, 61)))
+                out.append(number(0x80, 7, rand.randint(1, 61)))
             else:
-                first, bits = chance.choice(((0x40, 6), (0x40, 6), (0x40, 6), (0x00, 4), (0x10, 4)))
-                huffman = chance.random() < 0.5
-                if chance.random() < references:
-                    code = number(first, bits, chance.randint(62, 66))
-                elif chance.random() < 0.5:
-                    code = number(first, bits, chance.randint(1, 61))
+                first, bits = rand.choice(((0x40, 6), (0x40, 6), (0x40, 6), (0x00, 4), (0x10, 4)))
+                huffman = rand.random() < 0.5
+                if rand.random() < references:
+                    code = number(first, bits, rand.randint(62, 66))
+                elif rand.random() < 0.5:
+                    code = number(first, bits, rand.randint(1, 61))
                 else:
                     code = number(first, bits, 0) + text(name, huffman=huffman)
                 out.append(code + text(value, huffman=huffman))
         return b"".join(out)
 
     def next(self) -> bytes:
-        kind = self.chance.random()
+        kind = self.rand.random()
         if kind < 0.8:
-            return self.chance.choice(self.usual)
+            return self.rand.choice(self.usual_blocks)
         if kind < 0.999:
             return self.block(0.3)
-        return self.chance.randbytes(5)
+        return self.rand.randbytes(5)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
     """Many connections at once share a cache; a connection ends with its first invalid block."""
-    chance = random.Random(seed)
-    server = Server(chance)
+    rand = random.Random(seed)
+    server = Server(rand)
     forget()
     ends = [(FieldDecoder(MOST), hpack.Decoder(MOST)) for _ in range(8)]
     known = referred = wrong = 0
     for _ in range(15_000):
-        which = chance.randrange(len(ends))
+        which = rand.randrange(len(ends))
         ours, reference = ends[which]
         block = server.next()
         # This counts how often the cache was used, which must not show in any result.
@@ -446,7 +446,7 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
         referred += not ours._pending and bool(ours._entries)
         if isinstance(found, str):
             wrong += 1
-        if isinstance(found, str) or chance.random() < 0.001:
+        if isinstance(found, str) or rand.random() < 0.001:
             if not isinstance(found, str):
                 # Both tables must be the same, though the last blocks may not have used them.
                 ours._settle()

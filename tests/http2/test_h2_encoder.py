@@ -47,7 +47,7 @@ def test_a_large_field_drives_nothing_out() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 126, 127, 128, 254, 255, 256, 16383, 16510, 16511, 70_000])
-def test_lengths_of_one_byte_and_of_many(length: int) -> None:
+def test_literals_with_lengths_of_one_or_more_bytes_are_right(length: int) -> None:
     pair = (b"n" * length or b"n", b"v" * length)
     assert list(decoder().decode(FieldEncoder().encode([pair]), raw=True)) == [pair]
 
@@ -72,7 +72,7 @@ def test_no_more_of_the_peers_table_is_used_than_we_mean_to_keep() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_both_ends_stay_in_step(seed: int) -> None:
+def test_the_encoder_and_a_decoder_keep_the_same_table(seed: int) -> None:
     rand = random.Random(seed)
     encoder, reference = FieldEncoder(), decoder()
     names = [b":authority", b"accept", b"user-agent", b"x-a", b"x-b", b"cookie", b":path", b"x-" + b"long" * 40]

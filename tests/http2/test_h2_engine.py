@@ -18,16 +18,16 @@ import hpack
 import pytest
 from h2_events import (
     BodyReceived,
-    Ended,
+    EndReceived,
     Event,
     EventEngine,
     Failed,
+    GoawayReceived,
     HeadReceived,
     Malformed,
-    Ponged,
+    PingAckReceived,
+    ResetReceived,
     SettingsChanged,
-    WasReset,
-    WentAway,
     WindowOpened,
 )
 from h2_frames import (
@@ -49,7 +49,7 @@ from h2_frames import (
     TOP,
     UNKNOWN,
     WINDOW_UPDATE,
-    Took,
+    FloodCost,
     big_head,
     data,
     fields,
@@ -708,7 +708,7 @@ def test_each_row_of_the_table_has_its_outcome(case: Case) -> None:
     if case.start is opened:
         after = feed(engine, head(SIBLING) + data(SIBLING, b"unharmed", end=True), 64)
         assert after.bodies == {SIBLING: b"unharmed"}
-        assert after.log[-1] == Ended(SIBLING, [])
+        assert after.log[-1] == EndReceived(SIBLING, [])
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -864,7 +864,7 @@ FLOODS: dict[str, tuple[Callable[[EventEngine], None], bytes]] = {
 }
 
 
-def last_of(engine: EventEngine, again: bytes, took: Took | None = None, now: float = 1000.0) -> Exception | None:
+def last_of(engine: EventEngine, again: bytes, took: FloodCost | None = None, now: float = 1000.0) -> Exception | None:
     """Feed `again` without end, in pieces as they are received from a socket. Returns the error that ended the
     connection, or None if nothing ended it within 64 MiB.
     """
@@ -888,7 +888,7 @@ def test_a_flood_ends_within_a_second_of_cpu_and_4_mib(name: str) -> None:
     engine = opened()
     start(engine)
     engine.take()
-    took = Took()
+    took = FloodCost()
     error = last_of(engine, again, took)
     assert isinstance(error, LimitExceeded)
     assert error.limit == BUDGET
@@ -1149,7 +1149,7 @@ def test_a_response_complete_before_an_error_is_not_lost() -> None:
     first, second, third, last = events
     assert isinstance(first, HeadReceived)
     assert second == BodyReceived(GOT, b"whole")
-    assert third == Ended(GOT, [])
+    assert third == EndReceived(GOT, [])
     assert isinstance(last, Failed)
     assert engine.receive(data(SIBLING, b"x")) == []
 
@@ -1167,7 +1167,7 @@ def test_a_head_has_the_received_fields() -> None:
 def test_trailers_come_with_the_end() -> None:
     engine = opened()
     events = engine.receive(head(GOT) + head(GOT, (b"grpc-status", b"0"), status=None, end=True))
-    assert events[1:] == [Ended(GOT, [(b"grpc-status", b"0")])]
+    assert events[1:] == [EndReceived(GOT, [(b"grpc-status", b"0")])]
 
 
 def test_padding_is_credited_but_not_handed_on() -> None:
@@ -1178,7 +1178,7 @@ def test_padding_is_credited_but_not_handed_on() -> None:
 
 def test_a_reset_by_the_peer_ends_the_stream() -> None:
     engine = opened()
-    assert engine.receive(rst(POSTED, Code.REFUSED_STREAM)) == [WasReset(POSTED, Code.REFUSED_STREAM)]
+    assert engine.receive(rst(POSTED, Code.REFUSED_STREAM)) == [ResetReceived(POSTED, Code.REFUSED_STREAM)]
     assert engine.window(POSTED) == 0
     with pytest.raises(LocalProtocolError, match="stream 5"):
         engine.data(POSTED, b"x", end=False)
@@ -1190,7 +1190,7 @@ def test_no_error_behind_a_complete_response_only_stops_upload() -> None:
     engine = opened()
     engine.receive(head(POSTED, end=True))
     assert engine.open_streams == 5
-    assert engine.receive(rst(POSTED, Code.NO_ERROR)) == [WasReset(POSTED, Code.NO_ERROR)]
+    assert engine.receive(rst(POSTED, Code.NO_ERROR)) == [ResetReceived(POSTED, Code.NO_ERROR)]
     assert engine.open_streams == 4
 
 
@@ -1209,7 +1209,7 @@ def test_a_ping_is_answered_and_a_pong_is_reported() -> None:
     assert sent(engine) == [(PING, ACK, 0, b"01234567")]
     engine.ping(b"abcdefgh")
     assert sent(engine) == [(PING, 0, 0, b"abcdefgh")]
-    assert engine.receive(frame(PING, ACK, payload=b"abcdefgh")) == [Ponged()]
+    assert engine.receive(frame(PING, ACK, payload=b"abcdefgh")) == [PingAckReceived()]
     with pytest.raises(LocalProtocolError, match="7 bytes"):
         engine.ping(b"7 bytes")
 
@@ -1248,15 +1248,15 @@ def test_frames_after_an_early_response_end_no_other_stream(late: bytes, size: i
     for gives_up in (False, True):
         engine = opened()
         received = feed(engine, head(POSTED, end=True) + (b"" if gives_up else late), size)
-        assert received.log[1] == Ended(POSTED, [])
+        assert received.log[1] == EndReceived(POSTED, [])
         engine.reset(POSTED, Code.NO_ERROR)
         code = Code.NO_ERROR if gives_up else Code.STREAM_CLOSED
         assert feed(engine, late, size).log == []
         assert codes(sent(engine), RST_STREAM) == {POSTED: code}
-        assert feed(engine, head(SIBLING, end=True), 99).log[-1] == Ended(SIBLING, [])
+        assert feed(engine, head(SIBLING, end=True), 99).log[-1] == EndReceived(SIBLING, [])
 
 
-def test_a_head_from_deep_in_the_table() -> None:
+def test_a_head_is_decoded_from_deep_in_the_dynamic_table() -> None:
     engine = bare()
     engine.receive(settings())
     peer = hpack.Encoder()
@@ -1275,7 +1275,7 @@ def test_a_head_from_deep_in_the_table() -> None:
 
 def test_streams_above_the_last_are_gone_and_those_below_go_on() -> None:
     engine = opened()
-    assert engine.receive(goaway(SIBLING, Code.NO_ERROR, b"bye")) == [WentAway(SIBLING, Code.NO_ERROR, b"bye")]
+    assert engine.receive(goaway(SIBLING, Code.NO_ERROR, b"bye")) == [GoawayReceived(SIBLING, Code.NO_ERROR, b"bye")]
     assert engine.open_streams == 2
     assert engine.window(POSTED) == 0
     received = feed(engine, body(content=b"one") + body(content=b"three", stream=SIBLING), 10)
@@ -1297,11 +1297,11 @@ def test_a_last_id_that_rises_is_not_believed() -> None:
         (0, 0),
         (GOT, 0),
     ):
-        assert engine.receive(goaway(claimed)) == [WentAway(believed, 0, b"")]
+        assert engine.receive(goaway(claimed)) == [GoawayReceived(believed, 0, b"")]
     assert engine.open_streams == 0
 
 
-def test_our_own_goaway_is_the_last_word() -> None:
+def test_after_our_own_goaway_no_frame_is_sent() -> None:
     engine = opened()
     engine.ping(bytes(8))
     engine.goaway(Code.NO_ERROR)
@@ -1462,7 +1462,7 @@ def test_stream_ids_run_out() -> None:
     assert feed(engine, body(content=b"last", stream=TOP), 9).bodies == {TOP: b"last"}
 
 
-def test_extended_connect_needs_the_peers_word() -> None:
+def test_extended_connect_needs_the_setting_of_the_peer() -> None:
     requested = [(b":method", b"CONNECT"), *GET[1:], (b":protocol", b"websocket")]
     engine = bare()
     engine.receive(settings())
@@ -1488,7 +1488,7 @@ def test_data_frames_that_are_alike_come_as_one_event() -> None:
     assert engine.receive(last[100:] + data(GOT, b"y" * 5000, end=True)) == [
         BodyReceived(GOT, pieces[5]),
         BodyReceived(GOT, b"y" * 5000),
-        Ended(GOT, []),
+        EndReceived(GOT, []),
     ]
 
 
@@ -1656,7 +1656,7 @@ class Server:
                     self.done.add(event.stream_id)
 
 
-def test_an_exchange_with_h2() -> None:
+def test_the_engine_completes_an_exchange_with_h2() -> None:
     server = Server()
     stream = server.engine.request([*POST, (b"content-length", b"100000"), (b"te", b"trailers")], end=False)
     content = random.Random(5).randbytes(100_000)
@@ -1680,7 +1680,7 @@ def test_an_exchange_with_h2() -> None:
     kinds = [event.head.status for event in server.received.log if isinstance(event, HeadReceived)]
     assert kinds == [103, 200]
     assert server.received.bodies == {1: b"Hello"}
-    assert server.received.log[-1] == Ended(1, [(b"grpc-status", b"0")])
+    assert server.received.log[-1] == EndReceived(1, [(b"grpc-status", b"0")])
     assert (server.engine.open_streams, server.h2.open_inbound_streams) == (0, 0)
 
 

@@ -158,7 +158,7 @@ def test_trailers_are_lower_cased() -> None:
 
 
 @pytest.mark.parametrize("byte", range(256))
-def test_each_byte_of_names_and_values(byte: int) -> None:
+def test_each_byte_of_names_and_values_is_accepted_or_refused(byte: int) -> None:
     raw = bytes([byte])
     token = raw in b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
     for name in (raw, raw + b"b", b"a" + raw, b"a" + raw + b"b"):
@@ -195,7 +195,7 @@ def test_more_names_than_are_remembered_are_still_checked() -> None:
             read_fields([(b"X-%d" % index, b"")])
 
 
-def test_as_many_fields_as_over_http1() -> None:
+def test_a_head_may_have_as_many_fields_as_over_http1() -> None:
     assert len(read_fields([(b"a", b"b")] * FIELD_COUNT)[0]) == FIELD_COUNT
     with pytest.raises(LimitExceeded) as caught:
         read_fields([(b"a", b"b")] * (FIELD_COUNT + 1))

@@ -284,10 +284,10 @@ def test_an_error_of_h2_is_ours_and_names_no_class_of_it(monkeypatch: pytest.Mon
 
 
 def test_the_shadow_sees_an_engine_that_errs(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Errs(ShadowEngine):
+    class ErringEngine(ShadowEngine):
         def _took_end(self, stream: Any) -> None:
             H2Engine._took_end(self, stream)  # this leaves out the shadow's method, which records the end
 
-    monkeypatch.setattr("h2_events.make_engine", partial(Errs, alarm))
+    monkeypatch.setattr("h2_events.make_engine", partial(ErringEngine, alarm))
     with pytest.raises(AssertionError, match=f"{NAME}: end"):
         opened()

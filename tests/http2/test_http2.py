@@ -36,7 +36,7 @@ async def together(runtime: Runtime, *coros: Any) -> list[Any]:
     return [task.error or task.result() for task in tasks]
 
 
-async def settled(server: Server) -> None:
+async def let_peers_read(server: Server) -> None:
     """Let the peers read the sent bytes."""
     await server.peers[0].end.scheduler.sleep(0.001)
 
@@ -163,7 +163,7 @@ def test_body_that_waits_for_100_continue_is_sent_only_after_it(go: bool) -> Non
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("POST", URL, headers=[("Expect", "100-continue")], body=b"hello")
         assert (response.status_code, response.body) == ((200, b"hello") if go else (401, b"no"))
-        await settled(server)
+        await let_peers_read(server)
         assert server.peers[0].resets() == ({} if go else {1: Code.NO_ERROR})
 
     play(main, serve)
@@ -841,7 +841,7 @@ def test_first_connection_that_dies_is_an_error_for_each_stream() -> None:
     play(main, die)
 
 
-def test_peer_that_breaks_the_rules_gets_the_reason_and_caller() -> None:
+def test_peer_and_caller_get_the_reason_of_a_broken_rule() -> None:
     async def push(peer: H2Peer) -> None:
         await peer.begin()
         await peer.whole()
@@ -1078,7 +1078,7 @@ def test_the_write_timeout_bounds_the_wait_for_a_window() -> None:
         assert runtime.now == pytest.approx(2)
         assert caught.value.limit == 2
         assert caught.value.phase == "write the request"
-        await settled(server)
+        await let_peers_read(server)
         assert server.peers[0].resets() == {3: Code.CANCEL}
         assert pool.stats().connections == 0
 
@@ -1180,7 +1180,7 @@ def test_an_upload_that_waits_for_a_window_sees_an_early_answer(make: Callable[[
         await pool.request("GET", URL)  # after this response the small window is known
         response = await pool.request("POST", URL, body=bytes(100_000))
         assert (response.status_code, response.body) == (status, b"early")
-        await settled(server)
+        await let_peers_read(server)
         assert server.peers[0].resets() == {3: Code.NO_ERROR}
         assert pool.stats().idle == 1
 
@@ -1207,7 +1207,7 @@ def test_head_with_an_error_stops_upload_and_its_body_is_read() -> None:
     async def main(pool: Pool, server: Server) -> None:
         response = await pool.request("POST", URL, body=body)
         assert (response.status_code, response.body) == (413, b"too large")
-        await settled(server)
+        await let_peers_read(server)
         assert server.peers[0].resets() == {1: Code.NO_ERROR}
 
     runtime = Runtime()
@@ -1606,7 +1606,7 @@ def test_a_frozen_peer_costs_a_read_timeout_and_not_a_hang() -> None:
     play(main, echo, runtime=runtime)
 
 
-def test_neither_protocol_is_refused_and_the_settings_are_values() -> None:
+def test_settings_without_any_protocol_are_refused() -> None:
     with pytest.raises(ValueError, match="http1 and http2"):
         httpcore.ConnectionPool(http1=False, http2=False)
 
@@ -1721,13 +1721,13 @@ def test_a_dead_peer_costs_one_timeout_and_is_used_no_more(make: Callable[[], Ru
         assert runtime.now == 30
         assert pool.stats().connections == 1
 
-    async def deaf_at_first(peer: H2Peer) -> None:
+    async def silent_at_first(peer: H2Peer) -> None:
         await peer.begin()
         await peer.answer(await peer.whole())
         await peer.linger()
 
     runtime = make()
-    play(main, deaf_at_first, echo, runtime=runtime)
+    play(main, silent_at_first, echo, runtime=runtime)
 
 
 def test_a_short_wait_that_is_cancelled_sends_no_ping() -> None:
@@ -1735,7 +1735,7 @@ def test_a_short_wait_that_is_cancelled_sends_no_ping() -> None:
         await pool.request("GET", URL)
         with pytest.raises(httpcore.ReadTimeout):
             await pool.request("GET", URL, timeout=0.5)
-        await settled(server)
+        await let_peers_read(server)
         assert not any(isinstance(event, h2.events.PingReceived) for event in server.peers[0].seen)
 
     async def once(peer: H2Peer) -> None:

@@ -111,13 +111,13 @@ def test_every_kind_has_its_facts_and_its_bytes(
 
 
 @pytest.mark.parametrize("value", [None, b"", "", bytearray(), memoryview(b"")])
-def test_nothing_is_the_empty_body(value: Any) -> None:
+def test_none_and_empty_bytes_are_the_empty_body(value: Any) -> None:
     body = Body.of(value)
     assert (body.is_empty, body.length, body.data, body.replayable) == (True, 0, b"", True)
     assert drained(body.start(at_once)) == []
 
 
-def test_a_body_is_its_own_body() -> None:
+def test_a_body_made_of_a_body_is_the_same_object() -> None:
     body = Body.of(b"x")
     assert Body.of(body) is body
 
@@ -270,7 +270,7 @@ def test_file_is_read_in_64_kib_pieces_without_blocking_the_loop(tmp_path: Path)
     path.write_bytes(b"x" * 150_000)
     ran = []
 
-    async def elsewhere(function: Callable[[], T]) -> T:
+    async def record_and_run(function: Callable[[], T]) -> T:
         ran.append(function)
         return function()
 
@@ -279,11 +279,11 @@ def test_file_is_read_in_64_kib_pieces_without_blocking_the_loop(tmp_path: Path)
         body = Body.of(file)
         assert body.length == 140_000
         assert file.tell() == 10_000
-        reader = body.start(elsewhere)
+        reader = body.start(record_and_run)
         assert [len(piece) for piece in drained(reader)] == [65536, 65536, 8928]
         assert len(ran) == 3
         assert not file.closed
-        assert b"".join(drained(body.start(elsewhere))) == b"x" * 140_000
+        assert b"".join(drained(body.start(record_and_run))) == b"x" * 140_000
 
 
 def test_bytes_appended_to_a_file_later_are_not_sent(tmp_path: Path) -> None:

@@ -356,7 +356,7 @@ def test_zstd_windows_above_8_mib_are_refused() -> None:
 
 
 @pytest.mark.parametrize("barren", ["skippable frame", "zero padding"])
-def test_a_chain_that_makes_nothing_of_much_is_stopped(barren: str) -> None:
+def test_a_chain_that_decodes_much_to_nothing_is_stopped(barren: str) -> None:
     size = 64 * MIB
     if barren == "skippable frame":
         inside, codings = (0x184D2A50).to_bytes(4, "little") + size.to_bytes(4, "little") + bytes(size), "zstd, gzip"
@@ -368,7 +368,7 @@ def test_a_chain_that_makes_nothing_of_much_is_stopped(barren: str) -> None:
         engine.take()
 
 
-class Bits:
+class BitWriter:
     """Bits in the order of deflate and brotli: the least significant one first."""
 
     def __init__(self) -> None:
@@ -388,7 +388,7 @@ def deflate_tables(count: int) -> bytes:
     lengths = {16: 1, 8: 2, 9: 3, 0: 4, 1: 4}
     codes = {16: (0b0, 1), 8: (0b01, 2), 9: (0b011, 3), 0: (0b0111, 4), 1: (0b1111, 4)}
     order = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
-    bits = Bits()
+    bits = BitWriter()
     for _ in range(8):  # eight blocks, so that the last one ends at the end of a byte
         bits.put((0, 1), (2, 2), (29, 5), (0, 5), (len(order) - 4, 4), *[(lengths.get(each, 0), 3) for each in order])
         for length, repeats in ((8, 225), (9, 59)):
@@ -403,7 +403,7 @@ def deflate_tables(count: int) -> bytes:
 
 def brotli_tables(count: int) -> bytes:
     """brotli: meta-blocks with 256 prefix codes for one byte of content (RFC 7932 section 9.2), without an end."""
-    bits = Bits()
+    bits = BitWriter()
     bits.put((0, 1))
     for _ in range(9):
         bits.put((0, 1), (0, 2), (0, 16), (0, 1), (0, 3), (0, 6), (0, 2))  # one byte; one type of blocks of each kind
@@ -893,10 +893,10 @@ def test_an_unbounded_brotli_is_used_once_in_a_chain(modules: Callable[[str, obj
 
 
 def test_brotlicffi_is_used_where_brotli_cannot_limit_its_output(modules: Callable[[str, object], None]) -> None:
-    def never() -> None:
+    def must_not_be_called() -> None:
         raise AssertionError("the old library was used")
 
-    modules("brotli", types.SimpleNamespace(Decompressor=never, error=brotli.error))
+    modules("brotli", types.SimpleNamespace(Decompressor=must_not_be_called, error=brotli.error))
     modules("brotlicffi", brotli)
     assert decoded(brotli.compress(WORDS), "br") == WORDS
 

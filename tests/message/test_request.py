@@ -382,7 +382,7 @@ def test_connect_and_trace_have_no_body(method: str, more: dict[str, Any]) -> No
     "headers",
     [[("Host", "a"), ("host", "a")], [("Host", "a/b")], [("Host", "a b")], [(b"Host", b"\xe9")], [("Host", "u@h")]],
 )
-def test_a_host_that_is_none_or_comes_twice_is_refused(headers: Any) -> None:
+def test_a_malformed_or_repeated_host_is_refused(headers: Any) -> None:
     with pytest.raises(LocalProtocolError, match="Host"):
         Request.of("GET", URL_, headers)
 

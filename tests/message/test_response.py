@@ -224,7 +224,7 @@ def test_a_coded_body_that_was_read_is_not_kept_as_it_was_sent() -> None:
     run(main())
 
 
-def test_a_body_that_is_all_here_is_read_without_waiting() -> None:
+def test_a_body_that_is_in_memory_is_read_without_waiting() -> None:
     response = received(Wire(b"one, ", b"two", all_here=True))
     assert run(response.read()) == b"one, two"
     assert response.trailers == [(b"x-sum", b"1")]

@@ -146,7 +146,7 @@ class Origin:
                 visit.rest()
 
     def _exchange_2(self, visit: Visit) -> None:
-        visit.something()
+        visit.wait_for_input()
         peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
         if self.case.wide:
             peer.local_settings.initial_window_size = LARGEST_WINDOW

@@ -466,7 +466,7 @@ def test_an_ascii_url_imports_neither_idna_nor_ipaddress() -> None:
     "start",
     ["http://a.test", "HTTP://A.test:80", "https://[::1]:8443", "http://a.test.", "http://\u00e4.test", "http://"],
 )
-def test_a_known_place_changes_no_url(start: str, rest: str) -> None:
+def test_a_remembered_authority_changes_no_url(start: str, rest: str) -> None:
     """The part after a known beginning is read in the same way as after an unknown one."""
 
     def read(parse: Callable[[str], URL]) -> URL | str:

@@ -106,7 +106,7 @@ def test_a_target_takes_the_place_of_path_and_query(runtime: Runtime, method: st
 def test_an_international_name_is_resolved_and_named_in_ascii(runtime: Runtime) -> None:
     requested: list[str] = []
 
-    class Book:
+    class LocalResolver:
         async def resolve(self, host: str, system: object) -> list[str]:
             requested.append(host)
             return ["127.0.0.1"]
@@ -118,7 +118,7 @@ def test_an_international_name_is_resolved_and_named_in_ascii(runtime: Runtime) 
         assert b"\r\nHost: xn--bcher-kva.example:%d\r\n" % server.port in server.heads[0]
 
     with Recorder() as server:
-        run(runtime, body, resolver=Book())
+        run(runtime, body, resolver=LocalResolver())
 
 
 @each_runtime

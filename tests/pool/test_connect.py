@@ -59,7 +59,7 @@ def test_a_connection_waits_for_the_next_request(runtime: Runtime, server: Hosti
 
 
 @each_runtime
-def test_it_shows_the_tls_version_and_the_certificate(runtime: Runtime, config: httpcore.SSLConfig) -> None:
+def test_connect_shows_the_tls_version_and_the_certificate(runtime: Runtime, config: httpcore.SSLConfig) -> None:
     async def body() -> None:
         with Origin(server_context(CERTIFICATE, "http/1.1")) as server:
             async with runtime.pool(config) as pool:
@@ -78,7 +78,7 @@ def test_it_shows_the_tls_version_and_the_certificate(runtime: Runtime, config: 
 
 
 @each_runtime
-def test_over_http2_it_becomes_one_connection_for_all(runtime: Runtime, nghttpd: Any, trusting_real: Any) -> None:
+def test_over_http2_connect_makes_one_connection_for_all(runtime: Runtime, nghttpd: Any, trusting_real: Any) -> None:
     async def body() -> None:
         async with runtime.pool(trusting_real) as pool:
             url = f"https://localhost:{nghttpd.secure}/hello"
@@ -142,7 +142,7 @@ def test_an_unreachable_server_is_the_error_of_a_request(
 
 
 @each_runtime
-def test_it_waits_for_room_in_the_pool_as_a_request_does(runtime: Runtime, server: HostileServer) -> None:
+def test_connect_waits_for_room_in_the_pool_as_a_request_does(runtime: Runtime, server: HostileServer) -> None:
     limits = httpcore.PoolLimits(max_connections=1)
 
     async def body() -> None:

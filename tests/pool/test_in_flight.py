@@ -59,7 +59,7 @@ def http2(peer: Peer) -> None:
     Conversation(peer).run()
 
 
-class Place(NamedTuple):
+class HangingStep(NamedTuple):
     """A step in which a request may hang.
 
     Attributes:
@@ -88,21 +88,21 @@ SENT = ("write the request", "read the response head", "read the response body",
 """Phases of errors after which the server may have received a part of the request."""
 
 PLACES = {
-    "a name is looked up": Place(RequestPhase.RESOLVE, None),
-    "connect": Place(RequestPhase.CONNECT, None),
-    "connect to a unix socket": Place(RequestPhase.CONNECT, None),
-    "TLS": Place(RequestPhase.TLS, scheme="https"),
-    "a tunnel": Place(RequestPhase.TUNNEL, scheme="https", pool={"proxy": "http"}),
-    "SOCKS": Place(RequestPhase.TUNNEL, pool={"proxy": "socks5h"}),
-    "write": Place(RequestPhase.WRITE, reads_nothing, request={"body": bytes(30_000_000), "method": "POST"}),
-    "read the head": Place(RequestPhase.READ_HEAD),
-    "read the body": Place(RequestPhase.READ_BODY, half_an_answer),
-    "read a raw stream": Place(RequestPhase.RAW, raw_stream, request=UPGRADE),
-    "wait for a connection": Place(RequestPhase.QUEUED, pool={"limits": ONE}, at_once=2),
-    "wait for another's dial": Place(RequestPhase.QUEUED, scheme="https", at_once=2),
-    "pause": Place(RequestPhase.PAUSE, None, pool={"retries": LONG_PAUSE}),
-    "HTTP/2": Place(RequestPhase.READ_HEAD, http2, {"http1": False}, path="/never", at_once=3),
-    "HTTP/2, the upload": Place(
+    "a name is looked up": HangingStep(RequestPhase.RESOLVE, None),
+    "connect": HangingStep(RequestPhase.CONNECT, None),
+    "connect to a unix socket": HangingStep(RequestPhase.CONNECT, None),
+    "TLS": HangingStep(RequestPhase.TLS, scheme="https"),
+    "a tunnel": HangingStep(RequestPhase.TUNNEL, scheme="https", pool={"proxy": "http"}),
+    "SOCKS": HangingStep(RequestPhase.TUNNEL, pool={"proxy": "socks5h"}),
+    "write": HangingStep(RequestPhase.WRITE, reads_nothing, request={"body": bytes(30_000_000), "method": "POST"}),
+    "read the head": HangingStep(RequestPhase.READ_HEAD),
+    "read the body": HangingStep(RequestPhase.READ_BODY, half_an_answer),
+    "read a raw stream": HangingStep(RequestPhase.RAW, raw_stream, request=UPGRADE),
+    "wait for a connection": HangingStep(RequestPhase.QUEUED, pool={"limits": ONE}, at_once=2),
+    "wait for another's dial": HangingStep(RequestPhase.QUEUED, scheme="https", at_once=2),
+    "pause": HangingStep(RequestPhase.PAUSE, None, pool={"retries": LONG_PAUSE}),
+    "HTTP/2": HangingStep(RequestPhase.READ_HEAD, http2, {"http1": False}, path="/never", at_once=3),
+    "HTTP/2, the upload": HangingStep(
         RequestPhase.WRITE,
         opens_no_window,
         {"http1": False},
@@ -127,7 +127,7 @@ def hanging_lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     answered.set()
 
 
-def place_of(stack: ExitStack, name: str, place: Place, tmp_path: Any) -> tuple[str, dict[str, Any]]:
+def step_of(stack: ExitStack, name: str, place: HangingStep, tmp_path: Any) -> tuple[str, dict[str, Any]]:
     """The URL, and the arguments of the pool."""
     arguments = {"timeout": None, **place.pool}
     if place.script is not None:
@@ -206,7 +206,7 @@ def test_abort_ends_a_request_that_hangs(runtime: Runtime, name: str, tmp_path: 
     with ExitStack() as stack:
         GONE.clear()
         stack.callback(GONE.set)
-        runtime.run(body, *place_of(stack, name, place, tmp_path))
+        runtime.run(body, *step_of(stack, name, place, tmp_path))
 
 
 # drain

@@ -46,11 +46,11 @@ class Pool:
     def acquire(self, key: object, *, may_share: bool = False) -> Ticket:
         ticket = self.ledger.ticket(key, may_share)
         self.ledger.acquire(ticket, self.now)
-        self.arm(ticket)
+        self.set_wake(ticket)
         self.perform()
         return ticket
 
-    def arm(self, ticket: Ticket) -> None:
+    def set_wake(self, ticket: Ticket) -> None:
         if ticket.state is WAITING:
             claim = ticket.claim
             ticket.wake = lambda: self.woken.extend(filter(None, [claim()]))
@@ -149,7 +149,7 @@ def test_the_most_recently_used_connection_goes_first() -> None:
 
 
 @pytest.mark.parametrize("state", list(TicketState))
-def test_release_from_every_state_and_twice(state: TicketState) -> None:
+def test_a_ticket_is_released_from_every_state_and_twice(state: TicketState) -> None:
     pool = Pool(1)
     ticket = pool.ledger.ticket("a")
     if state is WAITING:
@@ -371,7 +371,7 @@ def test_closed_connections_leave_no_note_of_their_age() -> None:
 # Fairness.
 
 
-def test_first_come_first_served_inside_an_origin() -> None:
+def test_waiters_of_an_origin_are_served_in_order() -> None:
     pool = Pool(1)
     holder, *waiters = [pool.open("a")] + [pool.acquire("a") for _ in range(5)]
     for waiter in waiters:
@@ -451,7 +451,7 @@ def test_passing_over_is_counted_anew_for_each_head_of_the_ring() -> None:
     assert kept == 2 + 2
 
 
-def test_a_slot_freed_as_one_acquires_is_for_those_that_wait() -> None:
+def test_a_slot_freed_during_an_acquire_goes_to_the_waiters() -> None:
     pool = Pool(1)
     holder, waiter = pool.open("a"), pool.acquire("b")
     del holder
@@ -548,7 +548,7 @@ def test_http2_burst_gets_streams_up_to_the_limit_and_rest_dials() -> None:
     assert states(*tickets) == [HOLDING] * 6
 
 
-def test_when_it_is_http11_all_dial_what_they_need_at_once() -> None:
+def test_when_the_server_is_http11_all_waiters_dial_at_once() -> None:
     pool = Pool(4)
     tickets = [pool.acquire("a", may_share=True) for _ in range(6)]
     pool.opened(tickets[0])
@@ -659,7 +659,7 @@ def test_a_full_http2_connection_makes_its_origin_dial_or_wait() -> None:
     assert third.state is HOLDING
 
 
-def test_resize_lets_more_in_and_ends_none() -> None:
+def test_resize_admits_more_requests_and_ends_none() -> None:
     pool = Pool(1)
     tickets = [pool.open("a", capacity=2, protocol="HTTP/2")] + [pool.acquire("a") for _ in range(4)]
     slot = slot_of(tickets[0])
@@ -936,7 +936,7 @@ class Runtime:
         self.dirty: set[Slot] = set()
         self.resized: set[Slot] = set()
         self.deadline: dict[Slot, float] = {}
-        self.born: dict[Slot, float] = {}
+        self.dialed_at: dict[Slot, float] = {}
         self.protocol: dict[str, str] = {}
 
     # One move.
@@ -974,12 +974,12 @@ class Runtime:
         ahead = list(self.queues[request.key])
         self.requests.append(request)
         self.ledger.acquire(request.ticket, self.now)
-        self.arm(request)
+        self.set_wake(request)
         assert request.state is WAITING or all(other.state is not WAITING for other in ahead), (
             "a later request overtook a waiting one"
         )
 
-    def arm(self, request: Request, *, first: bool = False) -> None:
+    def set_wake(self, request: Request, *, first: bool = False) -> None:
         """Set `wake` and the connection, as the pool does in the same locked step as `acquire` and `redial`."""
         if request.state is WAITING:
             request.ticket.wake = request.wake
@@ -992,7 +992,7 @@ class Runtime:
     def opened(self) -> None:
         request = self.pick(DIALING)
         request.slot.connection = request.slot.connection or Connection()
-        self.born.setdefault(request.slot, self.now)
+        self.dialed_at.setdefault(request.slot, self.now)
         protocol: Speaks = "HTTP/2" if self.streams[request.key] > 1 else "HTTP/1.1"
         self.ledger.opened(request.ticket, self.now, capacity=self.streams[request.key], protocol=protocol)
         self.protocol[request.key] = protocol
@@ -1038,7 +1038,7 @@ class Runtime:
         request = self.pick(HOLDING)
         self.dirty.add(request.slot)
         self.ledger.redial(request.ticket, self.now)
-        self.arm(request, first=True)
+        self.set_wake(request, first=True)
 
     def leave(self) -> None:
         slot = self.random.choice(list(self.alive))
@@ -1126,7 +1126,7 @@ class Runtime:
             assert slot not in self.dirty
             assert users or self.deadline[slot] > self.now
             lifetime = self.limits.max_connection_lifetime
-            assert lifetime is None or self.now < self.born[slot] + lifetime
+            assert lifetime is None or self.now < self.dialed_at[slot] + lifetime
 
     def check_origin(self, key: str, slots: list[Slot], anyone_idle: bool) -> None:
         """No request waits that could be served."""
@@ -1156,7 +1156,7 @@ class Runtime:
         assert set(stats.origins) == {str(key) for key in self.ledger._origins}
         assert self.ledger.crowd() == (busy, len(dialed), waiting)
 
-    def wind_up(self) -> None:
+    def release_all(self) -> None:
         """All tickets are released, one after another, and nothing remains."""
         while self.requests:
             self.end(self.requests[0], reusable=True)
@@ -1173,7 +1173,7 @@ class Runtime:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_random_moves_break_no_promise(seed: int) -> None:
+def test_random_moves_break_no_invariant(seed: int) -> None:
     runtime = Runtime(seed)
     for number in range(4000):
         runtime.move()
@@ -1186,7 +1186,7 @@ def test_random_moves_break_no_promise(seed: int) -> None:
         runtime.settle()
         runtime.check()
         assert runtime.requests == held
-    runtime.wind_up()
+    runtime.release_all()
     assert set(runtime.closes.values()) <= {1}
 
 
@@ -1279,7 +1279,7 @@ def test_ctrl_c_at_any_bytecode_loses_and_doubles_nothing(seed: int) -> None:
             hits += runtime.interrupted_move()
             runtime.move()
             runtime.check()
-        runtime.wind_up()
+        runtime.release_all()
     assert hits > 100
 
 

@@ -48,7 +48,7 @@ def open_to(server: ScriptedServer) -> int:
 
 
 @each_runtime
-def test_closing_twice_and_using_it_afterwards(runtime: Runtime, server: ScriptedServer) -> None:
+def test_a_pool_may_be_closed_twice_and_then_refuses_requests(runtime: Runtime, server: ScriptedServer) -> None:
     async def main() -> None:
         http = runtime.pool()
         assert (await http.request("GET", server.url + "/a")).body == b"/a"
@@ -305,7 +305,7 @@ EXITS = {
 
 
 @pytest.mark.parametrize("program", EXITS.values(), ids=EXITS)
-def test_a_process_ends_in_silence(program: str, server: ScriptedServer) -> None:
+def test_a_process_ends_without_output(program: str, server: ScriptedServer) -> None:
     text = f"import asyncio, atexit, threading, httpcore\nurl = {server.url + '/'!r}\n{program}\n"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stderr) == (0, "")

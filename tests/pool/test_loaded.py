@@ -52,7 +52,7 @@ def speak_http2(peer: Peer) -> None:
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str, str]]:
+def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str, str]]:
     """URLs of HTTP/1.1, of HTTP/2, and of HTTPS, and the file of its authority."""
     import ssl
 
@@ -159,8 +159,8 @@ print(*imported)
 
 
 @pytest.mark.parametrize("runtime", ["threads", "asyncio", "trio"])
-def test_a_request_imports_only_few_libraries_behind_the_gate(runtime: str, places: tuple[str, ...]) -> None:
-    program = [sys.executable, "-c", PROGRAM, runtime, *places]
+def test_a_request_imports_only_few_libraries_behind_the_gate(runtime: str, server_urls: tuple[str, ...]) -> None:
+    program = [sys.executable, "-c", PROGRAM, runtime, *server_urls]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     imported = done.stdout.split()
@@ -200,9 +200,9 @@ FORKS = int(os.environ.get("HTTPCORE_FORKS", "4"))
 
 @pytest.mark.proofs
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-def test_a_fork_beside_a_first_request_leaves_no_child_hanging(places: tuple[str, ...], secure: bool) -> None:
+def test_a_fork_beside_a_first_request_leaves_no_child_hanging(server_urls: tuple[str, ...], secure: bool) -> None:
     """`HTTPCORE_FORKS` forks at different moments of the first request."""
-    plain, _, https, authority = places
+    plain, _, https, authority = server_urls
     for run in range(FORKS):
         delay = str(run % 10 * 0.003)
         program = [sys.executable, "-W", "ignore", "-c", FORK, https if secure else plain, delay, authority]
@@ -252,7 +252,7 @@ assert gated == []
 
 
 @pytest.fixture(scope="module")
-def odd() -> Iterator[str]:
+def unusual_server() -> Iterator[str]:
     """A server whose response to /odd has lines that end in LF."""
 
     def speak(peer: Peer) -> None:
@@ -263,15 +263,24 @@ def odd() -> Iterator[str]:
         yield server.url
 
 
-def test_an_unusual_response_imports_h11_under_a_gate(odd: str) -> None:
-    program = [sys.executable, "-c", IMPORTING, odd]
+def test_an_unusual_response_imports_h11_under_a_gate(unusual_server: str) -> None:
+    program = [sys.executable, "-c", IMPORTING, unusual_server]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.proofs
-def test_a_fork_beside_the_first_unusual_response_hangs_no_child(odd: str) -> None:
+def test_a_fork_beside_the_first_unusual_response_hangs_no_child(unusual_server: str) -> None:
     for run in range(FORKS):
-        program = [sys.executable, "-W", "ignore", "-c", FORK.replace("/gzip", "/odd"), odd, str(run % 10 * 0.003), ""]
+        program = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            FORK.replace("/gzip", "/odd"),
+            unusual_server,
+            str(run % 10 * 0.003),
+            "",
+        ]
         done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")

@@ -26,7 +26,7 @@ LATE = TimeoutConfig(None, min_rate=100, min_rate_window=10)
 Pieces = list[tuple[float, int]]  # pairs: after this many seconds, this many bytes
 
 
-def steady(seconds: float, size: int, times: int) -> Pieces:
+def steady_pieces(seconds: float, size: int, times: int) -> Pieces:
     return [(seconds, size)] * times
 
 
@@ -34,22 +34,22 @@ def steady(seconds: float, size: int, times: int) -> Pieces:
 # without an error, the number of bytes.
 CASES: list[tuple[Pieces, TimeoutConfig, tuple[str, float, int] | int]] = [
     # Each piece takes a second and refills a hundredth of a second: after ten pieces a tenth of a second remains.
-    (steady(1, 1, 99), LATE, ("ReadTooSlow", 10.1, 10)),
-    (steady(1, 1, 99), LATE.replace(min_rate_window=3), ("ReadTooSlow", 3.03, 3)),
-    (steady(1, 60, 60), LATE, ("ReadTooSlow", 23.8, 23 * 60)),
-    (steady(1, 100, 60), LATE, 6000),
-    (steady(1, 1, 99), LATE.replace(min_rate=None), 99),
-    (steady(1, 1, 99), TimeoutConfig(None), 99),
+    (steady_pieces(1, 1, 99), LATE, ("ReadTooSlow", 10.1, 10)),
+    (steady_pieces(1, 1, 99), LATE.replace(min_rate_window=3), ("ReadTooSlow", 3.03, 3)),
+    (steady_pieces(1, 60, 60), LATE, ("ReadTooSlow", 23.8, 23 * 60)),
+    (steady_pieces(1, 100, 60), LATE, 6000),
+    (steady_pieces(1, 1, 99), LATE.replace(min_rate=None), 99),
+    (steady_pieces(1, 1, 99), TimeoutConfig(None), 99),
     # Bursts refill the allowance, but never above the window.
-    (steady(9.9, 5000, 5), LATE, 25000),
+    (steady_pieces(9.9, 5000, 5), LATE, 25000),
     ([(0, 500_000), (11, 1)], LATE, ("ReadTooSlow", 10.0, 500_000)),
     # If two limits apply, the error names the one that ends first.
     ([(99, 1)], LATE, ("ReadTooSlow", 10.0, 0)),
     ([(99, 1)], LATE.replace(read=4), ("ReadTimeout", 4.0, 0)),
     ([(99, 1)], LATE.replace(read=10), ("ReadTimeout", 10.0, 0)),
     ([(99, 1)], LATE.replace(read=11), ("ReadTooSlow", 10.0, 0)),
-    (steady(1, 1, 99), LATE.replace(read=2), ("ReadTooSlow", 10.1, 10)),
-    (steady(1, 1, 99), LATE.replace(total=7), ("TotalTimeout", 7.0, 0)),
+    (steady_pieces(1, 1, 99), LATE.replace(read=2), ("ReadTooSlow", 10.1, 10)),
+    (steady_pieces(1, 1, 99), LATE.replace(total=7), ("TotalTimeout", 7.0, 0)),
 ]
 each_case = pytest.mark.parametrize(("pieces", "timeout", "end"), CASES)
 
@@ -156,7 +156,7 @@ def test_a_caller_that_reads_slowly_is_not_blamed() -> None:
             await runtime.sleep(100)
         assert size == 600_000
 
-    pieces = steady(1, 100_000, 6)
+    pieces = steady_pieces(1, 100_000, 6)
     runtime = Simulation()
     play(main, lambda peer: serve_h2(peer, pieces), runtime=runtime)
     runtime = Simulation()
@@ -372,7 +372,7 @@ def test_both_bodies_of_a_duplex_request_keep_their_rate() -> None:
     simulation.listen("b.test", 80, answer, window=500)
     simulation.run(main())
     runtime = Simulation()
-    play(lambda http, _: receive(http, runtime), lambda peer: serve_h2(peer, steady(1, 1, 30)), runtime=runtime)
+    play(lambda http, _: receive(http, runtime), lambda peer: serve_h2(peer, steady_pieces(1, 1, 30)), runtime=runtime)
 
 
 def test_a_tunnel_and_an_upgraded_connection_are_held_to_no_rate() -> None:

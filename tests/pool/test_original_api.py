@@ -22,7 +22,7 @@ def url() -> Iterator[str]:
 
 @pytest.mark.servers
 @each_loop
-def test_requests_of_every_kind_it_makes(run: Any, url: str) -> None:
+def test_the_original_client_makes_requests_of_every_kind(run: Any, url: str) -> None:
     async def generated() -> AsyncIterator[bytes]:
         yield b"one, "
         yield b"two"
@@ -44,7 +44,7 @@ def test_requests_of_every_kind_it_makes(run: Any, url: str) -> None:
 
 @pytest.mark.servers
 @each_loop
-def test_it_streams_and_closes_early(run: Any, url: str) -> None:
+def test_the_original_client_streams_and_closes_early(run: Any, url: str) -> None:
     async def body() -> None:
         session = Session()
         answer = await session.send("GET", url + "/bytes?n=1000000", stream=True)
@@ -73,7 +73,7 @@ def test_a_small_streamed_body_is_read_after_the_pool_was_closed(run: Any, url: 
 
 
 @each_loop
-def test_its_except_clauses_catch_the_errors_they_name(run: Any) -> None:
+def test_original_except_clauses_catch_the_errors_they_name(run: Any) -> None:
     async def body() -> None:
         session = Session()
         with pytest.raises(NetworkFailure, match="Connection refused"):

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 import trustme
 from runtimes import RUNTIMES, Runtime, each_runtime
-from scripted_proxy import BODY, USUAL, Secured, Visit, server_context
+from scripted_proxy import BODY, USUAL, TLSServerSide, Visit, server_context
 from scripted_proxy import CONNECT as CONNECT_STEP
 from scripted_proxy import EXCHANGE as EXCHANGE_STEP
 from scripted_proxy import SOCKS5 as SOCKS5_STEP
@@ -40,7 +40,7 @@ from httpcore._pool.connection import HTTPConnection
 # A peer for any client.
 
 
-class Rewound:
+class RewoundSocket:
     """A socket that returns once more the bytes that were already read from it."""
 
     def __init__(self, sock: Any, data: bytes) -> None:
@@ -70,21 +70,21 @@ class AnyPeer(ScriptedServer):
     def _talk(self, peer: Peer) -> None:
         visit = Visit(self, peer.socket, peer.number)  # type: ignore[arg-type]  # it has what is needed of a proxy
         while True:
-            visit.something()
+            visit.wait_for_input()
             held = visit.held
             if held.startswith(b"\x16"):
                 visit.held = b""
-                secured = Secured(Rewound(visit.socket, held), self._tls)
+                secured = TLSServerSide(RewoundSocket(visit.socket, held), self._tls)
                 visit.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
             elif held.startswith(b"\x05"):
-                self._be_socks(visit)
+                self._serve_socks(visit)
             elif held.startswith(b"CONNECT"):
                 USUAL[CONNECT_STEP](visit)
             else:
                 USUAL[EXCHANGE_STEP](visit)
                 return
 
-    def _be_socks(self, visit: Visit) -> None:
+    def _serve_socks(self, visit: Visit) -> None:
         _, count = visit.exactly(2)
         methods = visit.exactly(count)
         if b"\x02" in methods:
@@ -154,7 +154,7 @@ class RequestCase(NamedTuple):
     proxied: dict[str, Any] | None = None
     more: dict[str, Any] | None = None
 
-    def but(self, **changed: Any) -> RequestCase:
+    def with_changes(self, **changed: Any) -> RequestCase:
         return self._replace(**changed)
 
 
@@ -257,15 +257,15 @@ def shared(reason: str, *pairs: tuple[RequestCase, RequestCase]) -> Fact:
 
 
 def pair(base: RequestCase, **changed: Any) -> tuple[RequestCase, RequestCase]:
-    return base, base.but(**changed)
+    return base, base.with_changes(**changed)
 
 
 DIRECT = RequestCase()
 PLAIN = RequestCase("http://origin.test:{one}/")
 TUNNEL = RequestCase(proxy="http://127.0.0.1:{one}", proxied={"tunnel": True})
-FORWARD = PLAIN.but(proxy="http://127.0.0.1:{one}")
+FORWARD = PLAIN.with_changes(proxy="http://127.0.0.1:{one}")
 SECURE = RequestCase(proxy="https://127.0.0.1:{one}")
-SECURE_FORWARD = PLAIN.but(proxy="https://127.0.0.1:{one}")
+SECURE_FORWARD = PLAIN.with_changes(proxy="https://127.0.0.1:{one}")
 SOCKS = RequestCase(proxy="socks5h://127.0.0.1:{one}")
 CASES = (DIRECT, TUNNEL, SECURE, SOCKS)
 """Arguments of requests to an https origin."""
@@ -320,14 +320,19 @@ def configs(where: str, cases: tuple[RequestCase, ...]) -> dict[str, Fact]:
         cells = [(case, values) for case in cases] + [(cases[0], more) for more in MORE_TLS.get(name, ())]
         facts[name] = apart(
             reason,
-            *((case.but(**{where: {name: one}}), case.but(**{where: {name: two}})) for case, (one, two) in cells),
+            *(
+                (case.with_changes(**{where: {name: one}}), case.with_changes(**{where: {name: two}}))
+                for case, (one, two) in cells
+            ),
         )
     return facts
 
 
 def contexts(where: str, case: RequestCase) -> tuple[tuple[RequestCase, RequestCase], ...]:
     """Contexts are compared by identity."""
-    return tuple((case.but(**{where: one}), case.but(**{where: two})) for one, two in pairwise(CONTEXTS))
+    return tuple(
+        (case.with_changes(**{where: one}), case.with_changes(**{where: two})) for one, two in pairwise(CONTEXTS)
+    )
 
 
 SSL = configs("ssl", CASES)
@@ -355,7 +360,7 @@ PROXY = {
     "auth": apart(
         "the identity of the client at the proxy",
         *(
-            (case.but(proxied={"auth": first}), case.but(proxied={"auth": second}))
+            (case.with_changes(proxied={"auth": first}), case.with_changes(proxied={"auth": second}))
             for case in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD, SOCKS)
             for first, second in ((None, ("u", "p")), (("u", "p"), ("v", "p")), (("u", "p"), ("u", "q")))
         ),
@@ -363,7 +368,7 @@ PROXY = {
     "headers": apart(
         "they may identify the client at the proxy",
         *(
-            (case.but(proxied={"headers": first}), case.but(proxied={"headers": second}))
+            (case.with_changes(proxied={"headers": first}), case.with_changes(proxied={"headers": second}))
             for case in (TUNNEL, FORWARD, SECURE, SECURE_FORWARD)
             for first, second in (([], [("X-Key", "a")]), ([("X-Key", "a")], [("X-Key", "b")]))
         ),
@@ -679,13 +684,13 @@ def test_a_context_that_changes_during_the_dial_is_an_error(runtime: Runtime, pl
     context = unchecked(place)
     context.verify_mode = ssl.CERT_REQUIRED
 
-    class Loosening:
+    class LooseningResolver:
         async def resolve(self, host: str, system: object) -> list[str]:
             context.verify_mode = ssl.CERT_NONE
             return ["127.0.0.1"]
 
     async def body() -> None:
-        async with runtime.pool(context, resolver=Loosening()) as pool:
+        async with runtime.pool(context, resolver=LooseningResolver()) as pool:
             with pytest.raises(httpcore.LocalProtocolError, match="was changed while a connection was made") as caught:
                 await pool.request("GET", f"https://origin.test:{place.one.port}/")
             assert caught.value.safe_to_retry

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from h2_conversation import Conversation
-from reentry import Interruption, Trap, in_time
+from reentry import Interruption, Trap, run_with_time_limit
 from servers import Peer, ScriptedServer, ok
 
 import httpcore
@@ -94,11 +94,11 @@ def test_a_pool_can_be_used_in_the_middle_of_its_steps(protocol_options: Any, ac
             assert is_at_rest(pool)
             if act != "close":
                 assert pool.request("GET", f"{url}/0/after").body == b"/0/after"
-            elif interruption.came:
+            elif interruption.has_acted:
                 with pytest.raises(httpcore.PoolClosed):
                     pool.request("GET", f"{url}/0/after")
                 assert pool.stats().connections == 0
-        return interruption.came
+        return interruption.has_acted
 
     def body() -> None:
         line = 1 + list(ACTS).index(act)
@@ -106,7 +106,7 @@ def test_a_pool_can_be_used_in_the_middle_of_its_steps(protocol_options: Any, ac
             line += 5 * stride if options else stride  # over HTTP/2 a request executes more lines
         assert line > 100
 
-    in_time(body)
+    run_with_time_limit(body)
 
 
 def test_repr_changes_nothing_and_takes_no_lock(protocol_options: Any) -> None:
@@ -144,7 +144,7 @@ def test_the_collector_may_use_a_pool_at_any_moment(protocol_options: Any, act: 
     thresholds = gc.get_threshold()
     gc.set_threshold(3, 2, 2)
     try:
-        in_time(body)
+        run_with_time_limit(body)
     finally:
         gc.set_threshold(*thresholds)
         gc.collect()

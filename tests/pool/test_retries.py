@@ -109,12 +109,12 @@ def test_a_server_that_comes_up_in_a_pause_is_reached() -> None:
     async def main(runtime: Runtime) -> None:
         runtime.refuse("a.test", 80)
 
-        async def come_up() -> None:
+        async def listen_after_pause() -> None:
             await runtime.sleep(2)
             runtime.listen("a.test", 80, answers())
 
         async with httpcore.ConnectionPool(retries=SURE) as pool:
-            task = runtime.spawn(come_up())
+            task = runtime.spawn(listen_after_pause())
             response = await pool.request("GET", URL)
             assert (response.status_code, response.info.attempts) == (200, 3)
             assert response.info.head_after == 3.0
@@ -432,11 +432,11 @@ def test_a_request_cancelled_in_a_pause_leaves_nothing() -> None:
 async def refused_then_served(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
     runtime.refuse("a.test", 80, connect_delay=0.05)
 
-    async def come_up() -> None:
+    async def listen_after_pause() -> None:
         await runtime.sleep(1.5)
         runtime.listen("a.test", 80, answers(), connect_delay=0.05, delay_there=0.01, delay_back=0.01)
 
-    runtime.spawn(come_up())
+    runtime.spawn(listen_after_pause())
 
 
 async def answered_later(runtime: Runtime, pool: httpcore.ConnectionPool) -> None:
@@ -478,21 +478,21 @@ def scene_of(
 
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("name", SCENES)
-def test_struck_at_every_await_of_a_retried_request(name: str, act: str) -> None:
+def test_a_retried_request_struck_at_any_await_leaves_nothing(name: str, act: str) -> None:
     scene = scene_of(SCENES[name], (Cancelled, httpcore.HTTPCoreError), [])
     for number in (1, 2):
         assert at_every_point(scene, ACTS[act], times=number) >= 6
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_cancelled_at_every_await_of_a_retry_in_random_schedules(name: str) -> None:
+def test_cancelled_retries_in_random_schedules_leave_nothing(name: str) -> None:
     scene = scene_of(SCENES[name], (Cancelled, httpcore.ConnectError), [])
     for seed in range(6):
         at_every_point(scene, cancel, make=partial(Runtime, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_the_pool_closed_at_every_await_of_a_retried_request(name: str) -> None:
+def test_a_pool_closed_at_any_await_of_a_retry_leaves_nothing(name: str) -> None:
     pools: list[httpcore.ConnectionPool] = []
 
     def close(runtime: Runtime, victim: Task[Any]) -> None:

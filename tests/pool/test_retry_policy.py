@@ -106,7 +106,7 @@ def test_a_number_means_connections_only() -> None:
 
 
 @pytest.mark.parametrize("nothing", [0, RetryPolicy(attempts=1)])
-def test_nothing_to_retry_is_no_policy(nothing: Any) -> None:
+def test_settings_that_retry_nothing_make_no_policy(nothing: Any) -> None:
     assert RetryPolicy.of(nothing) is None
 
 
@@ -243,7 +243,7 @@ def test_a_budget_is_spent_one_by_one_and_earned_by_successes() -> None:
     assert budget.left == 2.0
 
 
-def test_a_budget_may_be_nothing_or_endless() -> None:
+def test_a_budget_may_be_zero_or_unlimited() -> None:
     assert not Budget(RetryPolicy(budget=0)).spend()
     endless = Budget(RetryPolicy(budget=None))
     assert all(endless.spend() for _ in range(1000))

@@ -63,7 +63,7 @@ def seen(error: httpcore.Timeout) -> tuple[str, float | None]:
 
 
 @each_case
-def test_which_timeout_ends_a_request(pool: Any, request_: Any, end: Any) -> None:
+def test_a_request_ends_by_its_own_timeout_or_the_pools(pool: Any, request_: Any, end: Any) -> None:
     async def main() -> None:
         simulation.listen("a.test", 80, slow)
         async with httpcore.ConnectionPool(**named(pool)) as http:
@@ -79,7 +79,7 @@ def test_which_timeout_ends_a_request(pool: Any, request_: Any, end: Any) -> Non
 
 
 @each_case
-def test_which_timeout_ends_a_request_of_threads(pool: Any, request_: Any, end: Any) -> None:
+def test_a_blocking_request_ends_by_its_own_or_the_pools_timeout(pool: Any, request_: Any, end: Any) -> None:
     simulation = Simulation()
     simulation.listen("a.test", 80, slow)
     with simulation.blocking() as backend, httpcore.SyncConnectionPool(backend=backend, **named(pool)) as http:
@@ -92,7 +92,7 @@ def test_which_timeout_ends_a_request_of_threads(pool: Any, request_: Any, end: 
 
 
 @each_case
-def test_which_timeout_ends_an_exchange_of_a_transport(pool: Any, request_: Any, end: Any) -> None:
+def test_an_exchange_ends_by_its_own_timeout_or_the_pools(pool: Any, request_: Any, end: Any) -> None:
     async def main() -> None:
         simulation.listen("a.test", 80, slow)
         async with httpcore.HTTPTransport(backend=simulation.backend(), **named(pool)) as transport:

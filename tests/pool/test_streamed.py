@@ -81,7 +81,7 @@ def test_an_error_of_the_request_is_raised_on_entering() -> None:
     run(body)
 
 
-def test_it_is_entered_once() -> None:
+def test_a_streamed_response_is_entered_once() -> None:
     async def body(http: httpcore.ConnectionPool) -> None:
         streamed = http.stream("GET", URL)
         async with streamed:
@@ -109,7 +109,7 @@ def test_the_pool_is_whole_wherever_a_caller_inside_is_cancelled() -> None:
         assert at_every_await(scenario, cancel, times=times) > 5
 
 
-def test_one_that_is_never_entered_warns() -> None:
+def test_a_stream_that_is_never_entered_warns() -> None:
     http = httpcore.ConnectionPool()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

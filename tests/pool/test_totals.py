@@ -60,7 +60,7 @@ async def get(pool: httpcore.ConnectionPool, path: str = "/", **named: Any) -> h
     return await pool.request("GET", f"http://a.test{path}", **named)
 
 
-def test_requests_dials_reuses_and_bytes() -> None:
+def test_requests_dials_reuses_and_bytes_are_counted() -> None:
     async def body(pool: httpcore.ConnectionPool, runtime: Simulation) -> None:
         for _ in range(3):
             await get(pool)
@@ -152,14 +152,14 @@ async def take_too_long(pool: httpcore.ConnectionPool) -> None:
     await get(pool, "/never", timeout=TimeoutConfig(None, total_timeout=1))
 
 
-async def connect_in_vain(pool: httpcore.ConnectionPool) -> None:
+async def time_out_on_connect(pool: httpcore.ConnectionPool) -> None:
     await pool.connect("http://hole.test")
 
 
 TIMEOUTS = {
     "a place in the pool": (fill, TimeoutTotals(pool=1)),
     "a dial": (dial, TimeoutTotals(connect=1)),
-    "a dial ahead": (connect_in_vain, TimeoutTotals(connect=1)),
+    "a dial ahead": (time_out_on_connect, TimeoutTotals(connect=1)),
     "a head": (be_silent, TimeoutTotals(read=1)),
     "a body": (stop_in_the_body, TimeoutTotals(read=1)),
     "an upload": (upload, TimeoutTotals(write=1)),

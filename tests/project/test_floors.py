@@ -283,14 +283,14 @@ def imports(module: str, tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = absolute(module, node)
+            base = absolute_name(module, node)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
             yield from (str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
 
 
-def absolute(module: str, node: ast.ImportFrom) -> str:
+def absolute_name(module: str, node: ast.ImportFrom) -> str:
     if not node.level:
         return node.module or ""
     parts = ["httpcore", *(module.split("/") if module != "__init__" else [])]

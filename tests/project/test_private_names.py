@@ -48,7 +48,7 @@ def is_own(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in ("self", "cls", "super")
 
 
-def reaches(tree: ast.Module) -> dict[int, set[str]]:
+def private_uses(tree: ast.Module) -> dict[int, set[str]]:
     """The private names of other objects, by line."""
     found: dict[int, set[str]] = {}
     for node in ast.walk(tree):
@@ -71,7 +71,7 @@ def unexplained(text: str) -> list[str]:
     the lines of one statement, share a comment.
     """
     tree = ast.parse(text)
-    lines = reaches(tree)
+    lines = private_uses(tree)
     if not lines:
         return []
     commented = commented_lines(text)

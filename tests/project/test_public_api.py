@@ -142,7 +142,7 @@ def strict(a: int, b: int, *, c: int = 3) -> None: ...
         (strict, ["f(b=) has no default any more"]),
     ],
 )
-def test_a_call_that_would_break_is_found(after: Any, found: list[str]) -> None:
+def test_an_incompatible_signature_is_found(after: Any, found: list[str]) -> None:
     assert narrower(parameters(before) or [], parameters(after), "f") == found
 
 

@@ -30,7 +30,7 @@ async def serve(peer: ServerEnd) -> None:
     await peer.scheduler.sleep(1)
 
 
-async def stay(peer: ServerEnd) -> None:
+async def answer_requests(peer: ServerEnd) -> None:
     while await peer.recv_until(b"\r\n\r\n"):
         await peer.send(OK)
 
@@ -42,7 +42,7 @@ def closes(events: list[TraceEvent]) -> list[str]:
 def simulated(act: Callable[[httpcore.ConnectionPool, Simulation], Any], watches: bool, **settings: Any) -> list[str]:
     runtime = Simulation(watches=watches)
     runtime.listen("a.test", 80, serve)
-    runtime.listen("b.test", 80, stay)
+    runtime.listen("b.test", 80, answer_requests)
     events: list[TraceEvent] = []
 
     async def main() -> list[str]:
@@ -53,13 +53,13 @@ def simulated(act: Callable[[httpcore.ConnectionPool, Simulation], Any], watches
     return runtime.run(main())
 
 
-async def be_left(pool: httpcore.ConnectionPool, runtime: Simulation) -> None:
+async def stay_idle(pool: httpcore.ConnectionPool, runtime: Simulation) -> None:
     await pool.request("GET", URL)
     await runtime.sleep(2)
 
 
-async def find_it_dead(pool: httpcore.ConnectionPool, runtime: Simulation) -> None:
-    await be_left(pool, runtime)
+async def find_connection_dead(pool: httpcore.ConnectionPool, runtime: Simulation) -> None:
+    await stay_idle(pool, runtime)
     await pool.request("GET", URL)
 
 
@@ -77,11 +77,11 @@ async def grow_old(pool: httpcore.ConnectionPool, runtime: Simulation) -> None:
 
 
 def test_a_peer_that_leaves_is_the_reason() -> None:
-    assert simulated(be_left, watches=True) == [CloseReason.PEER]
+    assert simulated(stay_idle, watches=True) == [CloseReason.PEER]
 
 
 def test_a_connection_found_dead_is_stale() -> None:
-    assert simulated(find_it_dead, watches=False) == [CloseReason.STALE]
+    assert simulated(find_connection_dead, watches=False) == [CloseReason.STALE]
 
 
 def test_a_cancelled_request_is_the_reason() -> None:

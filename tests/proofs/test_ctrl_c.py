@@ -83,7 +83,7 @@ def is_clean(pool: httpcore.SyncConnectionPool, url: str) -> bool:
 @pytest.mark.filterwarnings("ignore:a response was dropped unread:ResourceWarning")
 @pytest.mark.parametrize("warm", [True, False], ids=["reused connection", "new connection"])
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
-def test_at_every_line_of_a_request(url: str, warm: bool, stream: bool) -> None:
+def test_a_pool_is_clean_after_ctrl_c_at_any_line_of_a_request(url: str, warm: bool, stream: bool) -> None:
     line, step = 1, 1 if warm else 3
     while True:
         answers.clear()
@@ -118,7 +118,7 @@ def check_totals(totals: httpcore.PoolTotals) -> None:
 @pytest.mark.parametrize("warm", [True, False], ids=["reused connection", "new connection"])
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
-def test_at_every_line_of_connect(url: str, warm: bool) -> None:
+def test_a_pool_is_clean_after_ctrl_c_at_any_line_of_connect(url: str, warm: bool) -> None:
     line, step, struck = 1, 1 if warm else 3, True
     while struck:
         pool = httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(max_connections=2))
@@ -160,7 +160,7 @@ def in_a_drain(client: httpcore.Client) -> None:
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("act", [in_a_call, in_a_stream, in_a_drain])
-def test_at_every_line_of_a_clients_call_and_drain(act: Callable[[httpcore.Client], None]) -> None:
+def test_a_client_drains_after_ctrl_c_at_any_line_of_a_call(act: Callable[[httpcore.Client], None]) -> None:
     line, struck = 1, True
     while struck:
         with httpcore.Client(transport=Local(), trust_env=False) as client:
@@ -173,7 +173,7 @@ def test_at_every_line_of_a_clients_call_and_drain(act: Callable[[httpcore.Clien
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning")
-def test_at_every_line_of_a_pools_drain_and_requests(url: str) -> None:
+def test_a_pool_drains_after_ctrl_c_at_any_line(url: str) -> None:
     line, struck = 1, True
     while struck:
         pool = httpcore.SyncConnectionPool()

@@ -30,7 +30,7 @@ SOON = 3.0
 """Seconds of the runtime's clock in which each request has its response or an error. Each timeout is longer."""
 
 
-class Striking:
+class LineInterrupter:
     """Raises KeyboardInterrupt at one line that the victim reaches, counted over `MODULES`.
 
     Lines with `with` are left out: tracing reaches them a second time between the end of the block and the release of
@@ -68,7 +68,7 @@ async def interrupted(act: Any) -> None:
 
 def strike(scenario: Scenario, runtime: Runtime, line: int) -> str:
     """Run the scenario, interrupted at that line; returns the place, "" if the victim ended first."""
-    striking = Striking(runtime, line)
+    striking = LineInterrupter(runtime, line)
 
     async def scene() -> None:
         listen(runtime, scenario)

@@ -40,14 +40,14 @@ class Worker:
         self.url = url
         self.number = number
         self.random = random.Random(SEED + number)
-        self.did: Counter[str] = Counter()
+        self.done_by_kind: Counter[str] = Counter()
 
     async def work(self) -> Counter[str]:
         for at in range(REQUESTS // WORKERS):
             (kind,) = self.random.choices([*KINDS], [*KINDS.values()])
             await self.one(kind, f"{self.number}/{at}")
-            self.did[kind] += 1
-        return self.did
+            self.done_by_kind[kind] += 1
+        return self.done_by_kind
 
     async def one(self, kind: str, name: str) -> None:
         if kind == "timed out":
@@ -71,7 +71,7 @@ class Worker:
 
 
 @each_runtime
-def test_a_hundred_share_one_connection_for_20_000_requests(runtime: Runtime, url: str) -> None:
+def test_hundred_tasks_share_one_connection_for_20_000_requests(runtime: Runtime, url: str) -> None:
     """Requests of every kind are made in a random order: every body is correct, and nothing remains of cancelled
     requests.
     """

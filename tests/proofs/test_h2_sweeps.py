@@ -464,7 +464,7 @@ def play(scenario: Scenario, act: str) -> Any:
 
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_struck_at_every_await_over_http2(name: str, act: str) -> None:
+def test_a_request_struck_at_any_await_leaves_nothing_over_http2(name: str, act: str) -> None:
     """Cancellation also happens twice. A reset and a jump of the clock have the same effect whether or not idle sockets
     are watched.
     """
@@ -476,14 +476,14 @@ def test_struck_at_every_await_over_http2(name: str, act: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_cancelled_at_every_await_of_random_schedules_over_http2(name: str) -> None:
+def test_random_cancellations_over_http2_leave_nothing(name: str) -> None:
     scene = play(SCENARIOS[name], "cancelled")
     for seed in range(SEEDS // 15):
         at_every_point(scene, cancel, make=partial(Runtime, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
+def test_a_pool_closed_at_any_await_over_http2_leaves_nothing(name: str) -> None:
     """A request that was sent continues; an unsent request ends with PoolClosed; no connection stays open."""
     scenario = SCENARIOS[name]
 
@@ -511,7 +511,7 @@ def test_the_pool_closed_at_every_await_over_http2(name: str) -> None:
     at_every_point(scene, lambda runtime, victim: pools[-1]._close())
 
 
-def test_that_was_a_great_many_trials() -> None:
+def test_the_sweeps_made_enough_trials() -> None:
     """This is the last test in the file: it detects a sweep that silently stopped sweeping."""
     print(f"{runs:,} trials in {sweeps} sweeps")
     assert runs >= 20 * sweeps

@@ -62,7 +62,7 @@ class Scene:
 
 
 @pytest.mark.parametrize("name", over_http11.SCENARIOS)
-def test_abort_at_every_await(name: str) -> None:
+def test_abort_at_every_await_ends_all_requests_at_once(name: str) -> None:
     scenario, scene = over_http11.SCENARIOS[name], Scene()
 
     async def play(simulation: Simulation) -> None:
@@ -85,7 +85,7 @@ def test_abort_at_every_await(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", over_http2.SCENARIOS)
-def test_abort_at_every_await_over_http2(name: str) -> None:
+def test_abort_at_every_await_over_http2_ends_all_requests(name: str) -> None:
     scenario, scene = over_http2.SCENARIOS[name], Scene()
 
     async def play(simulation: Simulation) -> None:
@@ -106,7 +106,7 @@ def test_abort_at_every_await_over_http2(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", over_http11.SCENARIOS)
-def test_drain_at_every_await(name: str) -> None:
+def test_drain_at_every_await_ends_with_the_last_request(name: str) -> None:
     """Requests that have begun succeed, others are refused, and the drain ends with the last of them."""
     scenario, scene = over_http11.SCENARIOS[name], Scene()
     drains: list[Task[bool]] = []

@@ -39,7 +39,7 @@ async def fetch(pool: httpcore.ConnectionPool, url: str, number: int) -> None:
     assert await response.read() == b"Hello, world"
 
 
-class Aim:
+class CutoffMoments:
     """Moments at which to cut requests off: from 10 microseconds to 100 ms, the same number in each power of ten, so
     that some interrupt a request and some do not, however fast the machine is.
     """
@@ -64,7 +64,7 @@ async def check_is_clean(pool: httpcore.ConnectionPool, url: str) -> None:
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_random_cancellations_leave_nothing_on_asyncio(url: str, loop: Any) -> None:
-    aim = Aim()
+    aim = CutoffMoments()
 
     async def victim(pool: httpcore.ConnectionPool, number: int) -> None:
         task = asyncio.ensure_future(fetch(pool, url, number))
@@ -91,7 +91,7 @@ def test_random_cancellations_leave_nothing_on_asyncio(url: str, loop: Any) -> N
 
 
 def test_random_cancellations_leave_nothing_on_trio(url: str) -> None:
-    aim = Aim()
+    aim = CutoffMoments()
 
     async def victim(pool: httpcore.ConnectionPool, number: int) -> None:
         with trio.move_on_after(aim.moment()) as scope:
@@ -120,9 +120,9 @@ def test_random_timeouts_leave_nothing_in_threads(url: str) -> None:
     before = descriptors()
     pool = httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(max_connections=8))
     failures: list[BaseException] = []
-    aims = [Aim(SEED + worker) for worker in range(16)]
+    aims = [CutoffMoments(SEED + worker) for worker in range(16)]
 
-    def work(aim: Aim) -> None:
+    def work(aim: CutoffMoments) -> None:
         try:
             for number in range(REQUESTS // 16):
                 limit = aim.moment() if number % 3 == 0 else 5
@@ -153,7 +153,7 @@ def test_random_timeouts_leave_nothing_in_threads(url: str) -> None:
 ROUNDS, AT_ONCE = 60, 8
 
 
-class Ends:
+class RecordedEnds:
     """The records of the ends of many requests, by tag, and how many connections were opened and closed."""
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class Ends:
         self.closed += isinstance(record, httpcore.ConnectionClosed)
 
 
-def check_ends(pool: httpcore.ConnectionPool | httpcore.SyncConnectionPool, ends: Ends, tags: set[str]) -> None:
+def check_ends(pool: httpcore.ConnectionPool | httpcore.SyncConnectionPool, ends: RecordedEnds, tags: set[str]) -> None:
     """Each request has one record of its end, and no resource of the requests remains."""
     assert pool.requests() == []
     assert (pool.stats().connections, pool.stats().leased, pool.stats().waiting) == (0, 0, 0)
@@ -183,7 +183,7 @@ def check_timed(info: httpcore.ResponseInfo) -> None:
 
 def test_pools_that_end_at_any_moment_leave_nothing_on_asyncio(url: str) -> None:
     """A drain that is too short is followed by an abort, with traced and tagged requests in all phases."""
-    aim = Aim()
+    aim = CutoffMoments()
 
     async def fetch(pool: httpcore.ConnectionPool, tag: str, tags: set[str]) -> None:
         tags.add(tag)
@@ -195,7 +195,7 @@ def test_pools_that_end_at_any_moment_leave_nothing_on_asyncio(url: str) -> None
     async def body() -> None:
         before = descriptors()
         for number in range(ROUNDS):
-            ends, tags = Ends(), set[str]()
+            ends, tags = RecordedEnds(), set[str]()
             pool = httpcore.ConnectionPool(limits=httpcore.PoolLimits(3), trace=ends)
             tasks = [asyncio.create_task(fetch(pool, f"{number}/{each}", tags)) for each in range(AT_ONCE)]
             await asyncio.sleep(aim.moment() / 10)
@@ -213,7 +213,7 @@ def test_pools_that_end_at_any_moment_leave_nothing_on_asyncio(url: str) -> None
 
 
 def test_pools_that_end_at_any_moment_leave_nothing_in_threads(url: str) -> None:
-    aim = Aim()
+    aim = CutoffMoments()
     failures: list[BaseException] = []
     before = descriptors()
 
@@ -227,7 +227,7 @@ def test_pools_that_end_at_any_moment_leave_nothing_in_threads(url: str) -> None
             failures.append(error)
 
     for number in range(ROUNDS):
-        ends, tags = Ends(), set[str]()
+        ends, tags = RecordedEnds(), set[str]()
         pool = httpcore.SyncConnectionPool(limits=httpcore.PoolLimits(3), trace=ends)
         threads = [threading.Thread(target=fetch, args=(pool, f"{number}/{each}", tags)) for each in range(AT_ONCE)]
         for thread in threads:

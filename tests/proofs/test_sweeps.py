@@ -292,7 +292,7 @@ def play(scenario: Scenario, act: Callable[[Runtime, Task[Any]], None], *, spare
 @pytest.mark.parametrize("watches", [True, False], ids=["watched", "unwatched"])
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_struck_at_every_await(name: str, act: str, watches: bool) -> None:
+def test_a_request_struck_at_any_await_leaves_nothing(name: str, act: str, watches: bool) -> None:
     scene = play(SCENARIOS[name], ACTS[act], spares_others=act == "cancelled")
     for times in (1, 2):
         points = at_every_point(scene, ACTS[act], times=times, make=lambda: Runtime(watches=watches))
@@ -300,14 +300,14 @@ def test_struck_at_every_await(name: str, act: str, watches: bool) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_cancelled_at_every_await_of_random_schedules(name: str) -> None:
+def test_cancellations_in_random_schedules_leave_nothing(name: str) -> None:
     scene = play(SCENARIOS[name], cancel, spares_others=True)
     for seed in range(SEEDS):
         at_every_point(scene, cancel, make=partial(Runtime, seed, shuffle=True, checkpoints=seed % 2 == 0))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_pool_closed_at_every_await(name: str) -> None:
+def test_a_pool_closed_at_any_await_leaves_nothing_open(name: str) -> None:
     """A request that was sent continues; an unsent request ends with PoolClosed; no connection stays open."""
     scenario = SCENARIOS[name]
 
@@ -333,7 +333,7 @@ def test_the_pool_closed_at_every_await(name: str) -> None:
     at_every_point(scene, lambda runtime, victim: pools[-1]._close())
 
 
-def test_that_was_a_great_many_trials() -> None:
+def test_the_sweeps_made_enough_trials() -> None:
     """This is the last test in the file: it detects a sweep that silently stopped sweeping."""
     print(f"{runs:,} trials in {sweeps} sweeps")
     assert runs >= 20 * sweeps

@@ -63,7 +63,7 @@ def stacked(pool: Pool) -> httpcore.Transport:
     return httpcore.Mounts({"all": httpcore.ConcurrencyLimit(1, httpcore.RateLimit(10, transport=Waiting(faults)))})
 
 
-class Own(httpcore.Transport):
+class OwnEntries(httpcore.Transport):
     """A transport with its own `request` and `arequest`, over a pool."""
 
     def __init__(self, below: httpcore.Transport) -> None:
@@ -74,7 +74,7 @@ class Own(httpcore.Transport):
 
 
 def foreign(pool: Pool) -> httpcore.Transport:
-    return Waiting(Own(network(pool)))
+    return Waiting(OwnEntries(network(pool)))
 
 
 # The victim's use of its exchange.
@@ -218,7 +218,7 @@ def test_no_app_is_left_running_wherever_its_caller_is_struck(
         ended.clear()
         begun.clear()
         transport = httpcore.ASGITransport(counted, lifespan="off")
-        below: httpcore.Transport = Timed(transport)
+        below: httpcore.Transport = FiveSecondLimit(transport)
         with suppress(httpcore.HTTPCoreError, Cancelled):
             await runtime.victim(what(below))
         await runtime.sleep(0.01)  # the app is notified in a turn of its own
@@ -232,7 +232,7 @@ def test_no_app_is_left_running_wherever_its_caller_is_struck(
         assert at_every_await(scenario, ACTS[strike], times=count) >= 3
 
 
-class Timed(httpcore.Middleware):
+class FiveSecondLimit(httpcore.Middleware):
     """Limits each exchange to five seconds."""
 
     async def handle(self, request: httpcore.TransportRequest) -> httpcore.TransportResponse:

@@ -25,7 +25,7 @@ HEADERS = [("content-type", "application/grpc"), ("te", "trailers")]
 INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNIMPLEMENTED, DATA_LOSS = b"3", b"4", b"12", b"15"
 
 
-class Real(NamedTuple):
+class GrpcOrigin(NamedTuple):
     url: str
     settings: dict[str, Any]
 
@@ -46,10 +46,10 @@ def ports(place: Path) -> Iterator[Ports]:
 
 
 @pytest.fixture(params=["TLS", "plain"])
-def real(request: pytest.FixtureRequest, ports: Ports, trusting_real: httpcore.SSLConfig) -> Real:
+def grpc_origin(request: pytest.FixtureRequest, ports: Ports, trusting_real: httpcore.SSLConfig) -> GrpcOrigin:
     if request.param == "TLS":
-        return Real(f"https://localhost:{ports.secure}/test.Words/", {"ssl": trusting_real})
-    return Real(f"http://127.0.0.1:{ports.plain}/test.Words/", {"http1": False})
+        return GrpcOrigin(f"https://localhost:{ports.secure}/test.Words/", {"ssl": trusting_real})
+    return GrpcOrigin(f"http://127.0.0.1:{ports.plain}/test.Words/", {"http1": False})
 
 
 def framed(message: bytes) -> bytes:
@@ -124,17 +124,19 @@ def run(runtime: Runtime, body: Any, **settings: Any) -> None:
     runtime.run(main)
 
 
-async def unary(http: Any, real: Real, message: bytes, method: str = "Unary", *more: tuple[str, str]) -> Any:
-    response = await http.request("POST", real.url + method, [*HEADERS, *more], framed(message))
+async def unary(
+    http: Any, grpc_origin: GrpcOrigin, message: bytes, method: str = "Unary", *more: tuple[str, str]
+) -> Any:
+    response = await http.request("POST", grpc_origin.url + method, [*HEADERS, *more], framed(message))
     assert (response.status_code, response.protocol) == (200, "HTTP/2")
     return response
 
 
 @each_runtime
-def test_a_unary_call_returns_its_message_and_trailers(runtime: Runtime, real: Real) -> None:
+def test_a_unary_call_returns_its_message_and_trailers(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     async def body(http: Any) -> None:
         for message in (b"", b"Hello, world", patterned(10_000_000)):
-            response = await unary(http, real, message)
+            response = await unary(http, grpc_origin, message)
             assert of_bytes(response.body) == [message]
             assert field(response.headers, b"x-first") == b"begins"
             assert field(response.headers, b"grpc-status") is None
@@ -142,39 +144,39 @@ def test_a_unary_call_returns_its_message_and_trailers(runtime: Runtime, real: R
             assert field(response.trailers, b"x-last") == b"ends"
             assert field(response.trailers, b"x-data-bin") in (b"AP8", b"AP8=")
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_the_server_streams(runtime: Runtime, real: Real) -> None:
+def test_the_server_streams_messages_for_one_request(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     async def body(http: Any) -> None:
         for number, size in ((0, 0), (1, 0), (1000, 10), (100, 100_000)):
             request = framed(b"%d %d" % (number, size))
-            async with await http.request("POST", real.url + "Count", HEADERS, request, stream=True) as response:
+            async with await http.request("POST", grpc_origin.url + "Count", HEADERS, request, stream=True) as response:
                 messages = of_body(response)
                 for at in range(number):
                     assert await messages.next() == b"%d " % at + b"x" * size
                 assert await messages.next() is None
                 assert field(response.trailers or response.headers, b"grpc-status") == b"0"
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_the_client_streams(runtime: Runtime, real: Real) -> None:
+def test_the_client_streams_messages_and_gets_one_answer(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     async def body(http: Any) -> None:
         pieces = [b"%d " % at + b"x" * (at * 100) for at in range(300)]
-        response = await http.request("POST", real.url + "Join", HEADERS, (framed(piece) for piece in pieces))
+        response = await http.request("POST", grpc_origin.url + "Join", HEADERS, (framed(piece) for piece in pieces))
         assert of_bytes(response.body) == [b"".join(pieces)]
         assert field(response.trailers, b"grpc-status") == b"0"
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_the_client_streams_and_ends_by_hand(runtime: Runtime, real: Real) -> None:
+def test_the_client_streams_and_ends_by_hand(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     async def body(http: Any) -> None:
-        response = await http.request("POST", real.url + "Chat", HEADERS, framed(b"first"), duplex=True)
+        response = await http.request("POST", grpc_origin.url + "Chat", HEADERS, framed(b"first"), duplex=True)
         raw = response.connection
         messages = Messages(raw.recv)
         assert await messages.next() == b"first"
@@ -185,15 +187,15 @@ def test_the_client_streams_and_ends_by_hand(runtime: Runtime, real: Real) -> No
         assert field(response.trailers, b"grpc-status") == b"0"
         raw.close()
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_both_take_turns(runtime: Runtime, real: Real) -> None:
+def test_client_and_server_take_turns(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     """Each message waits for the answer to the one before."""
 
     async def body(http: Any) -> None:
-        response = await http.request("POST", real.url + "Chat", HEADERS, framed(b"0"), duplex=True)
+        response = await http.request("POST", grpc_origin.url + "Chat", HEADERS, framed(b"0"), duplex=True)
         raw = response.connection
         messages = Messages(raw.recv)
         for at in range(100):
@@ -204,16 +206,16 @@ def test_both_take_turns(runtime: Runtime, real: Real) -> None:
         assert field(response.trailers, b"grpc-status") == b"0"
         raw.close()
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_both_stream_at_once(runtime: Runtime, real: Real) -> None:
+def test_client_and_server_stream_at_once(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     """Ten megabytes each way, from two tasks or threads: one sends, one receives, neither waits for the other."""
     pieces = [b"%d " % at + patterned(at * 1000) for at in range(142)]
 
     async def body(http: Any) -> None:
-        response = await http.request("POST", real.url + "Chat", HEADERS, framed(b"first"), duplex=True)
+        response = await http.request("POST", grpc_origin.url + "Chat", HEADERS, framed(b"first"), duplex=True)
         raw = response.connection
         messages = Messages(raw.recv)
 
@@ -228,56 +230,56 @@ def test_both_stream_at_once(runtime: Runtime, real: Real) -> None:
         assert field(response.trailers, b"grpc-status") == b"0"
         raw.close()
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_an_error_comes_without_a_body(runtime: Runtime, real: Real) -> None:
+def test_an_error_comes_without_a_body(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     """gRPC calls this a "Trailers-Only" response: it consists of one HEADERS frame."""
 
     async def body(http: Any) -> None:
         for method, status in (("Fail", INVALID_ARGUMENT), ("NotThere", UNIMPLEMENTED)):
-            response = await unary(http, real, b"x", method)
+            response = await unary(http, grpc_origin, b"x", method)
             assert (response.body, response.trailers) == (b"", [])
             assert field(response.headers, b"grpc-status") == status
             if method == "Fail":
                 assert unquote((field(response.headers, b"grpc-message") or b"").decode()) == "100 % söß"
-        early = await http.request("POST", real.url + "NotThere", HEADERS, framed(b"x"), duplex=True)
+        early = await http.request("POST", grpc_origin.url + "NotThere", HEADERS, framed(b"x"), duplex=True)
         assert field(early.headers, b"grpc-status") == UNIMPLEMENTED
         assert await early.connection.recv() == b""
         early.connection.close()
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_an_error_comes_after_messages(runtime: Runtime, real: Real) -> None:
+def test_an_error_comes_after_messages(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     async def body(http: Any) -> None:
-        response = await unary(http, real, b"x", "FailLate")
+        response = await unary(http, grpc_origin, b"x", "FailLate")
         assert of_bytes(response.body) == [b"one", b"two"]
         assert field(response.trailers, b"grpc-status") == DATA_LOSS
         assert field(response.trailers, b"grpc-message") == b"there is no three"
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_a_deadline_is_kept_by_the_server(runtime: Runtime, real: Real) -> None:
+def test_a_deadline_is_kept_by_the_server(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     async def body(http: Any) -> None:
-        response = await unary(http, real, b"x", "Hang", ("grpc-timeout", "100m"))
+        response = await unary(http, grpc_origin, b"x", "Hang", ("grpc-timeout", "100m"))
         assert response.body == b""
         assert field(response.trailers or response.headers, b"grpc-status") == DEADLINE_EXCEEDED
-        assert of_bytes((await unary(http, real, b"after")).body) == [b"after"]
+        assert of_bytes((await unary(http, grpc_origin, b"after")).body) == [b"after"]
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_the_server_sees_each_cancelled_call(runtime: Runtime, real: Real) -> None:
+def test_the_server_sees_each_cancelled_call(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     """A call is cancelled by its timeout, by closing its response, or by closing its bidirectional stream."""
 
     async def cancelled(http: Any) -> int:
-        return int(of_bytes((await unary(http, real, b"", "Cancelled")).body)[0])
+        return int(of_bytes((await unary(http, grpc_origin, b"", "Cancelled")).body)[0])
 
     async def body(http: Any) -> None:
         before = await cancelled(http)
@@ -286,7 +288,7 @@ def test_the_server_sees_each_cancelled_call(runtime: Runtime, real: Real) -> No
             with pytest.raises(httpcore.ReadTimeout):
                 await http.request(
                     "POST",
-                    real.url + "Hang",
+                    grpc_origin.url + "Hang",
                     HEADERS,
                     framed(b""),
                     timeout=httpcore.TimeoutConfig(30, read_timeout=0.3),
@@ -294,17 +296,21 @@ def test_the_server_sees_each_cancelled_call(runtime: Runtime, real: Real) -> No
             return True
 
         async def closes() -> bool:
-            async with await http.request("POST", real.url + "Hang", HEADERS, framed(b""), stream=True) as response:
+            async with await http.request(
+                "POST", grpc_origin.url + "Hang", HEADERS, framed(b""), stream=True
+            ) as response:
                 assert response.status_code == 200
             return True
 
         async def closes_both_directions() -> bool:
-            response = await http.request("POST", real.url + "Hang", HEADERS, framed(b""), duplex=True)
+            response = await http.request("POST", grpc_origin.url + "Hang", HEADERS, framed(b""), duplex=True)
             response.connection.close()
             return True
 
         async def stays() -> bool:
-            return all([of_bytes((await unary(http, real, b"%d" % at)).body) == [b"%d" % at] for at in range(20)])
+            return all(
+                [of_bytes((await unary(http, grpc_origin, b"%d" % at)).body) == [b"%d" % at] for at in range(20)]
+            )
 
         assert all(await runtime.gather(*[times_out, closes, closes_both_directions, stays] * 5))
         for _ in range(500):
@@ -314,27 +320,27 @@ def test_the_server_sees_each_cancelled_call(runtime: Runtime, real: Real) -> No
         else:
             pytest.fail(f"{await cancelled(http) - before} of 15 calls were cancelled at the server")
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)
 
 
 @each_runtime
-def test_hundreds_of_calls_of_all_kinds_share_one_connection(runtime: Runtime, real: Real) -> None:
+def test_hundreds_of_calls_of_all_kinds_share_one_connection(runtime: Runtime, grpc_origin: GrpcOrigin) -> None:
     async def body(http: Any) -> None:
-        await unary(http, real, b"warm")
+        await unary(http, grpc_origin, b"warm")
 
         async def one(number: int) -> bool:
             kind = number % 4
             if kind == 0:
                 message = patterned(number * 211)
-                return of_bytes((await unary(http, real, message)).body) == [message]
+                return of_bytes((await unary(http, grpc_origin, message)).body) == [message]
             if kind == 1:
-                body = (await unary(http, real, b"20 %d" % number, "Count")).body
+                body = (await unary(http, grpc_origin, b"20 %d" % number, "Count")).body
                 return of_bytes(body) == [b"%d " % at + b"x" * number for at in range(20)]
             if kind == 2:
                 pieces = [b"%d" % number * at for at in range(20)]
-                body = (await http.request("POST", real.url + "Join", HEADERS, map(framed, pieces))).body
+                body = (await http.request("POST", grpc_origin.url + "Join", HEADERS, map(framed, pieces))).body
                 return hashlib.sha256(of_bytes(body)[0]).digest() == hashlib.sha256(b"".join(pieces)).digest()
-            response = await http.request("POST", real.url + "Chat", HEADERS, framed(b"0"), duplex=True)
+            response = await http.request("POST", grpc_origin.url + "Chat", HEADERS, framed(b"0"), duplex=True)
             raw, messages = response.connection, Messages(response.connection.recv)
             for at in range(10):
                 assert await messages.next() == b"%d" % at
@@ -346,4 +352,4 @@ def test_hundreds_of_calls_of_all_kinds_share_one_connection(runtime: Runtime, r
 
         assert await runtime.gather(*[lambda number=number: one(number) for number in range(200)]) == [True] * 200
 
-    run(runtime, body, **real.settings)
+    run(runtime, body, **grpc_origin.settings)

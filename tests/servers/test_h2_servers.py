@@ -244,12 +244,12 @@ def test_a_request_that_times_out_harms_no_other(runtime: Runtime, hypercorn: Po
         async def long_wait() -> bytes:
             return bytes((await http.request("GET", url + "/slow")).body)
 
-        async def impatient() -> bytes:
+        async def short_wait() -> bytes:
             with pytest.raises(httpcore.ReadTimeout):
                 await http.request("GET", url + "/slow", timeout=0.05)
             return b"gone"
 
-        results = await runtime.gather(*[long_wait, impatient] * 10)
+        results = await runtime.gather(*[long_wait, short_wait] * 10)
         assert results == [b"at last", b"gone"] * 10
         assert (await http.request("GET", url + "/hello")).info.reused
         assert http.stats().connections == 1

@@ -173,7 +173,7 @@ def test_megabytes_go_in_both_directions_at_once(runtime: Runtime, case: Case) -
 
 
 @each_runtime
-def test_the_closing_handshake_from_this_side(runtime: Runtime, case: Case) -> None:
+def test_the_client_may_begin_the_closing_handshake(runtime: Runtime, case: Case) -> None:
     async def body(http: Any) -> None:
         web = await opened(http, case)
         await web.say("last words")
@@ -191,7 +191,7 @@ def test_the_closing_handshake_from_this_side(runtime: Runtime, case: Case) -> N
 
 
 @each_runtime
-def test_the_closing_handshake_from_the_server(runtime: Runtime, case: Case) -> None:
+def test_the_server_may_begin_the_closing_handshake(runtime: Runtime, case: Case) -> None:
     async def body(http: Any) -> None:
         web = await opened(http, case)
         await web.say("bye")
@@ -229,11 +229,11 @@ def test_a_message_that_comes_too_late_is_for_the_next_receiver(runtime: Runtime
     """A `recv` that timed out has consumed no bytes."""
 
     async def body(http: Any) -> None:
-        web = await at_last(lambda: opened(http, case, timeout=IMPATIENT))
+        web = await repeated_after_timeouts(lambda: opened(http, case, timeout=IMPATIENT))
         with pytest.raises(httpcore.ReadTimeout):
             await web.receive()
         await web.say("are you there?")
-        assert await at_last(web.receive) == "are you there?"
+        assert await repeated_after_timeouts(web.receive) == "are you there?"
         web.raw.close()
 
     run(runtime, body, **case.settings)
@@ -248,7 +248,7 @@ def test_a_receiver_interrupted_again_and_again_loses_nothing(runtime: Runtime, 
     config = httpcore.TimeoutConfig(30, read_timeout=0.002 if runtime.name == "threads" else 30)
 
     async def body(http: Any) -> None:
-        web = await at_last(lambda: opened(http, case, timeout=config))
+        web = await repeated_after_timeouts(lambda: opened(http, case, timeout=config))
 
         async def speak() -> int:
             for message in messages:
@@ -293,7 +293,7 @@ async def interrupted(runtime: Runtime, thunk: Any) -> Any:
         return None
 
 
-async def at_last(thunk: Any) -> Any:
+async def repeated_after_timeouts(thunk: Any) -> Any:
     """The call's result; it is called again after a timeout, which may happen on a slow machine."""
     while True:
         try:
@@ -387,7 +387,7 @@ def test_a_websocket_that_ends_early_harms_no_other(runtime: Runtime, second: Ca
             return "left"
 
         async def times_out() -> str:
-            web = await at_last(lambda: opened(http, second, timeout=IMPATIENT))
+            web = await repeated_after_timeouts(lambda: opened(http, second, timeout=IMPATIENT))
             with pytest.raises(httpcore.ReadTimeout):
                 await web.receive()
             web.raw.close()

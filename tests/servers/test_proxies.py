@@ -406,7 +406,7 @@ def test_hundred_requests_share_one_http2_connection_by_a_proxy(
 
 
 @each_runtime
-def test_uvicorn_on_a_unix_socket(runtime: Runtime, uvicorn_socket: str) -> None:
+def test_uvicorn_is_reached_on_a_unix_socket(runtime: Runtime, uvicorn_socket: str) -> None:
     async def body() -> None:
         async with runtime.pool(uds=uvicorn_socket) as pool:
             hello = await exercise(runtime, pool, "http://whatever.test")

@@ -133,7 +133,7 @@ def test_twenty_megabytes_go_up_and_come_down(runtime: Runtime, url: str) -> Non
 
 
 @each_runtime
-def test_a_hundred_requests_at_once(runtime: Runtime, url: str) -> None:
+def test_a_hundred_requests_at_once_get_their_own_responses(runtime: Runtime, url: str) -> None:
     async def body(http: Any) -> None:
         async def one(number: int) -> bytes:
             return bytes((await http.request("POST", url + "/echo", body=b"%d" % number, timeout=30)).body)
@@ -173,7 +173,7 @@ def test_timeouts_name_the_limit_that_expired(runtime: Runtime, url: str) -> Non
 
 
 @each_runtime
-def test_tls_with_a_file_a_directory_a_context_and_unverified(runtime: Runtime, secure: str, folder: Path) -> None:
+def test_tls_works_by_file_directory_context_and_unverified(runtime: Runtime, secure: str, folder: Path) -> None:
     context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
 
     async def body(http: Any) -> None:

@@ -100,7 +100,7 @@ def framed(message: bytes) -> bytes:
 
 
 @each_runtime
-def test_a_unary_grpc_call(runtime: Runtime, grpc: str) -> None:
+def test_a_unary_grpc_call_returns_its_message(runtime: Runtime, grpc: str) -> None:
     async def body() -> None:
         async with entered(runtime, httpcore.HTTPTransport(http1=False)) as transport:
             for message in (b"", b"Hello, world", bytes(3_000_000)):
@@ -113,7 +113,7 @@ def test_a_unary_grpc_call(runtime: Runtime, grpc: str) -> None:
 
 
 @each_runtime
-def test_a_grpc_call_that_streams_in_both_directions(runtime: Runtime, grpc: str) -> None:
+def test_a_grpc_call_streams_in_both_directions(runtime: Runtime, grpc: str) -> None:
     """Each message waits for the answer to the one before."""
 
     async def body() -> None:

@@ -479,19 +479,19 @@ def test_a_proxys_unusual_answer_to_connect_opens_the_tunnel(runtime: Runtime, n
 # 417 and 408: answers that may not be about the request.
 
 
-class Expecting:
+class ExpectationFailedServer:
     """Answers 417 to each request with Expect; records the received heads and bodies."""
 
-    def __init__(self, *, goes_ahead: bool = False) -> None:
+    def __init__(self, *, sends_100_continue: bool = False) -> None:
         self.heads: list[bytes] = []
         self.bodies: list[bytes] = []
-        self._goes_ahead = goes_ahead
+        self._sends_100_continue = sends_100_continue
 
     def __call__(self, peer: Peer) -> None:
         while head := peer.head():
             self.heads.append(head)
             if b"Expect:" in head:
-                if self._goes_ahead:
+                if self._sends_100_continue:
                     peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
                     self.bodies.append(peer.exactly(4))
                 peer.send(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
@@ -505,7 +505,7 @@ def test_a_request_is_sent_again_without_expect_after_417(runtime: Runtime) -> N
     headers = [("X-A", "b"), ("Expect", "100-continue"), ("X-C", "d")]
 
     async def body() -> None:
-        script = Expecting()
+        script = ExpectationFailedServer()
         with ScriptedServer(script) as server:
             pool = runtime.pool()
             try:
@@ -525,7 +525,7 @@ def test_a_request_is_sent_again_without_expect_after_417(runtime: Runtime) -> N
 def test_417_is_handed_on_where_the_body_cannot_be_sent_again(runtime: Runtime) -> None:
     async def body() -> None:
         headers = {"Expect": "100-continue", "Content-Length": "4"}
-        held_back, taken = Expecting(), Expecting(goes_ahead=True)
+        held_back, taken = ExpectationFailedServer(), ExpectationFailedServer(sends_100_continue=True)
         with ScriptedServer(held_back) as server, ScriptedServer(taken) as other:
             pool = runtime.pool()
             try:

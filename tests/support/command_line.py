@@ -16,7 +16,7 @@ from httpcore._cli.command import main
 from httpcore._cli.output import Console
 
 
-class Ran(NamedTuple):
+class CompletedRun(NamedTuple):
     """The result of a run."""
 
     status: int
@@ -28,7 +28,7 @@ def console(stdin: bytes = b"") -> Console:
     return Console(io.BytesIO(stdin), io.BytesIO(), io.BytesIO())
 
 
-def httpcore(*arguments: str, stdin: bytes = b"") -> Ran:
+def httpcore(*arguments: str, stdin: bytes = b"") -> CompletedRun:
     streams = console(stdin)
     usage = io.StringIO()
     try:
@@ -37,22 +37,22 @@ def httpcore(*arguments: str, stdin: bytes = b"") -> Ran:
     except SystemExit as end:  # argparse raises it
         status = int(cast("int", end.code))
     out, err = cast("io.BytesIO", streams.stdout), cast("io.BytesIO", streams.stderr)
-    return Ran(status, out.getvalue(), err.getvalue().decode() + usage.getvalue())
+    return CompletedRun(status, out.getvalue(), err.getvalue().decode() + usage.getvalue())
 
 
-def curl(*arguments: str, stdin: bytes = b"") -> Ran:
+def curl(*arguments: str, stdin: bytes = b"") -> CompletedRun:
     if program("curl") is None:
         pytest.skip("curl is not installed")
     env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(["curl", "-q", "-sS", *arguments], input=stdin, capture_output=True, timeout=30, env=env)
-    return Ran(done.returncode, done.stdout, done.stderr.decode())
+    return CompletedRun(done.returncode, done.stdout, done.stderr.decode())
 
 
 class Screen:
     """A pseudo-terminal, and all bytes that were written to it."""
 
     def __init__(self) -> None:
-        self._ours, theirs = os.openpty()
+        self._pty_controller, theirs = os.openpty()
         self.terminal = cast("BinaryIO", open(theirs, "wb", buffering=0))  # noqa: SIM115 - see `text`
         self._received = b""
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -60,7 +60,7 @@ class Screen:
 
     def _read(self) -> None:
         try:
-            while data := os.read(self._ours, 65536):
+            while data := os.read(self._pty_controller, 65536):
                 self._received += data
         except OSError:  # Linux raises it when the other end is closed
             pass
@@ -69,7 +69,7 @@ class Screen:
         """The output; the terminal has made CRLF of each LF."""
         self.terminal.close()
         self._reader.join(10)
-        os.close(self._ours)
+        os.close(self._pty_controller)
         return self._received.decode(errors="surrogateescape").replace("\r\n", "\n")
 
 

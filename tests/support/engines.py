@@ -31,11 +31,11 @@ def alarm(library: str, difference: str) -> None:
     raise AssertionError(f"{library}: {difference}")
 
 
-class Alarmed(ShadowResponse):
+class AlarmingShadow(ShadowResponse):
     report = staticmethod(alarm)
 
 
-READERS: Final[dict[str, type[H1Response]]] = {"native": H1Response, "reference": H11Response, "shadow": Alarmed}
+READERS: Final[dict[str, type[H1Response]]] = {"native": H1Response, "reference": H11Response, "shadow": AlarmingShadow}
 
 
 def chosen_reader() -> type[H1Response]:

@@ -13,7 +13,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent), *(str(TESTS / folder) for folder in ("support", "http1", "http2"))]
 
 import h2_events  # noqa: E402 - found by the path above
-from engines import Alarmed, alarm  # noqa: E402
+from engines import AlarmingShadow, alarm  # noqa: E402
 from test_h2_engine import opened  # noqa: E402
 from test_h2_reference import damaged, played  # noqa: E402
 from test_h11_engine import outcome, same  # noqa: E402
@@ -34,7 +34,7 @@ def http1(random: Random) -> bool:
     native = outcome(H1Response, pieces, requested)
     assert same(native, outcome(H11Response, pieces, requested)), (pieces, requested)
     try:
-        assert native == outcome(Alarmed, pieces, requested)
+        assert native == outcome(AlarmingShadow, pieces, requested)
     except AssertionError as error:
         raise AssertionError(str(error), pieces, requested) from None
     return not native[4]

@@ -20,7 +20,7 @@ SERVICE = "test.Words"
 LONGEST = 64 * 1024 * 1024
 
 
-class Words:
+class WordService:
     def __init__(self) -> None:
         self.cancelled = 0
         self.lock = threading.Lock()
@@ -64,7 +64,7 @@ class Words:
 
 
 def main(plain: int, secure: int, pem: bytes) -> None:
-    words = Words()
+    words = WordService()
     methods = {
         "Unary": grpc.unary_unary_rpc_method_handler(words.unary),
         "Count": grpc.unary_stream_rpc_method_handler(words.count),

@@ -88,12 +88,12 @@ def _block(random: Random) -> bytes:
     return random.choice(HEADS) + fields(*random.choices(FIELDS, k=random.choice((0, 0, 1, 1, 2))))
 
 
-def _trash(random: Random) -> bytes:
+def _random_payload(random: Random) -> bytes:
     return random.choice((b"", b"x", b"hello", b"12345678", b"123456789", bytes(300)))
 
 
 _PAYLOADS: dict[int, Callable[[Random], bytes]] = {
-    DATA: _trash,
+    DATA: _random_payload,
     HEADERS: _block,
     PRIORITY: _priority,
     RST_STREAM: lambda random: number(random.choice((0, 2, 8, 0xDEAD))),
@@ -102,5 +102,5 @@ _PAYLOADS: dict[int, Callable[[Random], bytes]] = {
     PING: lambda random: random.randbytes(8),
     WINDOW_UPDATE: lambda random: number(random.choice(VALUES)),
     CONTINUATION: _block,
-    UNKNOWN: _trash,
+    UNKNOWN: _random_payload,
 }

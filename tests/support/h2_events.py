@@ -31,13 +31,13 @@ class BodyReceived:
 
 
 @dataclass
-class Ended:
+class EndReceived:
     stream: int
     trailers: Headers
 
 
 @dataclass
-class WasReset:
+class ResetReceived:
     stream: int
     code: int
 
@@ -49,7 +49,7 @@ class Malformed:
 
 
 @dataclass
-class WentAway:
+class GoawayReceived:
     last_stream: int
     code: int
     debug: bytes
@@ -68,7 +68,7 @@ class WindowOpened:
 
 
 @dataclass
-class Ponged:
+class PingAckReceived:
     pass
 
 
@@ -80,13 +80,13 @@ class Failed:
 Event = (
     HeadReceived
     | BodyReceived
-    | Ended
-    | WasReset
+    | EndReceived
+    | ResetReceived
     | Malformed
-    | WentAway
+    | GoawayReceived
     | SettingsChanged
     | WindowOpened
-    | Ponged
+    | PingAckReceived
     | Failed
 )
 
@@ -118,7 +118,7 @@ class RecordingStream(Stream):
             events.append(BodyReceived(self.number, data))
 
     def on_end(self) -> bool:
-        self._owner.events.append(Ended(self.number, self.trailers))
+        self._owner.events.append(EndReceived(self.number, self.trailers))
         return False
 
 
@@ -183,16 +183,16 @@ class EventEngine:
         self.events.append(WindowOpened(stream.number))
 
     def on_pong(self) -> None:
-        self.events.append(Ponged())
+        self.events.append(PingAckReceived())
 
     def on_reset(self, stream: Stream, code: int) -> None:
-        self.events.append(WasReset(stream.number, code))
+        self.events.append(ResetReceived(stream.number, code))
 
     def on_malformed(self, stream: Stream, error: HTTPCoreError) -> None:
         self.events.append(Malformed(stream.number, error))
 
     def on_goaway(self, last: int, code: int, debug: bytes, gone: Sequence[Stream]) -> None:
-        self.events.append(WentAway(last, code, debug))
+        self.events.append(GoawayReceived(last, code, debug))
 
     def on_failed(self, error: HTTPCoreError) -> None:
         self.inner.forget_streams()

@@ -121,7 +121,7 @@ CPU_LIMIT = 1.0 if chosen("http/2") == "native" else 3.0
 """Seconds. h2 takes longer for a frame than the native engine does: see docs/reference/engines.md."""
 
 
-class Took:
+class FloodCost:
     """Measures the cost of a flood for us, from the creation of this object or from `begin` on. The CPU time is that of
     the thread that calls `begin`.
     """
@@ -130,14 +130,14 @@ class Took:
         self.begin()
 
     def begin(self) -> None:
-        self.had = resident()
-        self.most = 0
+        self.resident_before = resident()
+        self.peak = 0
         self.began = time.thread_time()
 
     def look(self) -> None:
-        self.most = max(self.most, resident() - self.had)
+        self.peak = max(self.peak, resident() - self.resident_before)
 
     def check(self) -> None:
         took = time.thread_time() - self.began
         assert took < CPU_LIMIT
-        assert self.most < 4 * MIB
+        assert self.peak < 4 * MIB

@@ -73,7 +73,7 @@ class Scripts:
         made = b""
         while running:
             if self.random.random() < 0.2:
-                made += self._between(opened, given_up)
+                made += self._frames_between(opened, given_up)
             response = choice(running)
             part = next(response, None)
             if part is None or self.random.random() < 0.02:  # this response never ends
@@ -149,7 +149,7 @@ class Scripts:
 
     # Frames between those of responses.
 
-    def _between(self, opened: Sequence[int], given_up: int) -> bytes:
+    def _frames_between(self, opened: Sequence[int], given_up: int) -> bytes:
         random = self.random
         kinds: list[Callable[[], bytes]] = [
             lambda: frame(PING, random.choice((0, ACK)), 0, random.randbytes(8)),

@@ -18,7 +18,7 @@ from servers import Peer, ScriptedServer
 Fields = list[tuple[str, str]]
 
 
-class Seen(NamedTuple):
+class ReceivedRequest(NamedTuple):
     """One request as a server received it; names are in lower case, `:authority` is "host"."""
 
     server: str
@@ -45,7 +45,11 @@ class Origin(ScriptedServer):
     """A server that answers each request with the result of `answer`, and records it in `log`."""
 
     def __init__(
-        self, name: str, log: list[Seen], answer: Callable[[Seen], Answer], context: ssl.SSLContext | None = None
+        self,
+        name: str,
+        log: list[ReceivedRequest],
+        answer: Callable[[ReceivedRequest], Answer],
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.name = name
         self._log = log
@@ -64,7 +68,7 @@ class Origin(ScriptedServer):
             body = b"" if seen.method == "HEAD" else answer.body
             peer.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
-    def _read(self, head: str, peer: Peer) -> Seen:
+    def _read(self, head: str, peer: Peer) -> ReceivedRequest:
         first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
         method, target, _ = first.split(" ")
         pairs = [line.split(": ", 1) for line in lines]
@@ -72,7 +76,7 @@ class Origin(ScriptedServer):
         body = peer.exactly(int(dict(fields).get("content-length", "0")))
         if dict(fields).get("transfer-encoding") == "chunked":
             body = self._chunks(peer)
-        return Seen(self.name, "HTTP/1.1", method, target, fields, body)
+        return ReceivedRequest(self.name, "HTTP/1.1", method, target, fields, body)
 
     def _chunks(self, peer: Peer) -> bytes:
         body = b""
@@ -82,7 +86,7 @@ class Origin(ScriptedServer):
         peer.until(b"\r\n")
         return body
 
-    def answer(self, seen: Seen) -> Answer:
+    def answer(self, seen: ReceivedRequest) -> Answer:
         self._log.append(seen)
         return self._answer(seen)
 
@@ -118,7 +122,7 @@ class _Http2:
         head = dict(self.heads[stream])
         fields = [(key, value) for key, value in self.heads[stream] if not key.startswith(":")]
         fields.append(("host", head[":authority"]))
-        seen = Seen(self.origin.name, "HTTP/2", head[":method"], head[":path"], fields, self.bodies[stream])
+        seen = ReceivedRequest(self.origin.name, "HTTP/2", head[":method"], head[":path"], fields, self.bodies[stream])
         answer = self.origin.answer(seen)
         body = b"" if seen.method == "HEAD" else answer.body
         pairs = [(":status", str(answer.status)), ("content-length", str(len(answer.body)))]

@@ -23,7 +23,7 @@ class Interruption:
         self.act = act
         self.line = line
         self.seen = 0
-        self.came = False
+        self.has_acted = False
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         if not frame.f_code.co_filename.startswith(PACKAGE):
@@ -31,7 +31,7 @@ class Interruption:
         if event == "line":
             self.seen += 1
             if self.seen == self.line:
-                self.came = True
+                self.has_acted = True
                 self.act()
         return self
 
@@ -40,7 +40,7 @@ class Interruption:
             return call()
 
 
-def in_time(body: Callable[[], None], seconds: float = 120) -> None:
+def run_with_time_limit(body: Callable[[], None], seconds: float = 120) -> None:
     """Run `body` in a thread of its own, so that a hang becomes an error here."""
     failures: list[BaseException] = []
 

@@ -38,7 +38,7 @@ BODY = b"Hello, world"
 GARBAGE = b"\xff\xfe! this is not what you asked for\r\n\r\n" * 3
 
 
-class Secured:
+class TLSServerSide:
     """The server's side of TLS over any object that has `recv` and `sendall`, for example another object of this class.
 
     Attributes:
@@ -84,17 +84,17 @@ class Secured:
 class Visit(Peer):
     """One connection. `step` is the current step; `number` counts from 1."""
 
-    def __init__(self, proxy: ScriptedProxy, bottom: socket.socket, number: int) -> None:
-        super().__init__(bottom, number)
+    def __init__(self, proxy: ScriptedProxy, raw_socket: socket.socket, number: int) -> None:
+        super().__init__(raw_socket, number)
         self.proxy = proxy
-        self.bottom = bottom
+        self.raw_socket = raw_socket
         self.step = ""
 
     def receive(self, data: bytes) -> bytes:
         self.proxy.note(self.step, data)
         return data
 
-    def something(self) -> None:
+    def wait_for_input(self) -> None:
         """Wait until the client has sent something."""
         if not self.held:
             self.held = self.socket.recv(65536)
@@ -107,15 +107,15 @@ class Visit(Peer):
 
     def secure(self, context: ssl.SSLContext) -> None:
         assert not self.held, "the client sent bytes before the proxy's answer"
-        secured = Secured(self.socket, context)
+        secured = TLSServerSide(self.socket, context)
         self.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
         self.receive((getattr(secured.tls, "asked_for", None) or "").encode())
         if certificate := secured.tls.getpeercert(binary_form=True):
             self.proxy.note(CERTIFICATE, certificate)
 
     def reset(self) -> None:
-        self.bottom.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.bottom.close()
+        self.raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.raw_socket.close()
 
 
 Act = Callable[[Visit], object]
@@ -150,7 +150,7 @@ class ScriptedProxy(ScriptedServer):
         self._acts = dict(acts or {})
         self._faulty = faulty
         self._contexts = {TLS_PROXY: proxy, TLS_ORIGIN: origin}
-        self.noting = threading.Lock()
+        self.counters_lock = threading.Lock()
         self.received: list[tuple[str, bytes]] = []
         self.silent = 0
         self.raw = bytearray()
@@ -162,12 +162,12 @@ class ScriptedProxy(ScriptedServer):
         super().__init__(self._walk, listener=listener)
 
     def note(self, step: str, data: bytes) -> None:
-        with self.noting:
+        with self.counters_lock:
             self.received.append((step, data))
 
     def seen(self, step: str) -> list[bytes]:
         """The received bytes of that step, one entry for each connection."""
-        with self.noting:
+        with self.counters_lock:
             return [data for at, data in self.received if at == step]
 
     @property
@@ -260,7 +260,7 @@ def socks4(visit: Visit) -> None:
 
 def exchange(visit: Visit) -> None:
     """An origin that responds hello to each request until the client disconnects, over the client's protocol."""
-    visit.something()
+    visit.wait_for_input()
     if visit.held.startswith(b"PRI"):
         _exchange_2(visit)
         return
@@ -298,30 +298,30 @@ USUAL: dict[str, Act] = {
 
 
 def reset(visit: Visit) -> None:
-    visit.something()
+    visit.wait_for_input()
     visit.reset()
 
 
 def end(visit: Visit) -> None:
-    visit.something()
+    visit.wait_for_input()
 
 
 def garbage(visit: Visit) -> None:
-    visit.something()
+    visit.wait_for_input()
     visit.send(GARBAGE)
     visit.rest()
 
 
 def silence(visit: Visit) -> None:
-    visit.something()
-    with visit.proxy.noting:
+    visit.wait_for_input()
+    with visit.proxy.counters_lock:
         visit.proxy.silent += 1
     visit.rest()
 
 
 def refusal(visit: Visit) -> None:
     """A refusal in the protocol of the step."""
-    visit.something()
+    visit.wait_for_input()
     with suppress(OSError):
         visit.send(REFUSALS[visit.step])
     visit.rest()

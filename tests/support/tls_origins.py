@@ -22,15 +22,15 @@ from servers import Peer, ScriptedServer, ok
 CLOSE = b"Connection: close"
 
 
-class Shown(NamedTuple):
-    """One handshake as the server saw it. `began`: the first bytes received under TLS."""
+class ServerHandshake(NamedTuple):
+    """One handshake as the server saw it. `first_bytes`: the first bytes received under TLS."""
 
     sni: str | None
     resumed: bool
     alpn: str | None
     version: str
     certificate: bytes | None
-    began: bytes
+    first_bytes: bytes
 
 
 def server_context(
@@ -66,8 +66,8 @@ class Origin(ScriptedServer):
     """
 
     def __init__(self, context: ssl.SSLContext, *, close: bool = False, together: int = 1) -> None:
-        self.shown: list[Shown] = []
-        self._noting = threading.Lock()
+        self.shown: list[ServerHandshake] = []
+        self._handshakes_lock = threading.Lock()
         self._answer = ok(b"Hello, world", *([CLOSE] if close else []))
         self._close = close
         self._together = threading.Barrier(together)
@@ -77,7 +77,7 @@ class Origin(ScriptedServer):
         tls = peer.socket
         assert isinstance(tls, ssl.SSLSocket)
         head = peer.head()
-        shown = Shown(
+        shown = ServerHandshake(
             getattr(tls, "asked_for", None),
             bool(tls.session_reused),
             tls.selected_alpn_protocol(),
@@ -85,7 +85,7 @@ class Origin(ScriptedServer):
             tls.getpeercert(binary_form=True),
             head[:24],
         )
-        with self._noting:
+        with self._handshakes_lock:
             self.shown.append(shown)
         self._together.wait(60)
         while head:
@@ -96,7 +96,7 @@ class Origin(ScriptedServer):
 
     @property
     def resumed(self) -> int:
-        with self._noting:
+        with self._handshakes_lock:
             return sum(shown.resumed for shown in self.shown)
 
 

@@ -50,13 +50,13 @@ def test_the_clock_jumps_to_the_next_timer() -> None:
     runtime = Runtime()
     seen: list[float] = []
 
-    async def nap(seconds: float) -> None:
+    async def sleep_and_record(seconds: float) -> None:
         await runtime.sleep(seconds)
         seen.append(runtime.backend().now())
 
     async def main() -> None:
         for seconds in (3600.0, 0.5, 20.0):
-            runtime.spawn(nap(seconds))
+            runtime.spawn(sleep_and_record(seconds))
         await runtime.sleep(4000.0)
 
     runtime.run(main())
@@ -68,13 +68,13 @@ def order_of_turns(seed: int, shuffle: bool) -> list[str]:
     runtime = Runtime(seed, shuffle=shuffle)
     order: list[str] = []
 
-    async def walk(name: str) -> None:
+    async def take_turns(name: str) -> None:
         for _ in range(4):
             order.append(name)
             await runtime.sleep(0)
 
     async def main() -> None:
-        tasks = [runtime.spawn(walk(name)) for name in "abcd"]
+        tasks = [runtime.spawn(take_turns(name)) for name in "abcd"]
         for task in tasks:
             await task.wait()
 
@@ -219,12 +219,12 @@ def test_a_runtime_runs_once_and_is_current_only_meanwhile() -> None:
 
 
 def test_an_await_of_another_runtime_is_named() -> None:
-    class Foreign:
+    class ForeignAwaitable:
         def __await__(self) -> Any:
             yield self
 
     async def main() -> None:
-        await Foreign()
+        await ForeignAwaitable()
 
     with pytest.raises(RuntimeError, match=r"Foreign object.*does not belong to this simulation"):
         Runtime().run(main())
@@ -247,7 +247,7 @@ def test_run_blocking_calls_after_one_suspension() -> None:
         runtime.run(main())
 
 
-def test_bad_knobs_are_refused() -> None:
+def test_bad_settings_of_a_simulation_are_refused() -> None:
     with pytest.raises(ValueError, match="max_read is 0"):
         Runtime(max_read=0)
     with pytest.raises(ValueError, match="max_write is -1"):
@@ -282,14 +282,14 @@ def test_event_times_out_and_a_flag_set_as_the_timer_fires_wins() -> None:
     runtime = Runtime()
     late, just = runtime.backend().event(), runtime.backend().event()
 
-    async def set_at_five() -> None:
+    async def sleep_and_set() -> None:
         await runtime.sleep(3.0)
         just.set()
 
     async def main() -> None:
         assert not await late.wait(2.0)
         assert runtime.now == 2.0
-        runtime.spawn(set_at_five())
+        runtime.spawn(sleep_and_set())
         waiter = runtime.spawn(just.wait(3.0))
         await waiter.wait()
         assert runtime.now == 5.0
@@ -798,7 +798,7 @@ def test_a_write_to_a_closed_peer_works_once_and_then_is_reset() -> None:
     joined(body)
 
 
-def test_a_reader_beside_a_writer_is_fine_and_two_writers_not() -> None:
+def test_a_reader_may_run_beside_a_writer_but_no_second_writer() -> None:
     async def body(stream: Stream, peer: ServerEnd) -> None:
         runtime = peer.scheduler
         await write_all(stream, b"x" * PIECE)

@@ -407,7 +407,7 @@ def test_a_blocking_call_inside_a_task_is_refused() -> None:
             simulation.drive(task())
 
 
-def test_blocking_http2_by_prior_knowledge() -> None:
+def test_blocking_code_speaks_http2_by_prior_knowledge() -> None:
     h2 = pytest.importorskip("h2.connection")
 
     async def speak(peer: ServerEnd) -> None:
@@ -435,13 +435,13 @@ class Gate:
         self.free = 1
 
 
-async def leaky(http: httpcore.ConnectionPool, gate: Gate) -> None:
+async def with_leak(http: httpcore.ConnectionPool, gate: Gate) -> None:
     gate.free -= 1
     await http.request("GET", URL)
     gate.free += 1
 
 
-async def tight(http: httpcore.ConnectionPool, gate: Gate) -> None:
+async def without_leak(http: httpcore.ConnectionPool, gate: Gate) -> None:
     gate.free -= 1
     try:
         await http.request("GET", URL)
@@ -477,7 +477,7 @@ each_strike = pytest.mark.parametrize("name", STRIKES)
 @each_strike
 def test_a_sweep_finds_a_leak_and_names_the_moment(name: str) -> None:
     with pytest.raises(AssertionError, match="the gate has lost a place") as caught:
-        at_every_await(scenario_of(leaky, []), STRIKES[name][0])
+        at_every_await(scenario_of(with_leak, []), STRIKES[name][0])
     assert any(note.startswith("moment ") and "its wait for " in note for note in caught.value.__notes__)
 
 
@@ -486,7 +486,7 @@ def test_a_sweep_finds_a_leak_and_names_the_moment(name: str) -> None:
 def test_a_sweep_passes_code_that_cleans_up(name: str, checkpoints: bool) -> None:
     strike, errors = STRIKES[name]
     ends: list[BaseException | None] = []
-    moments = at_every_await(scenario_of(tight, ends), strike, make=lambda: Simulation(checkpoints=checkpoints))
+    moments = at_every_await(scenario_of(without_leak, ends), strike, make=lambda: Simulation(checkpoints=checkpoints))
     assert len(ends) == moments + 1
     assert {type(end) for end in ends if end is not None} <= set(errors)
     if name != "time" or checkpoints:  # otherwise the data arrives in time
@@ -499,7 +499,7 @@ def test_a_strike_gets_the_simulation_and_the_victim() -> None:
     def strike(simulation: Simulation, victim: Task[object]) -> None:
         seen.append(f"{victim.name} at {simulation.now:g}: {victim.waiting_for}")
 
-    at_every_await(scenario_of(tight, []), strike)
+    at_every_await(scenario_of(without_leak, []), strike)
     assert seen[0] == "victim at 0: its first turn"
     assert "bytes from example.com:80" in " ".join(seen)
 

@@ -46,7 +46,7 @@ async def echo(request: Request) -> Response:
     return StreamingResponse(request.stream())
 
 
-class Ending(StreamingResponse):
+class EndRecordingResponse(StreamingResponse):
     """Records its end."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -62,7 +62,7 @@ async def endless(request: Request) -> Response:
             yield b"piece"
             await anyio.lowlevel.checkpoint()
 
-    return Ending(pieces())
+    return EndRecordingResponse(pieces())
 
 
 async def silent(request: Request) -> Response:
@@ -446,7 +446,7 @@ def test_an_app_that_breaks_the_protocol_gets_the_reason(runtime: Runtime, messa
 
 
 @each_runtime
-def test_trailers_and_early_hints_of_the_app(runtime: Runtime) -> None:
+def test_the_app_sends_trailers_and_early_hints(runtime: Runtime) -> None:
     async def trailing(scope: Any, receive: Any, send: Any) -> None:
         assert scope["extensions"].keys() >= {"http.response.trailers", "http.response.early_hint"}
         await send({"type": "http.response.early_hint", "links": [b"</x>"]})
@@ -491,7 +491,7 @@ async def refusing(scope: Any, receive: Any, send: Any) -> None:
 
 
 @each_runtime
-def test_each_outcome_of_the_lifespan(runtime: Runtime) -> None:
+def test_each_outcome_of_the_lifespan_has_its_effect(runtime: Runtime) -> None:
     async def body() -> None:
         for kind in ("auto", "off"):
             transport = httpcore.ASGITransport(none, lifespan=kind)

@@ -201,7 +201,7 @@ KEY = SAME[3]
 def test_a_wrong_handshake_does_not_reach_the_app(
     runtime: Runtime, method: str, fields: Any, status: int, header: Any
 ) -> None:
-    async def untouched(scope: Any, receive: Any, send: Any) -> None:
+    async def must_not_be_called(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("the app was called")
 
     async def body(transport: Any) -> None:
@@ -211,7 +211,7 @@ def test_a_wrong_handshake_does_not_reach_the_app(
         assert b"expected" in fetched.body
         assert header is None or header in fetched.headers
 
-    run(runtime, body, untouched, lifespan="off")
+    run(runtime, body, must_not_be_called, lifespan="off")
 
 
 @each_runtime
@@ -350,7 +350,7 @@ def test_a_message_beyond_the_limit_closes_with_1009(runtime: Runtime, monkeypat
 @each_runtime
 @each_handshake
 @pytest.mark.parametrize(("code", "reason"), [(1000, "done"), (4321, ""), (CloseReason.NO_STATUS_RCVD, "")])
-def test_the_closing_handshake_of_the_caller(runtime: Runtime, how: str, code: int, reason: str) -> None:
+def test_the_caller_may_begin_the_closing_handshake(runtime: Runtime, how: str, code: int, reason: str) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/echo", how=how) as web:
             await web.send(CloseConnection(code=code, reason=reason))
@@ -365,7 +365,7 @@ def test_the_closing_handshake_of_the_caller(runtime: Runtime, how: str, code: i
 
 @each_runtime
 @pytest.mark.parametrize("answers", [True, False])
-def test_the_closing_handshake_of_the_app(runtime: Runtime, answers: bool) -> None:
+def test_the_app_may_begin_the_closing_handshake(runtime: Runtime, answers: bool) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/facts/x") as web:
             await web.message()
@@ -555,7 +555,7 @@ def test_a_quiet_app_is_a_read_timeout_that_takes_nothing(runtime: Runtime) -> N
 
 
 @each_runtime
-def test_both_directions_at_once_with_a_task_for_each(runtime: Runtime) -> None:
+def test_two_tasks_use_both_directions_at_once(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/echo", extensions={"timeout": 30}) as web:
 
@@ -623,7 +623,7 @@ def test_close_of_the_transport_cancels_the_app_and_ends_stream() -> None:
 
 
 @each_runtime
-def test_trailers_have_no_place_on_it(runtime: Runtime) -> None:
+def test_a_websocket_has_no_trailers(runtime: Runtime) -> None:
     async def body(transport: Any) -> None:
         async with websocket(runtime, transport, f"{URL}/echo") as web:
             with pytest.raises(httpcore.LocalProtocolError, match="trailers: expected none"):

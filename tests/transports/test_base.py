@@ -17,7 +17,7 @@ from httpcore import TransportRequest, TransportResponse
 URL = "http://example.com/"
 
 
-class Noting(httpcore.Transport):
+class RecordingTransport(httpcore.Transport):
     """Answers, and records which of its responses are closed."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Noting(httpcore.Transport):
 @each_runtime
 def test_one_handler_serves_both_entries(runtime: Runtime) -> None:
     async def body() -> None:
-        transport = Noting()
+        transport = RecordingTransport()
         async with opened(runtime, transport, "GET", URL) as (status_code, headers, stream, extensions):
             assert (status_code, headers) == (200, [(b"x-a", b"1")])
             assert extensions == {"http_version": "HTTP/1.1"}
@@ -51,7 +51,7 @@ def test_one_handler_serves_both_entries(runtime: Runtime) -> None:
 @each_runtime
 def test_every_transport_is_both_kinds_of_context_manager(runtime: Runtime) -> None:
     async def body() -> None:
-        transport = Noting()
+        transport = RecordingTransport()
         async with entered(runtime, transport) as same:
             assert same is transport
         assert transport.events == ["close"]
@@ -63,7 +63,7 @@ def test_every_transport_is_both_kinds_of_context_manager(runtime: Runtime) -> N
 @pytest.mark.parametrize("read", [False, True])
 def test_leaving_by_an_exception_releases_and_raises_it(runtime: Runtime, read: bool) -> None:
     async def body() -> None:
-        transport = Noting()
+        transport = RecordingTransport()
         with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the block is what is tested
             async with opened(runtime, transport, "GET", URL) as (_, _, stream, _):
                 if read:
@@ -85,7 +85,7 @@ class Failing(httpcore.Middleware):
 @each_runtime
 def test_a_handler_that_fails_leaves_no_response_open(runtime: Runtime) -> None:
     async def body() -> None:
-        below = Noting()
+        below = RecordingTransport()
         with pytest.raises(ZeroDivisionError):
             await fetch(runtime, Failing(below), "GET", URL)
         assert below.closed == ["GET"]
@@ -137,7 +137,7 @@ def test_a_body_that_suspends_is_refused_by_the_sync_entry() -> None:
 @each_runtime
 def test_an_exchange_is_entered_once(runtime: Runtime) -> None:
     async def body() -> None:
-        transport = Noting()
+        transport = RecordingTransport()
         if runtime.name == "threads":
             plain = transport.request("GET", URL)
             with plain:
@@ -204,7 +204,7 @@ def test_an_async_body_is_refused_by_the_sync_entry() -> None:
     for stream in (pieces(), pieces):
         with (
             pytest.raises(httpcore.LocalProtocolError, match="stream is asynchronous"),
-            Noting().request("GET", URL, stream=stream),
+            RecordingTransport().request("GET", URL, stream=stream),
         ):
             pass
 

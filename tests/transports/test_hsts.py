@@ -74,7 +74,7 @@ async def visit(runtime: Runtime, transport: Any, site: Site, url: str, header: 
 
 @each_runtime
 @pytest.mark.parametrize(("value", "demand"), VALUES)
-def test_the_meaning_of_each_header(runtime: Runtime, value: str, demand: tuple[int, bool] | None) -> None:
+def test_each_hsts_header_has_its_effect(runtime: Runtime, value: str, demand: tuple[int, bool] | None) -> None:
     async def body() -> None:
         site, clock = Site(), Clock()
         transport = httpcore.HSTS(httpcore.MockTransport(site), clock=clock)
@@ -109,7 +109,7 @@ def test_the_meaning_of_each_header(runtime: Runtime, value: str, demand: tuple[
         ("http://nota.test/", "http://nota.test/"),
     ],
 )
-def test_the_url_of_a_known_host(runtime: Runtime, url: str, sent: str) -> None:
+def test_the_url_of_a_known_host_becomes_https(runtime: Runtime, url: str, sent: str) -> None:
     async def body() -> None:
         site = Site()
         transport = httpcore.HSTSTransport(httpcore.MockTransport(site), preload=["A.test"])
@@ -141,7 +141,7 @@ def test_a_header_is_for_its_host_and_perhaps_its_subdomains(runtime: Runtime) -
 
 
 @each_runtime
-def test_a_name_below_does_not_forget_the_name_above(runtime: Runtime) -> None:
+def test_a_subdomain_does_not_forget_its_parent_domain(runtime: Runtime) -> None:
     async def body() -> None:
         site = Site()
         transport = httpcore.HSTS(httpcore.MockTransport(site))

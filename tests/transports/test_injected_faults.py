@@ -79,7 +79,9 @@ def test_a_fault_is_the_error_that_a_real_one_gives(runtime: Runtime, fault: Fau
         (Fault(status=503, times=0), URL, "GET", 200),
     ],
 )
-def test_which_requests_a_rule_is_for(runtime: Runtime, fault: Fault, url: str, method: str, status_code: int) -> None:
+def test_a_fault_rule_applies_to_matching_requests(
+    runtime: Runtime, fault: Fault, url: str, method: str, status_code: int
+) -> None:
     async def body() -> None:
         assert (await fetch(runtime, httpcore.FaultInjection([fault], below()), method, url)).status_code == status_code
 
@@ -101,7 +103,7 @@ def test_the_same_seed_gives_the_same_faults(runtime: Runtime) -> None:
 
 
 @each_runtime
-def test_latency_and_the_fault_after_it(runtime: Runtime) -> None:
+def test_a_fault_comes_after_its_latency(runtime: Runtime) -> None:
     async def body() -> None:
         began = time.monotonic()
         transport = httpcore.FaultInjection([Fault(latency=0.05, status=503, times=1)], below())
@@ -126,6 +128,6 @@ def test_faults_test_the_retries_above_them(runtime: Runtime) -> None:
     [{}, {"error": "oops"}, {"status": 7}, {"latency": -1}, {"truncate": -1}, {"probability": 2, "status": 500},
      {"pattern": "x", "status": 500}, {"times": 1.5, "status": 500}],
 )  # fmt: skip
-def test_a_rule_that_is_none_is_refused(named: Any) -> None:
+def test_a_malformed_fault_rule_is_refused(named: Any) -> None:
     with pytest.raises((TypeError, ValueError, httpcore.LocalProtocolError), match=r"expected|allowed"):
         Fault(**named)

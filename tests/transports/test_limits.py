@@ -61,7 +61,9 @@ LATER = (503, {"Retry-After": "7"})
         (RetryPolicy(backoff=1, jitter=0, budget=1), [503, 503], [0, 1], 503),
     ],
 )
-def test_when_a_request_is_sent_again(policy: Any, statuses: Any, times: list[float], end: Any) -> None:
+def test_a_policy_decides_when_a_request_is_sent_again(
+    policy: Any, statuses: Any, times: list[float], end: Any
+) -> None:
     simulation = Simulation()
     below, seen = noting(simulation, *statuses)
     jitterless = isinstance(policy, int)
@@ -193,7 +195,7 @@ def test_a_response_that_is_retried_holds_no_connection(runtime: Runtime) -> Non
         (0.5, 1, 1, [0, 0], [0, 2]),
     ],
 )
-def test_when_requests_go_under_a_rate(
+def test_a_rate_decides_when_each_request_is_sent(
     requests: float, seconds: float, burst: int, arrivals: list[float], times: list[float]
 ) -> None:
     simulation = Simulation()
@@ -279,7 +281,7 @@ def test_a_rate_holds_in_each_runtime(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(0,), (-1,), (1, 0), ("1",), (None,), (float("inf"),)])
-def test_a_rate_that_is_none_is_refused(arguments: Any) -> None:
+def test_a_rate_of_a_wrong_type_or_value_is_refused(arguments: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=r"requests|seconds"):
         httpcore.RateLimit(*arguments)
 
@@ -289,7 +291,7 @@ def test_a_rate_that_is_none_is_refused(arguments: Any) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("limit", [1, 3])
-def test_no_more_than_the_limit_run_at_once(runtime: Runtime, limit: int) -> None:
+def test_no_more_requests_than_the_limit_run_at_once(runtime: Runtime, limit: int) -> None:
     async def body() -> None:
         now = most = 0
         mock = httpcore.MockTransport(lambda *_: httpcore.Response(200, body=b"x"))
@@ -322,7 +324,7 @@ def test_the_wait_for_a_place_has_the_pool_timeout(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "1"])
-def test_a_limit_that_is_none_is_refused(limit: Any) -> None:
+def test_a_limit_of_a_wrong_type_or_value_is_refused(limit: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="limit is"):
         httpcore.ConcurrencyLimit(limit)
 

@@ -97,7 +97,9 @@ ROUTES: Any = {
         ("GET", "/", 404, b""),
     ],
 )
-def test_a_table_of_routes(runtime: Runtime, method: str, path: str, status_code: int, text: bytes) -> None:
+def test_a_table_of_routes_gives_each_request_its_response(
+    runtime: Runtime, method: str, path: str, status_code: int, text: bytes
+) -> None:
     async def body() -> None:
         transport = httpcore.MockTransport(ROUTES)
         for _ in range(2):
@@ -108,7 +110,7 @@ def test_a_table_of_routes(runtime: Runtime, method: str, path: str, status_code
 
 
 @pytest.mark.parametrize("routes", [{"users": plain}, {"GET": plain}, {1: plain}, {"/": 1}])
-def test_a_table_that_is_none_is_refused(routes: Any) -> None:
+def test_a_malformed_table_of_routes_is_refused(routes: Any) -> None:
     with pytest.raises(TypeError, match="handler has"):
         httpcore.MockTransport(routes)
 

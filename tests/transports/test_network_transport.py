@@ -39,7 +39,7 @@ def echo() -> Iterator[ScriptedServer]:
 
 
 @each_runtime
-def test_the_four_values_of_a_real_exchange(runtime: Runtime, echo: ScriptedServer) -> None:
+def test_a_real_exchange_gives_the_four_values(runtime: Runtime, echo: ScriptedServer) -> None:
     async def body() -> None:
         async with entered(runtime, httpcore.HTTPTransport()) as transport:
             async with opened(runtime, transport, "GET", f"{echo.url}/a?b") as (

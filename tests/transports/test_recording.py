@@ -164,7 +164,7 @@ def test_an_unfinished_response_is_not_recorded(runtime: Runtime, server: Script
 
 
 @pytest.mark.parametrize("text", ["x", "{}", "[]", '{"request": 1, "response": 2}'])
-def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "file").write_text(text)
     with pytest.raises(ValueError, match=r"line 1 of .* is not a recorded exchange"):
         httpcore.RecordReplay(tmp_path / "file")

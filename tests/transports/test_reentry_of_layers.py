@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reentry import Interruption, Trap, in_time
+from reentry import Interruption, Trap, run_with_time_limit
 
 import httpcore
 
 URL = "https://a.test/"
 LIMIT = 3
-Act = Callable[["Subject"], object]
+Act = Callable[["LayerUnderTest"], object]
 
 
-class Subject:
+class LayerUnderTest:
     """A client over one layer over a server in memory, and a response of it that is still open."""
 
     def __init__(self, layer: Callable[[httpcore.Transport], httpcore.Transport], **options: Any) -> None:
@@ -79,20 +79,22 @@ def recorded(below: httpcore.Transport, folder: Path) -> httpcore.Transport:
 
 
 NO_WAIT = httpcore.TimeoutConfig(pool_timeout=0)
-LAYERS: dict[str, Callable[[Path], Subject]] = {
-    "RateLimit": lambda folder: Subject(lambda below: httpcore.RateLimit(1e6, burst=1000, transport=below)),
-    "ConcurrencyLimit": lambda folder: Subject(lambda below: httpcore.ConcurrencyLimit(LIMIT, below), timeout=NO_WAIT),
-    "HSTS": lambda folder: Subject(lambda below: httpcore.HSTS(below)),
-    "Retries": lambda folder: Subject(lambda below: httpcore.Retries(transport=below)),
-    "FaultInjection": lambda folder: Subject(
+LAYERS: dict[str, Callable[[Path], LayerUnderTest]] = {
+    "RateLimit": lambda folder: LayerUnderTest(lambda below: httpcore.RateLimit(1e6, burst=1000, transport=below)),
+    "ConcurrencyLimit": lambda folder: LayerUnderTest(
+        lambda below: httpcore.ConcurrencyLimit(LIMIT, below), timeout=NO_WAIT
+    ),
+    "HSTS": lambda folder: LayerUnderTest(lambda below: httpcore.HSTS(below)),
+    "Retries": lambda folder: LayerUnderTest(lambda below: httpcore.Retries(transport=below)),
+    "FaultInjection": lambda folder: LayerUnderTest(
         lambda below: httpcore.FaultInjection([httpcore.Fault(latency=1e-9, probability=0.5)], transport=below)
     ),
-    "RecordReplay": lambda folder: Subject(lambda below: recorded(below, folder)),
-    "WSGITransport": lambda folder: Subject(lambda below: httpcore.WSGITransport(app)),
-    "Cookies": lambda folder: Subject(lambda below: below),
-    "DigestAuth": lambda folder: Subject(lambda below: below, auth=httpcore.DigestAuth("user", "secret")),
+    "RecordReplay": lambda folder: LayerUnderTest(lambda below: recorded(below, folder)),
+    "WSGITransport": lambda folder: LayerUnderTest(lambda below: httpcore.WSGITransport(app)),
+    "Cookies": lambda folder: LayerUnderTest(lambda below: below),
+    "DigestAuth": lambda folder: LayerUnderTest(lambda below: below, auth=httpcore.DigestAuth("user", "secret")),
 }
-ACTS: dict[str, Act] = {"a request": Subject.get_inside, "the end of a response": Subject.close_held}
+ACTS: dict[str, Act] = {"a request": LayerUnderTest.get_inside, "the end of a response": LayerUnderTest.close_held}
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def thresholds() -> Iterator[None]:
     gc.collect()
 
 
-def check(subject: Subject) -> None:
+def check(subject: LayerUnderTest) -> None:
     """All is as if nothing had interrupted: each place of the limit is free, and no count of Digest came twice."""
     subject.close_held()
     with ExitStack() as stack:
@@ -127,7 +129,7 @@ def test_a_layer_can_be_used_in_the_middle_of_its_steps(layer: str, act: str, tm
         interruption.during(subject.get)
         check(subject)
         refusals += subject.refusals
-        return interruption.came
+        return interruption.has_acted
 
     def body() -> None:
         line = 1 + list(ACTS).index(act)
@@ -135,7 +137,7 @@ def test_a_layer_can_be_used_in_the_middle_of_its_steps(layer: str, act: str, tm
             line += 3 if layer != "DigestAuth" else 7  # its requests are longest
         assert line > 100
 
-    in_time(body)
+    run_with_time_limit(body)
     # The cookies of a client refuse calls within their own steps, so each layer's table row has refusals.
     assert (refusals > 0) == (act == "a request")
 
@@ -155,4 +157,4 @@ def test_the_collector_may_use_a_layer_at_any_moment(layer: str, act: str, tmp_p
             check(subject)
 
     gc.set_threshold(3, 2, 2)
-    in_time(body)
+    run_with_time_limit(body)

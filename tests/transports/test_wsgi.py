@@ -281,7 +281,7 @@ def silent(environ: Any, start_response: Any) -> Any:
     return [b"x"]
 
 
-def twice(environ: Any, start_response: Any) -> Any:
+def start_twice(environ: Any, start_response: Any) -> Any:
     start_response("200 OK", [])
     start_response("200 OK", [])
     return [b"x"]
@@ -307,7 +307,7 @@ def injecting(environ: Any, start_response: Any) -> Any:
     ("app", "words"),
     [
         (silent, r"without calling start_response"),
-        (twice, r"called start_response\(\) twice"),
+        (start_twice, r"called start_response\(\) twice"),
         (numbered, "status is 'fine': expected"),
         (textual, "a piece of type str: expected bytes"),
         (injecting, r"headers\[0\]"),
