@@ -28,7 +28,7 @@ class Gate:
         self._inside: list[int] = []  # `append` and `remove` are atomic, so that no lock can be held at a fork
         self._forking = 0.0  # when the current fork began; 0.0: there is none
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._in_child)
+            os.register_at_fork(before=self._begin_fork, after_in_parent=self._end_fork, after_in_child=self._in_child)
 
     def __enter__(self) -> None:
         self._inside.append(get_ident())
@@ -43,14 +43,14 @@ class Gate:
     def __exit__(self, *details: object) -> None:
         self._inside.remove(get_ident())
 
-    def _before(self) -> None:
+    def _begin_fork(self) -> None:
         self._forking = time.monotonic()
         while any(thread != get_ident() for thread in self._inside[:]):
             if time.monotonic() > self._forking + _LONGEST:
                 break
             time.sleep(_LOOK)
 
-    def _after(self) -> None:
+    def _end_fork(self) -> None:
         self._forking = 0.0
 
     def _in_child(self) -> None:

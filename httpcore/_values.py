@@ -35,14 +35,14 @@ class _Field:
 
 def _dataclass(*, slots: bool, **options: bool) -> Any:
     assert slots
-    return lambda bare: _made(bare, options)
+    return lambda bare: _make_dataclass(bare, options)
 
 
 if not TYPE_CHECKING:
     dataclass, field = _dataclass, _Field
 
 
-def _made(bare: type, options: dict[str, bool]) -> Any:
+def _make_dataclass(bare: type, options: dict[str, bool]) -> Any:
     body = dict(bare.__dict__)
     own = {name: body.pop(name, _MISSING) for name in bare.__annotations__}
     fields = dict(getattr(bare, "_all_fields", {}))

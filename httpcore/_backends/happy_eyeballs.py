@@ -85,9 +85,9 @@ class Race(Generic[A]):
             raise connect_error(self._target, self._failures)
         # Tested last: a connection that was made just as the time passed has been returned before this.
         if self._now() >= self._ends - _EARLY:
-            raise self._too_late(rest)
+            raise self._timeout_error(rest)
 
-    def _too_late(self, rest: list[str]) -> ConnectTimeout:
+    def _timeout_error(self, rest: list[str]) -> ConnectTimeout:
         silent = [(address, TimeoutError(errno.ETIMEDOUT, "no answer in time")) for address in rest]
         failure = connect_error(self._target, [*self._failures, *silent])
         if self._waiting:
@@ -104,7 +104,7 @@ def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> Conne
     `target` is the caller's host and port, e.g. "example.com:80". An address equal to it is not repeated.
     """
     tried = [
-        _described(error) if address == target else f"{address}: {_described(error)}" for address, error in failures
+        _reason_of(error) if address == target else f"{address}: {_reason_of(error)}" for address, error in failures
     ]
     last_address, last = failures[-1]
     failure = ConnectError(f"cannot connect to {target}: {'; '.join(tried)}", errno=last.errno, phase="connect")
@@ -113,7 +113,7 @@ def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> Conne
     return failure
 
 
-def _described(error: OSError) -> str:
+def _reason_of(error: OSError) -> str:
     """The reason of an error, and the name of its errno."""
     number = error.errno
     code = errno.errorcode.get(number) if number is not None and error.strerror == os.strerror(number) else None

@@ -63,7 +63,7 @@ def _milliseconds(seconds: float | None) -> float | None:
     return milliseconds if 0.0 <= milliseconds <= _LONGEST else min(max(milliseconds, 0.0), _LONGEST)
 
 
-def _left(timeout: float | None, begun: float) -> float | None:
+def _remaining_milliseconds(timeout: float | None, begun: float) -> float | None:
     """The remaining milliseconds of a wait that was woken without a result. A wake never extends the wait."""
     return None if timeout is None else _milliseconds(timeout - (time.monotonic() - begun))
 
@@ -106,14 +106,14 @@ class BlockingStream:
                 data = descriptor.receive(max_bytes)
                 if data is not None:
                     return data
-                left = _left(timeout, begun)
+                left = _remaining_milliseconds(timeout, begun)
             raise descriptor.read_timeout(timeout)
         except RuntimeError as error:  # how a poll object reports that another thread waits with it
             raise descriptor.busy("reading from") from error
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
@@ -137,7 +137,7 @@ class BlockingStream:
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def _write_when_ready(self, data: bytes | bytearray | memoryview, timeout: float | None, duplex: bool) -> int:
         descriptor = self._descriptor
@@ -157,7 +157,7 @@ class BlockingStream:
             if sent is not None:
                 self._wrote_last = True
                 return sent
-            left = _left(timeout, begun)
+            left = _remaining_milliseconds(timeout, begun)
         raise descriptor.write_timeout(timeout)
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
@@ -173,7 +173,7 @@ class BlockingStream:
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def take(self) -> bytes | None:
         self._wrote_last = False
@@ -187,7 +187,7 @@ class BlockingStream:
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def is_quiet(self) -> bool:
         self._wrote_last = False
@@ -200,7 +200,7 @@ class BlockingStream:
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
         try:
@@ -209,7 +209,7 @@ class BlockingStream:
         finally:
             self._inside.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def wake(self) -> None:
         pass
@@ -233,7 +233,7 @@ class BlockingStream:
     def info(self) -> StreamInfo:
         return self._descriptor.info
 
-    def _close_behind_all(self) -> None:
+    def _close_if_unused(self) -> None:
         if not self._inside:
             self._descriptor.sock.close()
 

@@ -293,7 +293,7 @@ class TrioBackend:
     def is_gone(self) -> bool:
         try:
             # The only public call by which any thread can find out whether the run still accepts calls.
-            self._token.run_sync_soon(_nothing, idempotent=True)
+            self._token.run_sync_soon(_no_op, idempotent=True)
         except trio.RunFinishedError:
             return True
         return False
@@ -387,5 +387,5 @@ def _is_current(token: trio.lowlevel.TrioToken) -> bool:
         return False
 
 
-def _nothing() -> None:
+def _no_op() -> None:
     pass

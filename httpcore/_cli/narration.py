@@ -70,7 +70,7 @@ def _retried(record: RequestRetried) -> str:
     return f"Sending it again, attempt {record.attempt}, in {record.pause:.3f} s: {record.reason}"
 
 
-def _sent(record: RequestSent) -> str:
+def _request_sent(record: RequestSent) -> str:
     return "Request completely sent off" if record.complete else "An early answer has cut the request short"
 
 
@@ -88,7 +88,7 @@ def _steps() -> dict[type[TraceEvent], Callable[..., str]]:
         DialFailed: lambda r: f"No connection: {r.error}",
         RequestQueued: _queued,
         RequestRetried: _retried,
-        RequestSent: _sent,
+        RequestSent: _request_sent,
         ResponseUnusual: lambda r: f"The response is unusual: {', '.join(r.lenient)}",
         EngineDifference: lambda r: f"{r.engine} reads otherwise: {r.difference}",
         ConnectionClosed: lambda r: f"Connection to {r.peer} closed: {r.reason}",

@@ -286,7 +286,7 @@ class TLSStream:
                 # sends data, so we try again to send the answer.
                 if looks:
                     self._answer()
-                    left = self._left(deadline)
+                    left = self._remaining_time(deadline)
                     continue
                 if left == timeout:
                     raise
@@ -300,7 +300,7 @@ class TLSStream:
             self._feed(raw)
             # Only a part of a record was received, or a record without data: the clock is read only for another wait.
             if not self._plain:
-                left = self._left(deadline)
+                left = self._remaining_time(deadline)
         return True
 
     def take(self) -> bytes | None:
@@ -350,7 +350,7 @@ class TLSStream:
             return self._inner.watch(None)
 
         def woken() -> None:
-            if not (self._closed or self._reading or self._listening) and self._has_news():
+            if not (self._closed or self._reading or self._listening) and self._has_new_data():
                 callback()
 
         return self._inner.watch(woken)
@@ -368,7 +368,7 @@ class TLSStream:
             raise ReadError(message, peer=self._info.peer) from self._fault
         return b""
 
-    def _has_news(self) -> bool:
+    def _has_new_data(self) -> bool:
         """Decrypt the input that waits in the stream below, and return whether any of it is for the caller."""
         if self._input_waits:
             return True
@@ -411,9 +411,9 @@ class TLSStream:
             self._unproductive += len(raw)
         if self._fault is None:
             if self._unproductive > _UNPRODUCTIVE or self._outgoing.pending > _MOST_PENDING:
-                self._break(ssl.SSLError(f"more than {_UNPRODUCTIVE} bytes of records that carry no data"))
+                self._set_fault(ssl.SSLError(f"more than {_UNPRODUCTIVE} bytes of records that carry no data"))
             elif self._answered > _UNPRODUCTIVE:
-                self._break(
+                self._set_fault(
                     ssl.SSLError(f"answers to the peer's certificate requests took more than {_UNPRODUCTIVE} bytes")
                 )
 
@@ -435,7 +435,7 @@ class TLSStream:
             size = int.from_bytes(data[at + 3 : at + 5], "big")
             if size > _KEY_UPDATE:
                 why = "it asked for a client certificate after the handshake, which HTTP/2 forbids (RFC 9113, 9.2.3)"
-                self._break(ssl.SSLError(why))
+                self._set_fault(ssl.SSLError(why))
                 return
             at += 5 + size
         self._outgoing.write(data)
@@ -463,7 +463,7 @@ class TLSStream:
         except ssl.SSLZeroReturnError:
             self._over = True
         except ssl.SSLError as error:
-            self._break(error)
+            self._set_fault(error)
         return pieces
 
     def _decrypt_in_steps(self, raw: bytes, pending: int) -> list[bytes]:
@@ -479,7 +479,7 @@ class TLSStream:
                 break
         return pieces
 
-    def _break(self, fault: ssl.SSLError) -> None:
+    def _set_fault(self, fault: ssl.SSLError) -> None:
         self._fault = fault
         self._over = True
         # RFC 5246, section 7.2.2: after a fatal alert the session is not resumed.
@@ -638,13 +638,13 @@ class TLSStream:
             if sent:
                 left, deadline = timeout, None if timeout is None else self._now() + timeout
                 continue
-            # Input waits in the stream below. If it is only a session ticket, `_has_news` processes it, and sending
+            # Input waits in the stream below. If it is only a session ticket, `_has_new_data` processes it, and sending
             # goes on.
-            if not duplex and self._has_news():
+            if not duplex and self._has_new_data():
                 return False
-            left = self._left(deadline)
+            left = self._remaining_time(deadline)
         while self._inner.owes:
-            if not await self._inner.flush(self._left(deadline), duplex=duplex) and self._has_news():
+            if not await self._inner.flush(self._remaining_time(deadline), duplex=duplex) and self._has_new_data():
                 return False
         return True
 
@@ -675,7 +675,7 @@ class TLSStream:
             self._outbox = self._outgoing.read()
         return len(self._outbox) > 0
 
-    def _left(self, deadline: float | None) -> float | None:
+    def _remaining_time(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(0.0, deadline - self._now())
 
     # Closing, and the peer.
@@ -719,7 +719,7 @@ class _Handshake:
         received = b""
         try:
             while not await self._step(deadline, received):
-                raw = await stream._inner.read(PIECE, stream._left(deadline))
+                raw = await stream._inner.read(PIECE, stream._remaining_time(deadline))
                 if not raw:
                     raise self._failure(closed_early(received))
                 # The first bytes are kept for the error message, which says whether an answer that is not TLS looks
@@ -738,7 +738,7 @@ class _Handshake:
             failure = self._failure(f"the connection broke: {error.message}" if cause is None else _reason(cause))
             failure.errno = error.errno
             raise failure from error
-        self._agreed()
+        self._record_result()
 
     async def _step(self, deadline: float | None, received: bytes) -> bool:
         """Make one step of the handshake with the received bytes, and send its answer. True when the handshake is
@@ -751,21 +751,21 @@ class _Handshake:
         except ssl.SSLWantReadError:
             done = False
         except ssl.SSLError as error:
-            await self._say_why(deadline)
+            await self._send_alert(deadline)
             raise self._failure(explain(error, received, stream._session, stream._server_name)) from error
         # This is sent also when the handshake is done: the client's Finished is the last flight of a TLS 1.3 handshake.
-        await stream._send(stream._left(deadline), True)
+        await stream._send(stream._remaining_time(deadline), True)
         return done
 
-    async def _say_why(self, deadline: float | None) -> None:
+    async def _send_alert(self, deadline: float | None) -> None:
         """Send the alert that OpenSSL has prepared, so that the peer's log can show the reason too."""
         stream = self._stream
         try:
-            await stream._send(stream._left(deadline), True)
+            await stream._send(stream._remaining_time(deadline), True)
         except HTTPCoreError:
             pass  # the handshake has already failed for a known reason
 
-    def _agreed(self) -> None:
+    def _record_result(self) -> None:
         stream = self._stream
         session = stream._session
         cipher = session.cipher()

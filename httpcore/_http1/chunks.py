@@ -131,7 +131,7 @@ class Chunks:
             elif (match := self._lenient_line(data, at)) is not None:
                 digits, extensions = match.group(2, 3)
             else:
-                self._hold(data[at:])
+                self._keep_line_start(data[at:])
                 return None
             self._check_line(match.end() - at, len(extensions))
             # From here on a line begins with the CRLF after the data: it is checked with the next size, so that data
@@ -185,7 +185,7 @@ class Chunks:
                     f"{text}: expected at most {EXTENSION_BYTES} more than the body has", limit=EXTENSION_BYTES
                 )
 
-    def _hold(self, rest: bytes) -> None:
+    def _keep_line_start(self, rest: bytes) -> None:
         """Keep `rest`, if it is the beginning of a line."""
         lead = b"" if self._line is FIRST_CHUNK else b"\r\n"
         if lead and rest[:1] == b"\n" and not self._rules.strict:

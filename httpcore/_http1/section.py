@@ -56,7 +56,7 @@ class Section:
             if _LONE_LF.search(held, seen):
                 raise RemoteProtocolError(f"a line of the {self._what} ends in LF without CR: {show(bytes(held))}")
             return None
-        return self._cut(end + 4)
+        return self._split_at(end + 4)
 
     def release(self) -> bytes:
         """Return all collected bytes, and forget them."""
@@ -64,7 +64,7 @@ class Section:
         self._held.clear()
         return held
 
-    def _cut(self, end: int) -> tuple[bytes, bytes]:
+    def _split_at(self, end: int) -> tuple[bytes, bytes]:
         self._check_size(end)
         data = self.release()
         return data[:end], data[end:]
@@ -93,7 +93,7 @@ class LenientSection(Section):
         if found is None:
             self._check_size(len(held))
             return None
-        return self._cut(found.end())
+        return self._split_at(found.end())
 
 
 def head_section(limit: int = HEAD_BYTES, fault: str | None = None) -> Section:

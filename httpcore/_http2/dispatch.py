@@ -143,17 +143,17 @@ class Dispatch:
         """
         # An earlier step was interrupted: the engine's counts may differ from the peer's now.
         if self.dirty:
-            self.fail(self._in_use())
+            self.fail(self._in_use_error())
         self.dirty = True  # set before the first change and reset after the last: it stays set after Ctrl-C
         while self.dropped:
             self._drop(self.dropped.popleft())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is not None and not issubclass(kind, HTTPCoreError):  # Ctrl-C, or an error in our code
-            self.fail(self._in_use())
+            self.fail(self._in_use_error())
         self.dirty = False
 
-    def _in_use(self) -> ReadError:
+    def _in_use_error(self) -> ReadError:
         return ReadError(
             "Ctrl-C or an internal error interrupted a step of this connection", peer=self.stream.info().peer
         )
@@ -165,7 +165,7 @@ class Dispatch:
             # from closing the stream.
             self.outbox.writing = None
             self.outbox.parting = False
-            self.fail(self._in_use())
+            self.fail(self._in_use_error())
         self.notify()
 
     def notify(self) -> None:

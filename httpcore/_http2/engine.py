@@ -170,7 +170,7 @@ class H2Engine(Sender):
 
     # Inbound messages.
 
-    def _gone(self, kind: int, stream: int, credit: int = 0) -> None:
+    def _on_unopened_stream(self, kind: int, stream: int, credit: int = 0) -> None:
         """Handle a frame of a message for a stream that is not open: the frame is late, or wrong (5.1). `credit` bytes
         of DATA count against the rest of the stream's window."""
         self._check_opened(kind, stream)
@@ -191,7 +191,7 @@ class H2Engine(Sender):
         # memory with such frames.
         self._out.count_answer(13)
 
-    def _wrong(self, state: Stream, code: Code, message: str, listener: Listener) -> None:
+    def _violation(self, state: Stream, code: Code, message: str, listener: Listener) -> None:
         self._malformed(state, code, RemoteProtocolError(f"{message} ({code.name})"), listener)
 
     def on_data(self, flags: int, stream: int, payload: bytes, listener: Listener, frames: int = 1) -> None:
@@ -212,7 +212,7 @@ class H2Engine(Sender):
             self._charge(FRAME)
             return
         if state is None:
-            self._gone(DATA, stream, credit)
+            self._on_unopened_stream(DATA, stream, credit)
             self._return_credit(None, credit)  # DATA is discarded, but the connection's window is shared (6.9)
             return
         size = len(payload)
@@ -220,7 +220,7 @@ class H2Engine(Sender):
         state.room -= credit
         if state.ended or not state.head_seen or state.room < 0 or (state.length is not None and state.left < size):
             self._charge(data_cost(size, frames))
-            self._wrong(state, *state.data_refusal(), listener)
+            self._violation(state, *state.data_refusal(), listener)
             self._return_credit(None, credit)
             return
         # The last frame may be tiny: there is one for each body, and our request has refilled the budget.
@@ -237,7 +237,7 @@ class H2Engine(Sender):
     def _end(self, state: Stream, trailers: Headers | None, listener: Listener) -> None:
         # RFC 9113, section 8.1.1: a body of another length than declared makes the message malformed.
         if state.left and (message := state.shortage()):
-            self._wrong(state, Code.PROTOCOL_ERROR, message, listener)
+            self._violation(state, Code.PROTOCOL_ERROR, message, listener)
             return
         if trailers is not None:
             state.trailers = trailers  # set before the end: an ended message counts as complete, even after Ctrl-C
@@ -280,14 +280,16 @@ class H2Engine(Sender):
         if state is None:
             self._more_bytes = 0
             self._charge(block_cost(len(block), len(fields)))
-            self._gone(HEADERS, stream)
+            self._on_unopened_stream(HEADERS, stream)
             return
         size = len(block)
         state.bytes_received += size + 9 + self._more_bytes
         self._more_bytes = 0
         try:
             if state.ended:
-                self._wrong(state, Code.STREAM_CLOSED, "the peer sent HEADERS after the end of the response", listener)
+                self._violation(
+                    state, Code.STREAM_CLOSED, "the peer sent HEADERS after the end of the response", listener
+                )
             elif state.head_seen:
                 self._on_trailers(state, ends, fields, listener)
             else:
@@ -443,11 +445,11 @@ class H2Engine(Sender):
     def _open_window(self, state: Stream, increment: int, listener: Listener) -> None:
         waiting = self._initial + state.spare <= 0
         if not increment:
-            self._wrong(state, Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0", listener)
+            self._violation(state, Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0", listener)
             return
         if self._initial + state.spare + increment > LARGEST_WINDOW:
             message = "the peer made the stream's window larger than 2**31 - 1"
-            self._wrong(state, Code.FLOW_CONTROL_ERROR, message, listener)
+            self._violation(state, Code.FLOW_CONTROL_ERROR, message, listener)
             return
         self._took_window_update(state, increment)
         if waiting and not state.sent_all:

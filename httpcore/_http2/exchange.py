@@ -187,7 +187,7 @@ class HTTP2Exchange:
                 return inbox.head
             if inbox.error is not None:
                 raise inbox.failure()
-            await self._receive(self._has_news)
+            await self._receive(self._has_new_head)
 
     async def next(self) -> bytes:
         """The next bytes of the body as sent, `b""` at its end."""
@@ -384,7 +384,7 @@ class HTTP2Exchange:
                 limit=limit,
             )
 
-    def _has_news(self) -> bool:
+    def _has_new_head(self) -> bool:
         return self._inbox.has_head() or len(self._inbox.interim) > self._interims_seen
 
     def _report_interims(self) -> None:

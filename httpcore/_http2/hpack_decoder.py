@@ -138,7 +138,7 @@ class FieldDecoder:
                 if block.startswith(run.wire, at):
                     room -= run.size
                     if room < 0:
-                        raise self._too_much()
+                        raise self._limit_error()
                     run_at = at = at + len(run.wire)
                     fields += run.fields
                     added += run.added
@@ -175,13 +175,13 @@ class FieldDecoder:
                 pending.append(entry)
             room -= entry[1]
             if room < 0:
-                raise self._too_much()
+                raise self._limit_error()
             fields.append(entry[0])
         if len(fields) - run_field > 1:
             remember_run(block[run_at:], fields[run_field:], added[run_added:])
         return self._most - room, are_shared
 
-    def _too_much(self) -> LimitExceeded:
+    def _limit_error(self) -> LimitExceeded:
         message = f"the fields of a header block count more than {self._most:,} bytes"
         return LimitExceeded(message, limit=self._most)
 
@@ -203,7 +203,7 @@ class FieldDecoder:
         if index <= STATIC_COUNT:
             return _STATIC[index - 1]
         # The index also counts entries in `_pending`, which are not in the table yet.
-        self._settle()
+        self._insert_pending()
         if index - STATIC_COUNT > len(self._entries):
             raise ValueError(f"there is no index {index}: the tables have {STATIC_COUNT + len(self._entries)}")
         return self._entries[index - STATIC_COUNT - 1]
@@ -244,7 +244,7 @@ class FieldDecoder:
             keep_literal(block[start:at], entry)
         return entry, at, bool(is_simple)
 
-    def _settle(self) -> None:
+    def _insert_pending(self) -> None:
         """Put the pending entries into the table."""
         for entry in self._pending:
             self._add(entry)
@@ -272,7 +272,7 @@ class FieldDecoder:
 
     def _resize(self, block: bytes, at: int) -> int:
         """Read an update that lowers or raises the size of the table (6.3)."""
-        self._settle()
+        self._insert_pending()
         limit = block[at] & 0x1F
         at += 1
         if limit == 0x1F:

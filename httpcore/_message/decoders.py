@@ -144,7 +144,7 @@ class _Deflate:
         self._inner: _Zlib | None = None
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        inner = self._inner or self._chosen(data)
+        inner = self._inner or self._choose_format(data)
         if inner is None:
             return b""
         piece = inner.decompress(self._start + data, max_length)
@@ -152,7 +152,7 @@ class _Deflate:
         self.needs_input, self.eof, self.unused_data = inner.needs_input, inner.eof, inner.unused_data
         return piece
 
-    def _chosen(self, data: bytes) -> _Zlib | None:
+    def _choose_format(self, data: bytes) -> _Zlib | None:
         start = self._start + data
         if len(start) < 2:
             self._start = start
@@ -546,7 +546,7 @@ class _Stage:
                 if not data:
                     return b""
             if unpacker is None:
-                if self._budget is not None and not (data := self._afforded(data, self._budget)):
+                if self._budget is not None and not (data := self._charge_start(data, self._budget)):
                     continue
                 unpacker = self._unpacker = self._next_member()
             piece = self._unpack(unpacker, data)
@@ -555,7 +555,7 @@ class _Stage:
                 self._surplus = unpacker.unused_data
                 self._unpacker = None
             elif not piece and not data and not unpacker.needs_input:
-                raise DecodingError(self._damage("the library made no progress"))
+                raise DecodingError(self._damage_message("the library made no progress"))
             if piece:
                 self.decoded += len(piece)
                 return piece
@@ -593,7 +593,7 @@ class _Stage:
         if self._surplus and self._note is not None and self.coding.magic and self._note("text-behind-gzip"):
             self._surplus = b""
 
-    def _afforded(self, data: bytes, budget: _Budget) -> bytes:
+    def _charge_start(self, data: bytes, budget: _Budget) -> bytes:
         """Return the start of the next member after counting it in the budget; b"" if more of it is needed first."""
         start = self._start + data
         window = self.coding.window(start)
@@ -608,11 +608,11 @@ class _Stage:
 
     def _next_member(self) -> _Unpacker:
         if self._members and not self.coding.many:
-            raise DecodingError(self._damage("bytes follow its end"))
+            raise DecodingError(self._damage_message("bytes follow its end"))
         # The limit grows with the content: beginning a member of 20 bytes costs as much as beginning one of a megabyte.
         if self._members >= MAX_MEMBERS + self.decoded // BYTES_PER_FURTHER_MEMBER:
             raise DecodingError(
-                self._damage(f"it has more than {self._members} members: too many for so little content")
+                self._damage_message(f"it has more than {self._members} members: too many for so little content")
             )
         self._members += 1
         return self.coding.unpacker()
@@ -621,9 +621,9 @@ class _Stage:
         try:
             return unpacker.decompress(data, PIECE)
         except self.coding.error as error:
-            raise DecodingError(self._damage(show(str(error)))) from error
+            raise DecodingError(self._damage_message(show(str(error)))) from error
 
-    def _damage(self, what: str) -> str:
+    def _damage_message(self, what: str) -> str:
         where = f" in member {self._members}" if self._members > 1 else ""
         return f"the {self.coding.name} body is damaged after {self.decoded} decoded bytes{where}: {what}"
 
@@ -755,7 +755,7 @@ class Decoder:
             if budget is not None:
                 budget.content = self.decoded
             if self._max_decoded is not None and self.decoded > self._max_decoded:
-                raise _too_much(self._max_decoded)
+                raise _limit_error(self._max_decoded)
         except BaseException:
             # Also after Ctrl-C and MemoryError: the library's state is not known then.
             self.close()
@@ -789,7 +789,7 @@ class Decoder:
             raise DecodingError("the decoder of this body is closed: it was finished, or an error ended it before")
 
 
-def _too_much(limit: int) -> LimitExceeded:
+def _limit_error(limit: int) -> LimitExceeded:
     return LimitExceeded(f"the decoded body is longer than max_decoded={limit} bytes", limit=limit)
 
 

@@ -358,7 +358,7 @@ class Response(HeaderLookup):
             for the next piece of the same iterator.
         """
         if self._state is _BodyState.READ:
-            given = self._given_again()
+            given = self._new_source()
             return BodyStream(self, given or _Given(Body.of(self._body)), decoded=given is not None)
         self._check_unread()
         self._state = _BodyState.STREAMING
@@ -370,7 +370,7 @@ class Response(HeaderLookup):
         Raises (while iterating): as `stream()`, but no DecodingError.
         """
         if self._state is _BodyState.READ:
-            given = self._given_again()
+            given = self._new_source()
             if given is not None or not is_coded(self._marked):
                 return BodyStream(self, given or _Given(Body.of(self._body)), decoded=False)
         self._check_unread()
@@ -410,7 +410,7 @@ class Response(HeaderLookup):
 
     # The state of the response.
 
-    def _given_again(self) -> _Given | None:
+    def _new_source(self) -> _Given | None:
         """Return a new source of the bytes that this response was made with, if it was made by hand: such a body can be
         read any number of times. Else None.
         """
@@ -429,13 +429,13 @@ class Response(HeaderLookup):
         is_closed = self._state is _BodyState.CLOSED
         self._with_request_context(error)
         if is_closed and isinstance(error, HTTPCoreError) and not isinstance(error, ResponseClosed):
-            raise self._with_request_context(_closed_meanwhile()) from error
+            raise self._with_request_context(_closed_error()) from error
         self._close()
 
     def _check_open(self) -> None:
         """Check, at the end of the body, that the response was not closed: closing discards received bytes."""
         if self._state is _BodyState.CLOSED:
-            raise self._with_request_context(_closed_meanwhile())
+            raise self._with_request_context(_closed_error())
 
     def _streamed(self) -> None:
         """Note that the stream has reached the end of the body."""
@@ -515,7 +515,7 @@ class BodyStream:
         await self._response.close()
 
 
-def _closed_meanwhile() -> ResponseClosed:
+def _closed_error() -> ResponseClosed:
     return ResponseClosed("the response was closed by another task or thread while its body was being read")
 
 
@@ -574,7 +574,7 @@ class _Given:
 
     async def next(self) -> bytes:
         if self._reader is None:
-            self._reader = self._body.start(_at_once)
+            self._reader = self._body.start(_call_directly)
         if not self._rest:
             self._rest = memoryview(await self._reader.next() or b"")
         piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
@@ -607,5 +607,5 @@ class _Given:
             await self._reader.aclose()
 
 
-async def _at_once(function: Callable[[], T]) -> T:
+async def _call_directly(function: Callable[[], T]) -> T:
     return function()

@@ -59,7 +59,7 @@ class Attempts:
                     exchange = delivery.begin(connection)
                     head = await exchange.run()
                     if head.status == 417 or head.status == 408:
-                        where = self._after(call, delivery, exchange, head, resends)
+                        where = self._resend_for(call, delivery, exchange, head, resends)
                         if where is not None:
                             resends += 1
                             avoid = connection if where is Again.FRESH else None
@@ -75,7 +75,7 @@ class Attempts:
                         stale = delivery.was_reused and self._retry_stale
                         where = again(call.request, error, exchange, reused=stale, resends=resends, returns=returns)
                     if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
-                        described = self._described(as_closed(delivery, error), call, delivery, connection, exchange)
+                        described = self._with_facts(as_closed(delivery, error), call, delivery, connection, exchange)
                         if self._are_last:
                             call.failed(described)
                         if described is error:
@@ -106,7 +106,7 @@ class Attempts:
         reusable = exchange is not None and exchange.give_up()
         self._leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
 
-    def _described(
+    def _with_facts(
         self,
         error: BaseException,
         call: Call,
@@ -121,7 +121,7 @@ class Attempts:
         self._leases.totals.note(described)
         return described
 
-    def _after(self, call: Call, delivery: Delivery, exchange: Exchange, head: Head, resends: int) -> Again | None:
+    def _resend_for(self, call: Call, delivery: Delivery, exchange: Exchange, head: Head, resends: int) -> Again | None:
         """Whether the request is sent again because the response may not be about it: this response is then
         discarded."""
         stale = delivery.was_reused and self._retry_stale and exchange.closes

@@ -130,7 +130,7 @@ class Ledger:
         """
         claim = ticket.claim
         if claim.state is not _NEW:
-            raise _misplaced("acquire", claim, _NEW)
+            raise _state_error("acquire", claim, _NEW)
         # `_begin` is called only where it has something to do: these tests cost less than a call for each request.
         if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
@@ -166,7 +166,7 @@ class Ledger:
             ValueError: the ticket does not dial.
         """
         claim = ticket.claim
-        _demand("opened", claim, _DIALING)
+        _require_state("opened", claim, _DIALING)
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
             had_followers = slot.origin.has_followers()  # read first, since the changes below end this wait
@@ -196,7 +196,7 @@ class Ledger:
             ValueError: the ticket does not dial.
         """
         claim = ticket.claim
-        _demand("failed", claim, _DIALING)
+        _require_state("failed", claim, _DIALING)
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
             had_followers = slot.origin.has_followers()
@@ -243,10 +243,10 @@ class Ledger:
             ValueError: the ticket does not hold.
         """
         claim = ticket.claim
-        _demand("redial", claim, _HOLDING)
+        _require_state("redial", claim, _HOLDING)
         self._begin(now)
         if claim.state is _HOLDING and (slot := claim.slot):
-            self._again(claim, slot)
+            self._replace_stale(claim, slot)
         self._end()
 
     def retire(self, slot: Slot, now: float) -> None:
@@ -401,7 +401,7 @@ class Ledger:
             del self.claims[claim]
             slot.used -= 1
             if reusable:
-                self._freed(slot, now)
+                self._reuse_or_close(slot, now)
             else:
                 self._unoffer(slot)
         elif state is _WAITING:
@@ -423,7 +423,7 @@ class Ledger:
         self._waiting -= 1
         self._drop_if_unused(origin)
 
-    def _again(self, claim: Claim, slot: Slot) -> None:
+    def _replace_stale(self, claim: Claim, slot: Slot) -> None:
         origin = slot.origin
         slot.state = _DRAINING
         slot.reason = slot.reason or CloseReason.STALE
@@ -441,7 +441,7 @@ class Ledger:
 
     # Transitions of a slot.
 
-    def _freed(self, slot: Slot, now: float) -> None:
+    def _reuse_or_close(self, slot: Slot, now: float) -> None:
         """Use a released connection that is open and clean: close it for the ring's head, give it to a waiter, or keep
         it idle."""
         origin = slot.origin
@@ -670,11 +670,11 @@ class Ledger:
         return len(self._slots) - self._dialing - len(self._idle), self._dialing, self._waiting
 
 
-def _demand(step: str, claim: Claim, state: TicketState) -> None:
+def _require_state(step: str, claim: Claim, state: TicketState) -> None:
     """Raise ValueError unless the claim is in this state, or DONE because the ledger was closed in the meantime."""
     if claim.state is not state and claim.state is not _DONE:
-        raise _misplaced(step, claim, state)
+        raise _state_error(step, claim, state)
 
 
-def _misplaced(step: str, claim: Claim, allowed: TicketState) -> ValueError:
+def _state_error(step: str, claim: Claim, allowed: TicketState) -> ValueError:
     return ValueError(f"{step}: the ticket for {claim.key} is {claim.state.name}, expected {allowed.name}")

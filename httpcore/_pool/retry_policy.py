@@ -147,7 +147,7 @@ def pause_after(
         return None
     pause = policy.pause(retries, draw)
     if isinstance(outcome, BaseException):
-        if not _is_passing(policy, request, outcome):
+        if not _is_temporary(policy, request, outcome):
             return None
     else:
         status, headers = outcome
@@ -163,7 +163,7 @@ def pause_after(
     return pause if left is None or pause < left else None
 
 
-def _is_passing(policy: RetryPolicy, request: Request, error: BaseException) -> bool:
+def _is_temporary(policy: RetryPolicy, request: Request, error: BaseException) -> bool:
     """Whether the failure to get a connection may be temporary."""
     if isinstance(error, ProxyError):  # about CONNECT or a SOCKS request: the origin has not seen our request
         if request.method == b"CONNECT":

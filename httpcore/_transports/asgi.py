@@ -98,7 +98,7 @@ class ASGITransport(Transport):
         if not isinstance(response.stream, bytes):
             response.stream = _Through(thread, response.stream)  # type: ignore[arg-type]
         # Closing the exchange sets events of the loop's thread, so it must be done in that thread.
-        response._close = partial(thread.call_soon, response._close or _nothing)
+        response._close = partial(thread.call_soon, response._close or _no_op)
         return response
 
     async def _exchange(
@@ -131,7 +131,7 @@ class ASGITransport(Transport):
             if self._raises or not isinstance(error, RemoteProtocolError):
                 raise
             return _plain_text(500, [], "Internal Server Error")
-        return _delivered(head, cycle, timeouts)
+        return _transport_response(head, cycle, timeouts)
 
     def _loop_thread(self) -> tuple[LoopThread, _Apps]:
         with self._lock:
@@ -280,7 +280,7 @@ def _plain_text(status_code: int, headers: Headers, text: str) -> TransportRespo
     return TransportResponse(status_code, [(b"content-type", b"text/plain"), *headers], text.encode())
 
 
-def _delivered(head: Response, cycle: Cycle, timeouts: Timeouts) -> TransportResponse:
+def _transport_response(head: Response, cycle: Cycle, timeouts: Timeouts) -> TransportResponse:
     extensions, connection = cycle.extensions(), cycle.connection(timeouts)
     stream: bytes | Pieces = Pieces(cycle, timeouts)
     if connection is not None:
@@ -310,7 +310,7 @@ def scope_of(wire: Request, facts: RequestExtensions) -> Scope:
     }
 
 
-def _nothing() -> None:
+def _no_op() -> None:
     pass
 
 

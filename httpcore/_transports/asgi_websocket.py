@@ -69,7 +69,7 @@ class WebSocketCycle(Cycle):
 
     def __init__(self, backend: Backend, handshake: Handshake, *, raises: bool) -> None:
         reader = Body.of(b"").start(backend.run_blocking)
-        super().__init__(backend, reader, raises=raises, keeps_body=_always)
+        super().__init__(backend, reader, raises=raises, keeps_body=_has_any_status)
         self.accepted = False
         self._handshake = handshake
         self._frames = Connection(ConnectionType.SERVER)
@@ -271,7 +271,7 @@ class WebSocketCycle(Cycle):
         return {**super().extensions(), "http_version": self._handshake.protocol}
 
 
-def _always(status_code: int) -> bool:
+def _has_any_status(status_code: int) -> bool:
     return True
 
 

@@ -277,7 +277,7 @@ class Transport:
         if type(self).request is Transport.request and type(self).arequest is Transport.arequest:
             raise NotImplementedError(f"{type(self).__name__} overrides neither handle() nor request() and arequest()")
         if request.is_sync:
-            return _entered(self.request(*_arguments(request)))
+            return _enter_sync(self.request(*_arguments(request)))
         manager = self.arequest(*_arguments(request))
         status_code, headers, stream, extensions = await manager.__aenter__()
         left = _Left(manager)
@@ -359,7 +359,7 @@ def _arguments(
     return request.method, request.url, request.headers, request.stream, request.extensions
 
 
-def _entered(manager: AbstractContextManager[Parts]) -> TransportResponse:
+def _enter_sync(manager: AbstractContextManager[Parts]) -> TransportResponse:
     """Enter the sync entry of a transport that overrides the entries, and return its response."""
     status_code, headers, stream, extensions = manager.__enter__()
     left = _Left(manager)

@@ -107,7 +107,7 @@ class FaultInjection(Middleware):
         self._lock = step_lock()
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
-        fault = self._drawn(request)
+        fault = self._draw_fault(request)
         if fault is None:
             return await self.send(request)
         if fault.latency:
@@ -124,7 +124,7 @@ class FaultInjection(Middleware):
             response.stream = _Cut(response, fault.truncate, request)
         return response
 
-    def _drawn(self, request: TransportRequest) -> Fault | None:
+    def _draw_fault(self, request: TransportRequest) -> Fault | None:
         with self._lock:
             for at, fault in enumerate(self._faults):
                 if self._left[at] > 0 and fault.applies(request) and self._random.random() < fault.probability:

@@ -100,7 +100,7 @@ class HSTS(Middleware):
         response = await self.send(request)
         # RFC 6797, section 8.1: over plain http anyone on the path could add or remove the header.
         if url.scheme == "https":
-            self._notice(url, response.headers)
+            self._update_policy(url, response.headers)
         return response
 
     def is_known(self, host: str) -> bool:
@@ -112,19 +112,19 @@ class HSTS(Middleware):
         now = self._clock()
         with self._lock:
             while name:
-                if name in self._preloaded or self._holds(name, now, exact=name == whole):
+                if name in self._preloaded or self._has_policy(name, now, exact=name == whole):
                     return True
                 name = name.partition(".")[2]
         return False
 
-    def _holds(self, name: str, now: float, *, exact: bool) -> bool:
+    def _has_policy(self, name: str, now: float, *, exact: bool) -> bool:
         expires, include_subdomains = self._known.get(name, (0.0, False))
         if expires <= now:
             self._known.pop(name, None)
             return False
         return exact or include_subdomains
 
-    def _notice(self, url: URL, headers: Headers) -> None:
+    def _update_policy(self, url: URL, headers: Headers) -> None:
         value = next((value for name, value in headers if name.lower() == b"strict-transport-security"), None)
         name = _name(url)
         if value is None or is_address(name):

@@ -121,7 +121,7 @@ def _flag(name: str, value: object) -> bool:
     return value
 
 
-def _whole(name: str, value: object) -> int:
+def _integer(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: expected a whole number, got {value!r}")
     return value
@@ -162,7 +162,7 @@ TABLES: Final[dict[str, tuple[Callable[..., object], tuple[str, ...]]]] = {
 
 _SIMPLE: Final[dict[str, Callable[[str, object], object]]] = {
     "balance": _text,
-    "retries": _whole,
+    "retries": _integer,
     "host": _text,
     "trusted_proxies": _texts,
     "forwarded": _texts,

@@ -171,7 +171,7 @@ class Gateway:
             else:
                 await self._answer(scope, send, turn)
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
         else:
             await self._serve_socket(scope, receive, send)
 
@@ -202,7 +202,7 @@ class Gateway:
         for upstream in self._upstreams:
             await upstream.sender.close()
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             kind = (await receive())["type"]
             if kind == "lifespan.startup" and self._health.path is not None:
@@ -285,7 +285,7 @@ class Gateway:
             turn.request = result
         return True
 
-    async def _changed(self, turn: Turn, head: Returned) -> Returned | None:
+    async def _call_on_response(self, turn: Turn, head: Returned) -> Returned | None:
         """Call `on_response`; the head for the client, or None if a refusal was sent to the client instead."""
         if self._on_response is None:
             return head
@@ -357,13 +357,13 @@ class Gateway:
                 response = await self._sent(turn, upstream, body)
                 upstream.member.answered()
                 if isinstance(turn, SocketTurn):
-                    await talk(turn, response, self._heads.without, self._trust.name, self._changed)
+                    await talk(turn, response, self._heads.without, self._trust.name, self._call_on_response)
                 else:
                     await self._receive(turn, response)
                 return
             except HTTPCoreError as error:
                 tried |= {index}
-                if not self._goes_elsewhere(turn, upstream, error, tried):
+                if not self._fails_over(turn, upstream, error, tried):
                     raise
                 self._retried += 1
             finally:
@@ -406,7 +406,7 @@ class Gateway:
             elif turn.request.method == "HEAD":
                 left = None
             if self._on_response is not None:
-                changed = await self._changed(turn, Returned(status, headers))
+                changed = await self._call_on_response(turn, Returned(status, headers))
                 if changed is None:
                     return
                 status, headers = changed
@@ -438,7 +438,7 @@ class Gateway:
 
     # The outcome of a request.
 
-    def _goes_elsewhere(self, turn: Turn, upstream: UpstreamState, error: HTTPCoreError, tried: frozenset[int]) -> bool:
+    def _fails_over(self, turn: Turn, upstream: UpstreamState, error: HTTPCoreError, tried: frozenset[int]) -> bool:
         """Record the failure; whether another upstream is tried."""
         blamed = is_the_upstreams(error)
         if blamed:

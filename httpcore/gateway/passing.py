@@ -98,7 +98,7 @@ async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], 
     if connection is None:
         turn.watch.begins()
         head = Returned(response.status_code, returned(response.headers, without, response.protocol[5:], name))
-        await _denied(turn, response, head, changed)
+        await _forward_refusal(turn, response, head, changed)
         return
     try:
         chosen = agreed(response.headers, turn.offer, without, name)
@@ -109,7 +109,7 @@ async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], 
         connection.close()
 
 
-async def _denied(turn: SocketTurn, response: Response, head: Returned, changed: Changed) -> None:
+async def _forward_refusal(turn: SocketTurn, response: Response, head: Returned, changed: Changed) -> None:
     """Forward the upstream's refusal of a WebSocket."""
     watch, send = turn.watch, turn.send
     async with response:

@@ -283,7 +283,7 @@ class Scheduler:
         interrupt = None
         if task._interrupt is not None:
             interrupt, interrupted = task._interrupt
-            ready, conditions = _or_set(interrupt, ready), (*conditions, interrupted)
+            ready, conditions = _ready_or_interrupted(interrupt, ready), (*conditions, interrupted)
         if self._checkpoints or timeout == 0:
             self._wake(task)
             await _pause(f"a turn, before {what}")
@@ -468,5 +468,5 @@ class Scheduler:
             raise errors[0]
 
 
-def _or_set(interrupt: Interrupt, ready: Callable[[], bool]) -> Callable[[], bool]:
+def _ready_or_interrupted(interrupt: Interrupt, ready: Callable[[], bool]) -> Callable[[], bool]:
     return lambda: interrupt.is_set or ready()

@@ -79,7 +79,7 @@ def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
             break
         # Both tables, with entries that wait to be stored, must be the same at every step: otherwise a difference would
         # show only when an entry is used.
-        ours._settle()
+        ours._insert_pending()
         assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
         assert ours._size == reference.header_table._current_size
     return answers
@@ -278,12 +278,12 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
     decoder.decode(b"\x40" + text(b"n") + text(b"v" * (TABLE_BYTES - 33 - 33)))
     decoder.decode(b"\x40" + text(b"m") + text(b""))
     # The content of the table shows only when an entry is used, which would change it.
-    decoder._settle()
+    decoder._insert_pending()
     assert [pair[0] for pair, _ in decoder._entries] == [b"m", b"n"]
     assert decoder._size == TABLE_BYTES
     decoder.decode(b"\x40" + text(b"") + text(b""))
     # The content of the table has changed, which still does not show.
-    decoder._settle()
+    decoder._insert_pending()
     assert [pair[0] for pair, _ in decoder._entries] == [b"", b"m"]
 
 
@@ -449,7 +449,7 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
         if isinstance(found, str) or chance.random() < 0.001:
             if not isinstance(found, str):
                 # Both tables must be the same, though the last blocks may not have used them.
-                ours._settle()
+                ours._insert_pending()
                 assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
                 assert ours._size == reference.header_table._current_size
             ends[which] = FieldDecoder(MOST), hpack.Decoder(MOST)
