@@ -36,14 +36,14 @@ class Race(Generic[A]):
         now: the clock.
     """
 
-    __slots__ = ("_delay", "_due", "_ends", "_failures", "_now", "_target", "_timeout", "_waiting")
+    __slots__ = ("_delay", "_ends", "_failures", "_next_at", "_now", "_target", "_timeout", "_waiting")
 
     def __init__(self, target: str, addresses: Sequence[A], timeout: float | None, now: Callable[[], float]) -> None:
         self._target = target
         self._timeout = timeout
         self._now = now
         self._waiting = deque(addresses)
-        self._due = -inf
+        self._next_at = -inf
         self._ends = inf if timeout is None else now() + timeout
         self._delay = _DELAY
         # Otherwise a short timeout would pass before a good address that follows silent ones is tried.
@@ -55,22 +55,22 @@ class Race(Generic[A]):
         """The address to try now, if one is due."""
         if not self._waiting:
             return None
-        if self._due != -inf and self._now() < self._due - _EARLY:
+        if self._next_at != -inf and self._now() < self._next_at - _EARLY:
             return None
         address = self._waiting.popleft()
         # Counted from now, not from the time when it was due: a busy loop that is late must not begin two at once.
         if self._waiting:
-            self._due = self._now() + self._delay
+            self._next_at = self._now() + self._delay
         return address
 
     def failed(self, address: str, error: OSError) -> None:
         """Record that an attempt has failed: the next one need not wait."""
         self._failures.append((address, error))
-        self._due = -inf
+        self._next_at = -inf
 
     def wait(self) -> float | None:
         """Seconds until the next action, if nothing happens before: until the next address, or the end."""
-        until = min(self._due, self._ends) if self._waiting else self._ends
+        until = min(self._next_at, self._ends) if self._waiting else self._ends
         return None if until == inf else max(until - self._now(), 0.0)
 
     def check(self, under_way: Iterable[str]) -> None:

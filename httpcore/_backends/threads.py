@@ -73,7 +73,7 @@ class BlockingStream:
     close it.
     """
 
-    __slots__ = ("_descriptor", "_either", "_input", "_inside", "_wrote_last")
+    __slots__ = ("_calls", "_descriptor", "_either", "_input", "_wrote_last")
 
     # No bytes are held back: the system has the bytes that `write_some` accepted. And TCP alone has no truncated end.
     owes = False
@@ -90,13 +90,13 @@ class BlockingStream:
         # when Ctrl-C or a finaliser interrupts. A thread that enters after `is_closed` was set does not use the socket,
         # and the last thread inside closes it. If it were closed earlier, another socket could get its number while a
         # thread still uses it.
-        self._inside: list[None] = []
+        self._calls: list[None] = []
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         self._wrote_last = False
         descriptor = self._descriptor
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             if descriptor.is_closed:
                 raise descriptor.error(ReadError, "reading")
             begun = time.monotonic()
@@ -111,7 +111,7 @@ class BlockingStream:
         except RuntimeError as error:  # how a poll object reports that another thread waits with it
             raise descriptor.busy("reading from") from error
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
                 self._close_if_unused()
 
@@ -120,7 +120,7 @@ class BlockingStream:
     ) -> int:
         descriptor = self._descriptor
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             if descriptor.is_closed:
                 raise descriptor.error(WriteError, "writing")
             # The first write after a read or a check of the input does not check the input; the next ones do. So a
@@ -135,7 +135,7 @@ class BlockingStream:
         except RuntimeError as error:  # as in `read`
             raise descriptor.busy("writing to") from error
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
                 self._close_if_unused()
 
@@ -166,48 +166,48 @@ class BlockingStream:
     async def end(self, timeout: float | None) -> None:
         descriptor = self._descriptor
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             if descriptor.is_closed:
                 raise descriptor.error(WriteError, "ending the request")
             descriptor.end()
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
                 self._close_if_unused()
 
     def take(self) -> bytes | None:
         self._wrote_last = False
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             descriptor = self._descriptor
             # A call of poll(2) costs a third of a `recv` that finds nothing.
             return descriptor.take() if descriptor.kept or self._input(0) else None
         except RuntimeError:  # another thread waits with this poll object: the input is for that thread
             return None
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
                 self._close_if_unused()
 
     def is_quiet(self) -> bool:
         self._wrote_last = False
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             descriptor = self._descriptor
             return not (descriptor.is_closed or descriptor.kept or descriptor.has_ended or self._input(0))
         except RuntimeError:  # another thread reads: the bytes are for it
             return True
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
                 self._close_if_unused()
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             return self._descriptor.give(data)
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
                 self._close_if_unused()
 
@@ -217,9 +217,9 @@ class BlockingStream:
     def close(self) -> None:
         if self._descriptor.sock.fileno() == -1:
             return
-        # Called before `_inside` is checked: a thread that enters later sees `is_closed`, and a thread inside is woken.
+        # Called before `_calls` is checked: a thread that enters later sees `is_closed`, and a thread inside is woken.
         self._descriptor.shut_down()
-        if not self._inside:
+        if not self._calls:
             self._descriptor.sock.close()
 
     def abandon(self) -> None:
@@ -234,7 +234,7 @@ class BlockingStream:
         return self._descriptor.info
 
     def _close_if_unused(self) -> None:
-        if not self._inside:
+        if not self._calls:
             self._descriptor.sock.close()
 
 

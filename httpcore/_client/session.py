@@ -377,7 +377,7 @@ class Session(Generic[R]):
                 answer.extensions = blocking(answer.extensions)
             response = self._response.received(delivery, self.default_encoding, call.max_body)
         if answer.status_code in STATUSES:
-            response._follows = cast("Any", _Next(self, call))
+            response._follows = cast("Any", _NextCall(self, call))
         return response
 
     # Redirects.
@@ -451,7 +451,7 @@ class Session(Generic[R]):
 _OF_THE_REQUEST: Final = frozenset(("data", "files", "json", "params"))
 
 
-class _Next(Generic[R]):
+class _NextCall(Generic[R]):
     """Carries out `next()` of a response."""
 
     __slots__ = ("_call", "_session")

@@ -72,7 +72,7 @@ class ShadowEngine(H2Engine):
         self._shadow: H2Connection | None = H2Connection(_CONFIG)
         self._reader = FrameReader([partial(_read_by_both, kind) for kind in range(len(READERS))])
         self._facts: list[Fact] = []
-        self._seen: HTTPCoreError | None = None
+        self._seen_error: HTTPCoreError | None = None
         self._is_block_whole = True  # False: h2 reports the block with a later frame
 
     # Our frames, which h2 must track.
@@ -129,7 +129,7 @@ class ShadowEngine(H2Engine):
         super()._took_reset(stream)
 
     def _malformed(self, state: Stream, code: Any, error: HTTPCoreError, listener: Listener) -> None:
-        self._seen = error
+        self._seen_error = error
         super()._malformed(state, code, error, listener)
 
     def on_data(self, flags: int, stream: int, payload: bytes, listener: Listener, frames: int = 1) -> None:
@@ -158,7 +158,7 @@ class ShadowEngine(H2Engine):
         if shadow is None:
             read()
             return
-        self._facts, self._seen = [], None
+        self._facts, self._seen_error = [], None
         refusal = ""
         theirs: list[Fact] = []
         _ = shadow.open_outbound_streams  # makes h2 forget closed streams: it would change their windows too
@@ -172,13 +172,13 @@ class ShadowEngine(H2Engine):
         try:
             read()
         except Fault as fault:
-            self._seen = fault.error
+            self._seen_error = fault.error
             raise
         finally:
             self._compare(theirs, refusal, raw)
 
     def _compare(self, theirs: list[Fact], refusal: str, raw: bytes) -> None:
-        ours = self._seen
+        ours = self._seen_error
         if ours is not None or refusal or self._has_goaway:
             self._shadow = None
         if ours is not None:

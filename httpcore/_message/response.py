@@ -201,7 +201,7 @@ class Response(HeaderLookup):
         self._headers: Headers | None = [(name.lower(), value) for name, value in pairs]
         self._marked: Iterable[tuple[bytes, bytes]] = self._headers
         given = Body.of(body)
-        source = _Given(given)
+        source = _ConstructedBody(given)
         source.trailers = [(name.lower(), value) for name, value in header_pairs(trailers)]
         source.informational = list(informational)
         source.info = ResponseInfo() if info is None else info
@@ -359,7 +359,7 @@ class Response(HeaderLookup):
         """
         if self._state is _BodyState.READ:
             given = self._new_source()
-            return BodyStream(self, given or _Given(Body.of(self._body)), decoded=given is not None)
+            return BodyStream(self, given or _ConstructedBody(Body.of(self._body)), decoded=given is not None)
         self._check_unread()
         self._state = _BodyState.STREAMING
         return BodyStream(self, self._source, decoded=True)
@@ -372,7 +372,7 @@ class Response(HeaderLookup):
         if self._state is _BodyState.READ:
             given = self._new_source()
             if given is not None or not is_coded(self._marked):
-                return BodyStream(self, given or _Given(Body.of(self._body)), decoded=False)
+                return BodyStream(self, given or _ConstructedBody(Body.of(self._body)), decoded=False)
         self._check_unread()
         self._state = _BodyState.STREAMING
         return BodyStream(self, self._source, decoded=False)
@@ -385,7 +385,7 @@ class Response(HeaderLookup):
         the generator, and this waits if the generator's own clean-up does.)
         """
         self._close()
-        if isinstance(self._source, _Given):
+        if isinstance(self._source, _ConstructedBody):
             await self._source.aclose()
 
     async def __aenter__(self) -> Self:
@@ -410,12 +410,12 @@ class Response(HeaderLookup):
 
     # The state of the response.
 
-    def _new_source(self) -> _Given | None:
+    def _new_source(self) -> _ConstructedBody | None:
         """Return a new source of the bytes that this response was made with, if it was made by hand: such a body can be
         read any number of times. Else None.
         """
         source = self._source
-        return source.again() if isinstance(source, _Given) and source.buffered_body() is not None else None
+        return source.again() if isinstance(source, _ConstructedBody) and source.buffered_body() is not None else None
 
     def _close(self) -> None:
         # The state is set first: a reader that `close` wakes up must see that the response was closed.
@@ -550,7 +550,7 @@ def _phrase(status_code: int) -> str:
         return ""
 
 
-class _Given:
+class _ConstructedBody:
     """The body of a response made by hand."""
 
     def __init__(self, body: Body) -> None:
@@ -569,8 +569,8 @@ class _Given:
     def buffered_body(self) -> bytes | None:
         return self._body.data
 
-    def again(self) -> _Given:
-        return _Given(self._body)
+    def again(self) -> _ConstructedBody:
+        return _ConstructedBody(self._body)
 
     async def next(self) -> bytes:
         if self._reader is None:

@@ -184,12 +184,12 @@ def _may_repeat(policy: RetryPolicy, request: Request) -> bool:
 class Budget:
     """How many retries a pool has left. Used under the pool's lock."""
 
-    __slots__ = ("_most", "_refill", "left")
+    __slots__ = ("_budget_size", "_refill", "left")
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self._most = math.inf if policy.budget is None else float(policy.budget)
+        self._budget_size = math.inf if policy.budget is None else float(policy.budget)
         self._refill = policy.budget_refill
-        self.left = self._most
+        self.left = self._budget_size
 
     def spend(self) -> bool:
         """Take one retry from the budget; False if none is left."""
@@ -201,7 +201,7 @@ class Budget:
 
     def earn(self) -> None:
         """Record a success."""
-        self.left = min(self._most, self.left + self._refill)
+        self.left = min(self._budget_size, self.left + self._refill)
 
 
 # Retry-After (RFC 9110, section 10.2.3).

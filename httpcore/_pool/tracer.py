@@ -60,10 +60,10 @@ def both(first: Trace | None, second: Trace | None) -> Trace | None:
     """One trace that calls the pool's and then the request's; either may be missing."""
     if first is None or second is None or first is second:
         return second if first is None else first
-    return _Both(first, second)
+    return _CombinedTrace(first, second)
 
 
-class _Both:
+class _CombinedTrace:
     """One trace that calls two."""
 
     __slots__ = ("_traces",)

@@ -190,11 +190,11 @@ class WebSocketCycle(Cycle):
 
     def _end(self, code: int, reason: str = "") -> None:
         """Send a Close frame. After it the caller's `recv` returns the end."""
-        # Close is queued before `_over` sets `ended`, so that the caller reads it before the end.
+        # Close is queued before `_end_with` sets `ended`, so that the caller reads it before the end.
         self._put(events.CloseConnection(code=code, reason=reason))
-        self._over(code, reason)
+        self._end_with(code, reason)
 
-    def _over(self, code: int, reason: str = "") -> None:
+    def _end_with(self, code: int, reason: str = "") -> None:
         if self._gone is None:
             self._gone = (code, reason)
         self.ended = True
@@ -213,7 +213,7 @@ class WebSocketCycle(Cycle):
             self._end(int(event.code), event.reason or "")
         elif self._frames.state is ConnectionState.REMOTE_CLOSING:
             self._put(event.response())
-            self._over(int(event.code), event.reason or "")
+            self._end_with(int(event.code), event.reason or "")
 
     def _on_ping(self, pong: events.Event) -> None:
         # Of several unread pongs only the last is kept (RFC 6455, section 5.5.3), so a flood of pings does not grow the
@@ -255,7 +255,7 @@ class WebSocketCycle(Cycle):
 
     def end(self) -> None:
         """The caller ends its side without a Close frame."""
-        self._over(_ABNORMAL)
+        self._end_with(_ABNORMAL)
         self.signal.notify()
 
     def leave(self) -> None:

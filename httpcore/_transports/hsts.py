@@ -17,7 +17,7 @@ from .._reentry import step_lock
 from .base import Transport, TransportRequest, TransportResponse
 from .middleware import Middleware, secure_url
 
-__all__ = ["HSTS", "HSTSTransport", "Demand", "parse_demand"]
+__all__ = ["HSTS", "HSTSTransport", "HSTSPolicy", "parse_policy"]
 
 _WORD: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _DIRECTIVE: Final = re.compile(
@@ -27,7 +27,7 @@ _LONGEST: Final = 10 * 366 * 86400  # in seconds; a larger max-age is reduced to
 _MOST: Final = 100_000  # the most hosts that are remembered
 
 
-class Demand(NamedTuple):
+class HSTSPolicy(NamedTuple):
     """The content of a valid header: the lifetime in seconds (0: forget the host), and whether subdomains are
     included.
     """
@@ -36,7 +36,7 @@ class Demand(NamedTuple):
     include_subdomains: bool
 
 
-def parse_demand(value: bytes) -> Demand | None:
+def parse_policy(value: bytes) -> HSTSPolicy | None:
     """Parse a Strict-Transport-Security value (section 6.1). Returns None for an invalid value, which is ignored."""
     text = value.decode("latin-1")
     directives: dict[str, str | None] = {}
@@ -58,7 +58,7 @@ def parse_demand(value: bytes) -> Demand | None:
     if directives.get("includesubdomains") is not None:
         return None  # the directive has no value (section 6.1.2)
     seconds = min(int(digits), _LONGEST) if len(digits) < 12 else _LONGEST
-    return Demand(seconds, "includesubdomains" in directives)
+    return HSTSPolicy(seconds, "includesubdomains" in directives)
 
 
 def _name(url: URL) -> str:
@@ -129,7 +129,7 @@ class HSTS(Middleware):
         name = _name(url)
         if value is None or is_address(name):
             return
-        demand = parse_demand(value)  # of several fields the first counts (section 8.1)
+        demand = parse_policy(value)  # of several fields the first counts (section 8.1)
         if demand is None:
             return
         with self._lock:

@@ -20,14 +20,14 @@ from .._message.response import Response
 from .._pool.pool import ConnectionPool
 from .._pool.retrying import draw
 from .balance import Balance, balance_of, is_random
-from .failover import Budget, is_the_upstreams, may_go_elsewhere, refusal_of
+from .failover import Budget, is_the_upstreams, may_fail_over, refusal_of
 from .forwarding import WRITTEN, networks_of
 from .handshakes import offer_for
 from .health import available
 from .hints import EARLY_HINT, Hints
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, called, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, deny
-from .passing import BODILESS, Heads, hand_on, hand_on_both, only, send_trailers, talk
+from .passing import BODILESS, Heads, forward_body, forward_duplex, only, send_trailers, talk
 from .plan import Forward, Trust, plan, planned, without_trailers
 from .settings import (
     DEFAULT_HEALTH,
@@ -418,13 +418,13 @@ class Gateway:
             await send(begin)
             del begin, headers  # an open stream would keep them, possibly for hours
             if connection is not None:
-                await hand_on_both(turn, connection, left)
+                await forward_duplex(turn, connection, left)
             else:
                 if upload is not None:
                     upload.close()
                 whole = response._buffered_body()  # internal: only the gateway needs the body without decoding
                 if whole is None or (whole and left is None):
-                    await hand_on(turn, response.raw() if whole is None else only(whole), left)
+                    await forward_body(turn, response.raw() if whole is None else only(whole), left)
                 else:
                     await send({"type": "http.response.body", "body": whole})
                     turn.is_whole = True
@@ -449,7 +449,7 @@ class Gateway:
             not turn.status
             and len(tried) <= self._retries
             and len(tried) < len(self._upstreams)
-            and may_go_elsewhere(error, turn.request.method, turn.upload is None or turn.upload.replayable)
+            and may_fail_over(error, turn.request.method, turn.upload is None or turn.upload.replayable)
             and bool(available(self._members, now(), tried))
             and self._budget.spend()
         )
