@@ -157,7 +157,7 @@ def _checked_rate(rate: float | Unset | None, window: float | Unset | None) -> d
     return given
 
 
-def _either(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Seconds | Unset:
+def _value_of_alias(short: str, value: Seconds | Unset, long: Seconds | Unset) -> Seconds | Unset:
     """Return the value of a setting that has two names."""
     if value is UNSET:
         return long
@@ -240,11 +240,11 @@ class TimeoutConfig:
         min_rate_window: float | Unset | None = UNSET,
     ) -> None:
         asked = {
-            "connect_timeout": _either("connect", connect, connect_timeout),
-            "read_timeout": _either("read", read, read_timeout),
-            "write_timeout": _either("write", write, write_timeout),
-            "pool_timeout": _either("pool", pool, pool_timeout),
-            "total_timeout": _either("total", total, total_timeout),
+            "connect_timeout": _value_of_alias("connect", connect, connect_timeout),
+            "read_timeout": _value_of_alias("read", read, read_timeout),
+            "write_timeout": _value_of_alias("write", write, write_timeout),
+            "pool_timeout": _value_of_alias("pool", pool, pool_timeout),
+            "total_timeout": _value_of_alias("total", total, total_timeout),
         }
         default = DEFAULT_TIMEOUT if timeout is UNSET else checked_seconds("timeout", timeout)
         given = {

@@ -76,7 +76,7 @@ class Pace:
     when it drains at twice the rate but takes longer than one window.
     """
 
-    __slots__ = ("_counted", "_deadline", "_kind", "_left", "_rate", "_waited", "_window")
+    __slots__ = ("_bytes", "_deadline", "_kind", "_rate", "_waited", "_window", "_window_left")
 
     def __init__(self, deadline: Deadline, kind: type[ReadTooSlow | WriteTooSlow]) -> None:
         config = deadline.config
@@ -84,8 +84,8 @@ class Pace:
         self._deadline = deadline
         self._kind = kind
         self._rate = config.min_rate
-        self._window = self._left = config.min_rate_window
-        self._counted = 0
+        self._window = self._window_left = config.min_rate_window
+        self._bytes = 0
         self._waited = 0.0
 
     async def keep(self, step: Callable[[Seconds], Awaitable[T]], limit: Seconds) -> T:
@@ -95,7 +95,7 @@ class Pace:
             ReadTooSlow, WriteTooSlow: the allowance was used up first.
         """
         now = self._deadline.now
-        left = max(0.0, self._left)  # negative if the last wait ended late, but with bytes
+        left = max(0.0, self._window_left)  # negative if the last wait ended late, but with bytes
         is_less = limit is None or left < limit
         since = now()
         try:
@@ -110,30 +110,30 @@ class Pace:
         finally:
             waited = now() - since
             self._waited += waited
-            self._left = left - waited
+            self._window_left = left - waited
 
     def count_to(self, total: int) -> None:
         """Note that `total` bytes of the body have been transferred by now."""
-        refill = (total - self._counted) / self._rate
-        left = max(0.0, self._left)
+        refill = (total - self._bytes) / self._rate
+        left = max(0.0, self._window_left)
         if self._kind is ReadTooSlow:
-            self._left = min(self._window, left + refill)
+            self._window_left = min(self._window, left + refill)
         else:
-            self._left = min(self._window, left) + refill
-        self._counted = total
+            self._window_left = min(self._window, left) + refill
+        self._bytes = total
 
     def count(self, size: int) -> None:
         """Note that `size` more bytes have been transferred."""
-        self.count_to(self._counted + size)
+        self.count_to(self._bytes + size)
 
     def _too_slow(self, waited: float, error: Timeout) -> Timeout:
         moved = "response was received" if self._kind is ReadTooSlow else "request was sent"
         return self._kind(
-            f"the body of the {moved} too slowly: {self._counted:,} bytes in {waited:.3g} seconds of waiting, expected "
+            f"the body of the {moved} too slowly: {self._bytes:,} bytes in {waited:.3g} seconds of waiting, expected "
             f"{self._rate:g} bytes per second (min_rate) and at most {self._window:g} seconds behind (min_rate_window)",
             min_rate=self._rate,
             window=self._window,
-            transferred=self._counted,
+            transferred=self._bytes,
             waited=waited,
             peer=error.peer,
             limit=self._window,

@@ -25,39 +25,39 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self._inside: list[int] = []  # `append` and `remove` are atomic, so that no lock can be held at a fork
+        self._threads_inside: list[int] = []  # `append` and `remove` are atomic, so that no lock can be held at a fork
         self._forking = 0.0  # when the current fork began; 0.0: there is none
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._in_child)
+            os.register_at_fork(before=self._begin_fork, after_in_parent=self._end_fork, after_in_child=self._in_child)
 
     def __enter__(self) -> None:
-        self._inside.append(get_ident())
+        self._threads_inside.append(get_ident())
         # This thread enters first and then tests `_forking`. A fork first sets `_forking` and then tests which threads
         # are inside. So at least one of the two sees the other. If both do, this thread leaves and waits: a fork that
         # waited for each new thread might never run.
         while self._forking and time.monotonic() < self._forking + _LONGEST:
-            self._inside.remove(get_ident())
+            self._threads_inside.remove(get_ident())
             time.sleep(_CHECK_INTERVAL)
-            self._inside.append(get_ident())
+            self._threads_inside.append(get_ident())
 
     def __exit__(self, *details: object) -> None:
-        self._inside.remove(get_ident())
+        self._threads_inside.remove(get_ident())
 
-    def _before(self) -> None:
+    def _begin_fork(self) -> None:
         self._forking = time.monotonic()
-        while any(thread != get_ident() for thread in self._inside[:]):
+        while any(thread != get_ident() for thread in self._threads_inside[:]):
             if time.monotonic() > self._forking + _LONGEST:
                 break
             time.sleep(_CHECK_INTERVAL)
 
-    def _after(self) -> None:
+    def _end_fork(self) -> None:
         self._forking = 0.0
 
     def _in_child(self) -> None:
         self._forking = 0.0
         # The other threads do not exist in the child, so they would never leave.
         mine = get_ident()
-        self._inside[:] = [thread for thread in self._inside if thread == mine]
+        self._threads_inside[:] = [thread for thread in self._threads_inside if thread == mine]
 
 
 OPENSSL: Final = Gate()

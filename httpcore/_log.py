@@ -66,6 +66,6 @@ def log_by_environment(value: str) -> None:
         expected = "expected info, debug or json; nothing is logged"
         warn(f"the environment variable {VARIABLE} is {show_value(value)}: {expected}", RuntimeWarning, stacklevel=3)
         return
-    from ._log_handler import turn_on  # it imports `logging` and `json`: only programs that log pay for this
+    from ._log_handler import enable_logging  # it imports `logging` and `json`: only programs that log pay for this
 
-    turn_on(level, as_json=value == "json")
+    enable_logging(level, as_json=value == "json")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 
-__all__ = ["turn_on"]
+__all__ = ["enable_logging"]
 
 
-def turn_on(level: int, *, as_json: bool) -> None:
+def enable_logging(level: int, *, as_json: bool) -> None:
     """Set the level of the logger `httpcore`, and add a handler unless it has one."""
     logger = logging.getLogger("httpcore")
     logger.setLevel(level)

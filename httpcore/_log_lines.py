@@ -96,7 +96,7 @@ class RequestLines:
 
     def _named(self, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, object]:
         return {
-            f"header.{name}": _shown(name, value.decode("latin-1"))
+            f"header.{name}": _shown_value(name, value.decode("latin-1"))
             for name, value in ((raw.decode("latin-1").lower(), value) for raw, value in headers)
             if name in self._headers
         }
@@ -111,7 +111,7 @@ class RequestLines:
         for name in event.__match_args__:
             if name not in _LEFT_OUT:
                 value = getattr(event, name)
-                facts[name] = _described(exception) if name in ("error", "reason") and exception else _plain(value)
+                facts[name] = _error_text(exception) if name in ("error", "reason") and exception else _plain(value)
         headers = getattr(event, "headers", None)
         if headers is not None and self._headers:
             facts |= self._named(headers)
@@ -129,7 +129,7 @@ class RequestLines:
         if error is not None:
             facts["error"] = type(error).__name__
             facts["phase"] = getattr(error, "phase", None)
-            facts["message"] = _described(error)
+            facts["message"] = _error_text(error)
         what = " ".join(str(facts.get(name) or "-") for name in ("method", "url", "status", "protocol"))
         rest = _pairs(facts, skip=("event", "method", "url", "status", "protocol", "message"))
         return Line(INFO, f"{what} {rest}" + (f": {facts['message']}" if error is not None else ""), facts)
@@ -157,7 +157,7 @@ def _place(earlier: Earlier) -> dict[str, object]:
     return {"hop": earlier.requests + 1, **first}
 
 
-def _shown(name: str, value: str) -> str:
+def _shown_value(name: str, value: str) -> str:
     if any(part in name for part in _SECRET):
         return "***"
     if name in _REFERENCES and "@" in value:
@@ -165,7 +165,7 @@ def _shown(name: str, value: str) -> str:
     return _safe(value)
 
 
-def _described(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     """Describe an error. Ours have no secret in their text; others may have one, so only their class is shown."""
     return _safe(error.message) if isinstance(error, HTTPCoreError) else type(error).__name__
 

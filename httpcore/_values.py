@@ -35,14 +35,14 @@ class _Field:
 
 def _dataclass(*, slots: bool, **options: bool) -> Any:
     assert slots
-    return lambda bare: _made(bare, options)
+    return lambda bare: _make_dataclass(bare, options)
 
 
 if not TYPE_CHECKING:
     dataclass, field = _dataclass, _Field
 
 
-def _made(bare: type, options: dict[str, bool]) -> Any:
+def _make_dataclass(bare: type, options: dict[str, bool]) -> Any:
     body = dict(bare.__dict__)
     own = {name: body.pop(name, _MISSING) for name in bare.__annotations__}
     fields = dict(getattr(bare, "_all_fields", {}))
@@ -53,7 +53,7 @@ def _made(bare: type, options: dict[str, bool]) -> Any:
             fields[name].options["kw_only"] = True
     for name in ("__dict__", "__weakref__"):
         body.pop(name, None)
-    later: dict[str, Any] = {name: _Later(options, own) for name in _names(options) if name not in body}
+    later: dict[str, Any] = {name: _LazyAttribute(options, own) for name in _names(options) if name not in body}
     if options.get("eq", True) and not options.get("frozen"):
         later.setdefault("__hash__", None)
     body |= {"__slots__": new, "_all_fields": fields, "__qualname__": bare.__qualname__, **later}
@@ -72,7 +72,7 @@ def _names(options: dict[str, bool]) -> list[str]:
     return names
 
 
-class _Later:
+class _LazyAttribute:
     """A placeholder for a class attribute until it is first read. Then all methods, or all the metadata, are made.
 
     Most programs never make a record of a trace, and compiling the methods is the largest part of the cost.
@@ -93,7 +93,7 @@ class _Later:
         else:
             for function in _functions(made, made._all_fields, self._options):
                 # Do not replace a method of the class itself, nor one that another thread has made meanwhile.
-                if isinstance(made.__dict__.get(function.__name__), _Later):
+                if isinstance(made.__dict__.get(function.__name__), _LazyAttribute):
                     function.__qualname__ = f"{made.__qualname__}.{function.__name__}"
                     setattr(made, function.__name__, function)
         found = made.__dict__[self._name]

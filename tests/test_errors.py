@@ -14,7 +14,7 @@ import pytest
 import httpcore
 from httpcore import _errors
 from httpcore._errors import Code, show, show_value
-from httpcore._message.response import _Given  # the source of a response made by hand
+from httpcore._message.response import _ConstructedBody  # the source of a response made by hand
 from httpcore._sync import SyncResponse, run
 
 CLASSES: list[type[httpcore.HTTPCoreError]] = [
@@ -217,7 +217,7 @@ def broken(coding: str, body: bytes) -> httpcore.Response:
     return httpcore.Response(200, headers={"Content-Encoding": coding}, body=body)
 
 
-class Strict(_Given):  # the private source of a response made by hand
+class Strict(_ConstructedBody):  # the private source of a response made by hand
     """A body of a strict pool: unusual content is an error."""
 
     def note(self, name: httpcore.Leniency) -> bool:
@@ -229,7 +229,7 @@ class Strict(_Given):  # the private source of a response made by hand
 
 def strictly_read() -> httpcore.Response:
     response = broken("nothing", b"x")
-    assert isinstance(response._source, _Given)  # no public name returns the source
+    assert isinstance(response._source, _ConstructedBody)  # no public name returns the source
     response._source = Strict(response._source._body)  # the source of a strict pool, without a pool
     return response
 

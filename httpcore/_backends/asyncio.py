@@ -73,7 +73,7 @@ _blocking = Threads(32, "httpcore: blocking call")
 _USUAL_TIME = asyncio.BaseEventLoop.time
 
 
-def _settle(future: asyncio.Future[T], value: T) -> None:
+def _set_result(future: asyncio.Future[T], value: T) -> None:
     # A timer, input, `close` and a cancellation may occur in one turn of the loop: the first decides.
     if not future.done():
         future.set_result(value)
@@ -82,7 +82,7 @@ def _settle(future: asyncio.Future[T], value: T) -> None:
 def _post(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], value: T) -> None:
     """Settle a future from another thread."""
     with contextlib.suppress(RuntimeError):  # the loop is closed, so no task waits
-        loop.call_soon_threadsafe(_settle, future, value)
+        loop.call_soon_threadsafe(_set_result, future, value)
 
 
 # The loop's reference to a stream, which does not keep a dropped stream alive.
@@ -99,7 +99,7 @@ def _input(me: _Me) -> None:
 def _room(me: _Me) -> None:
     stream = me()
     if stream is not None and stream._writer is not None:
-        _settle(stream._writer, True)
+        _set_result(stream._writer, True)
 
 
 def _tick(me: _Me) -> None:
@@ -201,7 +201,7 @@ class AsyncioStream:
     def take(self) -> bytes | None:
         self._wrote_last = False
         if not self._pieces:
-            self._look()
+            self._check_socket()
             if not self._pieces and not self._is_over:
                 return None
         if self._pieces:
@@ -213,7 +213,7 @@ class AsyncioStream:
     def is_quiet(self) -> bool:
         self._wrote_last = False
         if not self._pieces:
-            self._look()
+            self._check_socket()
         return not (self._pieces or self._is_over)
 
     def watch(self, callback: Callable[[], None] | None) -> bool:
@@ -265,7 +265,7 @@ class AsyncioStream:
             self._stop_listening()
         return True
 
-    def _look(self) -> None:
+    def _check_socket(self) -> None:
         """Unless there is input, check the socket now: a busy loop may not have reported any yet."""
         if self._pieces or self._is_over:
             return
@@ -290,7 +290,7 @@ class AsyncioStream:
             if not self._receive():
                 raise self._descriptor.read_timeout(timeout)
         if self._look_first:
-            self._look()
+            self._check_socket()
         if self._pieces or self._is_over:
             return
         if self._reader is not None:  # the first reader would be overwritten, and wait for ever
@@ -321,12 +321,12 @@ class AsyncioStream:
         if self._is_over or not self._receive():
             return
         if self._reader is not None:
-            _settle(self._reader, True)
+            _set_result(self._reader, True)
         elif self._watcher is not None:
             self._watcher()
         # A writer that listens returns 0, so that its caller reads: the peer may wait for this before it makes room.
         if self._writer is not None and self._writer_listens:
-            _settle(self._writer, True)
+            _set_result(self._writer, True)
 
     def _notify_watcher_soon(self) -> None:
         if self._watcher is not None and (self._pieces or self._is_over):
@@ -357,7 +357,7 @@ class AsyncioStream:
         # The first write after a read or a check of the input does not check the input; the next ones do. So a request
         # that fits one call costs one system call, and an upload still sees an early answer within one piece.
         if self._wrote_last and not duplex:
-            self._look()
+            self._check_socket()
         sent = self._try_to_write(data, duplex)
         return await self._write_when_ready(data, timeout, duplex) if sent is None else sent
 
@@ -476,7 +476,7 @@ class AsyncioStream:
         self._wakes += 1
         for waiter in (self._reader, self._writer):
             if waiter is not None:
-                _settle(waiter, False)
+                _set_result(waiter, False)
 
     def close(self) -> None:
         if self._descriptor.is_closed:
@@ -517,7 +517,7 @@ class AsyncioStream:
             # timeout.
             for waiter in (self._reader, self._writer):
                 if waiter is not None:
-                    _settle(waiter, True)
+                    _set_result(waiter, True)
         self._timer = None
         self._watcher = None
         self._size = self._offset = 0
@@ -562,7 +562,7 @@ class AsyncioEvent:
 
     def _wake(self) -> None:
         if self._waiter is not None:
-            _settle(self._waiter, True)
+            _set_result(self._waiter, True)
 
 
 class _Alarms:
@@ -607,7 +607,7 @@ class _Alarms:
                 self._rows[timeout] = futures, self._timer(timeout, max(until - now, _TICK))
                 return
             del futures[future]
-            _settle(future, False)
+            _set_result(future, False)
         del self._rows[timeout]
 
 
@@ -733,7 +733,7 @@ class AsyncioBackend:
         try:
             return self._stream(await connecting.run(self._writable))
         except NotImplementedError as error:
-            raise self._unable(target or " or ".join(addresses)) from error
+            raise self._unsupported_loop(target or " or ".join(addresses)) from error
 
     async def connect_unix(
         self, path: str, timeout: float | None, *, socket_options: Sequence[SocketOption] = ()
@@ -747,7 +747,7 @@ class AsyncioBackend:
             return AsyncioStream(self._loop, self.now, descriptor)
         except NotImplementedError as error:
             self._discard(descriptor)
-            raise self._unable(descriptor.info.peer) from error
+            raise self._unsupported_loop(descriptor.info.peer) from error
         except BaseException:  # Ctrl-C
             self._discard(descriptor)
             raise
@@ -763,7 +763,7 @@ class AsyncioBackend:
             self._loop.remove_reader(descriptor.sock.fileno())
         descriptor.sock.close()
 
-    def _unable(self, peer: str) -> ConnectError:
+    def _unsupported_loop(self, peer: str) -> ConnectError:
         # Windows' proactor. asyncio.SelectorEventLoop works there too.
         kind = type(self._loop).__name__
         message = f"this event loop ({kind}) has no add_reader and cannot watch sockets"
@@ -776,7 +776,7 @@ class AsyncioBackend:
         numbers = [sock.fileno() for sock in sockets]
         try:
             for number in numbers:
-                self._loop.add_writer(number, _settle, future, True)
+                self._loop.add_writer(number, _set_result, future, True)
             in_time = await self._in_time(future, seconds)
             # With several sockets the future does not show which one was ready: the caller then checks each.
             return sockets if in_time and len(sockets) == 1 else ()

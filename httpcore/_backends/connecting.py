@@ -77,7 +77,7 @@ class Connecting:
             ConnectError, ConnectTimeout: no connection can be made any more.
         """
         for sock in writable or list(self.sockets):
-            if (found := self._look(sock, is_sure=bool(writable))) is not None:
+            if (found := self._check_outcome(sock, is_sure=bool(writable))) is not None:
                 return found
         while (address := self._race.next()) is not None:
             if (found := self._begin(address)) is not None:
@@ -100,7 +100,7 @@ class Connecting:
             return None
         return self._outcome(sock, peer, code)
 
-    def _look(self, sock: socket.socket, *, is_sure: bool) -> Descriptor | None:
+    def _check_outcome(self, sock: socket.socket, *, is_sure: bool) -> Descriptor | None:
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         # No error and not known to be writable: either connected or still under way, and only `getpeername` shows
         # which.

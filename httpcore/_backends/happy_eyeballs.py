@@ -36,14 +36,14 @@ class Race(Generic[A]):
         now: the clock.
     """
 
-    __slots__ = ("_delay", "_due", "_ends", "_failures", "_now", "_target", "_timeout", "_waiting")
+    __slots__ = ("_delay", "_ends", "_failures", "_next_at", "_now", "_target", "_timeout", "_waiting")
 
     def __init__(self, target: str, addresses: Sequence[A], timeout: float | None, now: Callable[[], float]) -> None:
         self._target = target
         self._timeout = timeout
         self._now = now
         self._waiting = deque(addresses)
-        self._due = -inf
+        self._next_at = -inf
         self._ends = inf if timeout is None else now() + timeout
         self._delay = _DELAY
         # Otherwise a short timeout would pass before a good address that follows silent ones is tried.
@@ -55,22 +55,22 @@ class Race(Generic[A]):
         """The address to try now, if one is due."""
         if not self._waiting:
             return None
-        if self._due != -inf and self._now() < self._due - _EARLY:
+        if self._next_at != -inf and self._now() < self._next_at - _EARLY:
             return None
         address = self._waiting.popleft()
         # Counted from now, not from the time when it was due: a busy loop that is late must not begin two at once.
         if self._waiting:
-            self._due = self._now() + self._delay
+            self._next_at = self._now() + self._delay
         return address
 
     def failed(self, address: str, error: OSError) -> None:
         """Record that an attempt has failed: the next one need not wait."""
         self._failures.append((address, error))
-        self._due = -inf
+        self._next_at = -inf
 
     def wait(self) -> float | None:
         """Seconds until the next action, if nothing happens before: until the next address, or the end."""
-        until = min(self._due, self._ends) if self._waiting else self._ends
+        until = min(self._next_at, self._ends) if self._waiting else self._ends
         return None if until == inf else max(until - self._now(), 0.0)
 
     def check(self, under_way: Iterable[str]) -> None:
@@ -85,9 +85,9 @@ class Race(Generic[A]):
             raise connect_error(self._target, self._failures)
         # Tested last: a connection that was made just as the time passed has been returned before this.
         if self._now() >= self._ends - _EARLY:
-            raise self._too_late(rest)
+            raise self._timeout_error(rest)
 
-    def _too_late(self, rest: list[str]) -> ConnectTimeout:
+    def _timeout_error(self, rest: list[str]) -> ConnectTimeout:
         silent = [(address, TimeoutError(errno.ETIMEDOUT, "no answer in time")) for address in rest]
         failure = connect_error(self._target, [*self._failures, *silent])
         if self._waiting:
@@ -104,7 +104,7 @@ def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> Conne
     `target` is the caller's host and port, e.g. "example.com:80". An address equal to it is not repeated.
     """
     tried = [
-        _described(error) if address == target else f"{address}: {_described(error)}" for address, error in failures
+        _reason_of(error) if address == target else f"{address}: {_reason_of(error)}" for address, error in failures
     ]
     last_address, last = failures[-1]
     failure = ConnectError(f"cannot connect to {target}: {'; '.join(tried)}", errno=last.errno, phase="connect")
@@ -113,7 +113,7 @@ def connect_error(target: str, failures: Sequence[tuple[str, OSError]]) -> Conne
     return failure
 
 
-def _described(error: OSError) -> str:
+def _reason_of(error: OSError) -> str:
     """The reason of an error, and the name of its errno."""
     number = error.errno
     code = errno.errorcode.get(number) if number is not None and error.strerror == os.strerror(number) else None

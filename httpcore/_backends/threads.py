@@ -63,7 +63,7 @@ def _milliseconds(seconds: float | None) -> float | None:
     return milliseconds if 0.0 <= milliseconds <= _LONGEST else min(max(milliseconds, 0.0), _LONGEST)
 
 
-def _left(timeout: float | None, begun: float) -> float | None:
+def _remaining_milliseconds(timeout: float | None, begun: float) -> float | None:
     """The remaining milliseconds of a wait that was woken without a result. A wake never extends the wait."""
     return None if timeout is None else _milliseconds(timeout - (time.monotonic() - begun))
 
@@ -73,7 +73,7 @@ class BlockingStream:
     close it.
     """
 
-    __slots__ = ("_descriptor", "_either", "_input", "_inside", "_wrote_last")
+    __slots__ = ("_calls", "_descriptor", "_either", "_input", "_wrote_last")
 
     # No bytes are held back: the system has the bytes that `write_some` accepted. And TCP alone has no truncated end.
     owes = False
@@ -90,13 +90,13 @@ class BlockingStream:
         # when Ctrl-C or a finaliser interrupts. A thread that enters after `is_closed` was set does not use the socket,
         # and the last thread inside closes it. If it were closed earlier, another socket could get its number while a
         # thread still uses it.
-        self._inside: list[None] = []
+        self._calls: list[None] = []
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         self._wrote_last = False
         descriptor = self._descriptor
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             if descriptor.is_closed:
                 raise descriptor.error(ReadError, "reading")
             begun = time.monotonic()
@@ -106,21 +106,21 @@ class BlockingStream:
                 data = descriptor.receive(max_bytes)
                 if data is not None:
                     return data
-                left = _left(timeout, begun)
+                left = _remaining_milliseconds(timeout, begun)
             raise descriptor.read_timeout(timeout)
         except RuntimeError as error:  # how a poll object reports that another thread waits with it
             raise descriptor.busy("reading from") from error
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
         descriptor = self._descriptor
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             if descriptor.is_closed:
                 raise descriptor.error(WriteError, "writing")
             # The first write after a read or a check of the input does not check the input; the next ones do. So a
@@ -135,9 +135,9 @@ class BlockingStream:
         except RuntimeError as error:  # as in `read`
             raise descriptor.busy("writing to") from error
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def _write_when_ready(self, data: bytes | bytearray | memoryview, timeout: float | None, duplex: bool) -> int:
         descriptor = self._descriptor
@@ -157,7 +157,7 @@ class BlockingStream:
             if sent is not None:
                 self._wrote_last = True
                 return sent
-            left = _left(timeout, begun)
+            left = _remaining_milliseconds(timeout, begun)
         raise descriptor.write_timeout(timeout)
 
     async def flush(self, timeout: float | None, *, duplex: bool = False) -> bool:
@@ -166,50 +166,50 @@ class BlockingStream:
     async def end(self, timeout: float | None) -> None:
         descriptor = self._descriptor
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             if descriptor.is_closed:
                 raise descriptor.error(WriteError, "ending the request")
             descriptor.end()
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def take(self) -> bytes | None:
         self._wrote_last = False
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             descriptor = self._descriptor
             # A call of poll(2) costs a third of a `recv` that finds nothing.
             return descriptor.take() if descriptor.kept or self._input(0) else None
         except RuntimeError:  # another thread waits with this poll object: the input is for that thread
             return None
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def is_quiet(self) -> bool:
         self._wrote_last = False
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             descriptor = self._descriptor
             return not (descriptor.is_closed or descriptor.kept or descriptor.has_ended or self._input(0))
         except RuntimeError:  # another thread reads: the bytes are for it
             return True
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def give(self, data: bytes | bytearray | memoryview) -> int:
         try:
-            self._inside.append(None)
+            self._calls.append(None)
             return self._descriptor.give(data)
         finally:
-            self._inside.pop()
+            self._calls.pop()
             if self._descriptor.is_closed:
-                self._close_behind_all()
+                self._close_if_unused()
 
     def wake(self) -> None:
         pass
@@ -217,9 +217,9 @@ class BlockingStream:
     def close(self) -> None:
         if self._descriptor.sock.fileno() == -1:
             return
-        # Called before `_inside` is checked: a thread that enters later sees `is_closed`, and a thread inside is woken.
+        # Called before `_calls` is checked: a thread that enters later sees `is_closed`, and a thread inside is woken.
         self._descriptor.shut_down()
-        if not self._inside:
+        if not self._calls:
             self._descriptor.sock.close()
 
     def abandon(self) -> None:
@@ -233,8 +233,8 @@ class BlockingStream:
     def info(self) -> StreamInfo:
         return self._descriptor.info
 
-    def _close_behind_all(self) -> None:
-        if not self._inside:
+    def _close_if_unused(self) -> None:
+        if not self._calls:
             self._descriptor.sock.close()
 
 

@@ -77,7 +77,7 @@ async def _wait_for_one_of(waits: Sequence[tuple[Wait, socket.socket]]) -> None:
 class TrioStream:
     """A `Stream` over a connected socket, for the tasks of one trio run. Any thread may close it."""
 
-    __slots__ = ("_descriptor", "_moved", "_token", "_waits", "_wakes", "_wrote_last")
+    __slots__ = ("_descriptor", "_token", "_transferred", "_waits", "_wakes", "_wrote_last")
 
     # No bytes are held back: the system has the bytes that `write_some` accepted. And TCP alone has no truncated end.
     owes = False
@@ -91,13 +91,13 @@ class TrioStream:
         self._token = token
         self._wrote_last = False
         # Bytes in both directions since this stream last let other tasks run, and `_CALL` for each call.
-        self._moved = 0
+        self._transferred = 0
         self._waits: list[trio.CancelScope] = []  # the scopes of the calls that wait now, for `wake`
         self._wakes = 0  # how often `wake` was called
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         self._wrote_last = False
-        is_woken = self._moved >= PIECE and await self._is_woken_in_a_turn()
+        is_woken = self._transferred >= PIECE and await self._is_woken_in_a_turn()
         data = self._receive(max_bytes)
         if data is None and not is_woken:
             wait = trio.lowlevel.wait_readable
@@ -109,7 +109,7 @@ class TrioStream:
     async def write_some(
         self, data: bytes | bytearray | memoryview, timeout: float | None, *, duplex: bool = False
     ) -> int:
-        if self._moved >= PIECE and await self._is_woken_in_a_turn():
+        if self._transferred >= PIECE and await self._is_woken_in_a_turn():
             raise self._descriptor.write_timeout(timeout)
         # The first write after a read or a check of the input does not check the input; the next ones do. So a request
         # that fits one call costs one system call, and an upload still sees an early answer within one piece. When
@@ -182,7 +182,7 @@ class TrioStream:
             raise descriptor.error(ReadError, "reading")
         data = descriptor.receive(max_bytes)
         if data is not None:
-            self._moved += len(data) + _CALL
+            self._transferred += len(data) + _CALL
         return data
 
     def _send(self, data: bytes | bytearray | memoryview, *, listens: bool) -> int | None:
@@ -194,7 +194,7 @@ class TrioStream:
         sent = descriptor.send(data)
         if sent is not None:
             self._wrote_last = True
-            self._moved += sent + _CALL
+            self._transferred += sent + _CALL
         return sent
 
     def _wait_for_room(self, duplex: bool) -> Wait:
@@ -215,7 +215,7 @@ class TrioStream:
                     # Readiness may be stale by now (another task took the input), so `act` decides, and returns None to
                     # wait again.
                     await wait(self._descriptor.sock)
-                    self._moved = 0
+                    self._transferred = 0
                     result = act()
                     if result is not None:
                         return result
@@ -237,7 +237,7 @@ class TrioStream:
         """Let other tasks run. Returns whether one of them called `wake`, which found no waiting call to end."""
         wakes = self._wakes
         await trio.lowlevel.checkpoint()
-        self._moved = 0
+        self._transferred = 0
         return self._wakes != wakes
 
     def _close_in_loop(self) -> None:
@@ -293,7 +293,7 @@ class TrioBackend:
     def is_gone(self) -> bool:
         try:
             # The only public call by which any thread can find out whether the run still accepts calls.
-            self._token.run_sync_soon(_nothing, idempotent=True)
+            self._token.run_sync_soon(_no_op, idempotent=True)
         except trio.RunFinishedError:
             return True
         return False
@@ -387,5 +387,5 @@ def _is_current(token: trio.lowlevel.TrioToken) -> bool:
         return False
 
 
-def _nothing() -> None:
+def _no_op() -> None:
     pass

@@ -40,7 +40,7 @@ class Threads:
     """
 
     def __init__(self, most: int, name: str) -> None:
-        self._most = most
+        self._max_threads = most
         self._name = name
         self._begin()
         if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
@@ -61,7 +61,7 @@ class Threads:
         """
         call = Call(function)
         with self._lock:
-            if self._running < self._most:
+            if self._running < self._max_threads:
                 self._add_thread()
             self._calls.append(call)
         return call

@@ -81,7 +81,7 @@ class Run:
         try:
             status = self._transfer()
         except (Exception, KeyboardInterrupt) as error:
-            status = self._failed(error)
+            status = self._show_failure(error)
         finally:
             self._end_bar()
             self._output.close()
@@ -105,7 +105,7 @@ class Run:
                 self._show_error(Exit.WRITE, f"{plan.trace_svg} cannot be written: {error.strerror or error}")
         return status
 
-    def _failed(self, error: BaseException) -> Exit:
+    def _show_failure(self, error: BaseException) -> Exit:
         if isinstance(error, WriteFailed):
             status = Exit.WRITE
         elif isinstance(error, ReadFailed):

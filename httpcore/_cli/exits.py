@@ -109,9 +109,9 @@ def exit_of(error: BaseException, records: Sequence[TraceEvent]) -> Exit:
     if isinstance(error, Timeout):
         return Exit.TIMEOUT
     if isinstance(error, ConnectError):
-        return _of_dial(error, records)
+        return _exit_of_dial(error, records)
     if isinstance(error, RemoteProtocolError):
-        return _of_answer(error, records)
+        return _exit_of_answer(error, records)
     if isinstance(error, LocalProtocolError):
         return next((status for start, status in _FILES if error.message.startswith(start)), Exit.USAGE)
     return next((status for kind, status in _KINDS if isinstance(error, kind)), Exit.USAGE)
@@ -135,7 +135,7 @@ _KINDS: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
 )
 
 
-def _of_dial(error: ConnectError, records: Sequence[TraceEvent]) -> Exit:
+def _exit_of_dial(error: ConnectError, records: Sequence[TraceEvent]) -> Exit:
     if isinstance(error, TLSError):
         # The cause is OpenSSL's own error. Only an error about a certificate has a verification code.
         is_refused = hasattr(error.__cause__, "verify_code") or "fingerprint" in error.message
@@ -152,7 +152,7 @@ def _of_dial(error: ConnectError, records: Sequence[TraceEvent]) -> Exit:
 _AFTER_A_STEP: Final = (DialFailed, RequestEnded, ConnectionClosed)
 
 
-def _of_answer(error: RemoteProtocolError, records: Sequence[TraceEvent]) -> Exit:
+def _exit_of_answer(error: RemoteProtocolError, records: Sequence[TraceEvent]) -> Exit:
     if isinstance(error, StreamReset):
         return Exit.STREAM
     opened = [record for record in records if isinstance(record, ConnectionOpened)]

@@ -70,7 +70,7 @@ def _retried(record: RequestRetried) -> str:
     return f"Sending the request again, attempt {record.attempt}, in {record.pause:.3f} s: {record.reason}"
 
 
-def _sent(record: RequestSent) -> str:
+def _request_sent(record: RequestSent) -> str:
     return "Request sent completely" if record.complete else "Request sent in part: the response was early"
 
 
@@ -88,7 +88,7 @@ def _steps() -> dict[type[TraceEvent], Callable[..., str]]:
         DialFailed: lambda r: f"No connection: {r.error}",
         RequestQueued: _queued,
         RequestRetried: _retried,
-        RequestSent: _sent,
+        RequestSent: _request_sent,
         ResponseUnusual: lambda r: f"The response is unusual: {', '.join(r.lenient)}",
         EngineDifference: lambda r: f"{r.engine} reads the peer's bytes differently: {r.difference}",
         ConnectionClosed: lambda r: f"Connection to {r.peer} closed: {r.reason}",

@@ -143,14 +143,14 @@ class Terminal(Stream):
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
         self._seen = 0
-        self._held = ""
+        self._held_text = ""
         self._decoder = TextDecoder()
 
     def head(self, data: bytes) -> None:
         self._write("".join([line_text(line) + "\n" for line in data.split(b"\r\n")[:-1]]))
 
     def begin(self, content_type: str | None) -> None:
-        self._seen, self._held, self._decoder = 0, "", TextDecoder(content_type)
+        self._seen, self._held_text, self._decoder = 0, "", TextDecoder(content_type)
 
     def body(self, piece: bytes) -> None:
         text = self._decoder.feed(piece)
@@ -164,14 +164,14 @@ class Terminal(Stream):
 
     def end(self) -> None:
         self._text(self._decoder.flush())
-        held, self._held = self._held, ""
+        held, self._held_text = self._held_text, ""
         self._write(body_text(held))
 
     def _text(self, text: str) -> None:
         """Write all but a CR at the end of the text, since an LF may follow it."""
-        text = self._held + text
-        self._held = "\r" if text.endswith("\r") else ""
-        self._write(body_text(text.removesuffix(self._held)))
+        text = self._held_text + text
+        self._held_text = "\r" if text.endswith("\r") else ""
+        self._write(body_text(text.removesuffix(self._held_text)))
 
     def _write(self, text: str) -> None:
         super().body(text.encode("utf-8", "backslashreplace"))

@@ -66,8 +66,8 @@ class Bar:
         self._console = console
         self._painter = painter
         self._now = now
-        self._began: dict[str, float] = {}
-        self._shown = float("-inf")
+        self._start_times: dict[str, float] = {}
+        self._shown_at = float("-inf")
         self._last: Progress | None = None
         self._width = 0
 
@@ -75,14 +75,14 @@ class Bar:
         now = self._now()
         last = self._last
         if last is None or last.direction != progress.direction or progress.done < last.done:
-            self._began[progress.direction] = now
+            self._start_times[progress.direction] = now
         self._last = progress
-        if now - self._shown >= _AGAIN:
+        if now - self._shown_at >= _AGAIN:
             self._show(progress, now)
 
     def _show(self, progress: Progress, now: float) -> None:
-        self._shown = now
-        line = bar_line(progress, now - self._began[progress.direction], shutil.get_terminal_size().columns - 1)
+        self._shown_at = now
+        line = bar_line(progress, now - self._start_times[progress.direction], shutil.get_terminal_size().columns - 1)
         width = len(plain(line))
         self._console.show("\r" + self._painter.text(line) + " " * (self._width - width))
         self._width = width
@@ -95,7 +95,7 @@ class Bar:
 
     def close(self) -> None:
         """Show the last state of the bar, which stays visible."""
-        if self._last is not None and self._shown > float("-inf"):
+        if self._last is not None and self._shown_at > float("-inf"):
             self._show(self._last, self._now())
             self._console.show("\n")
             self._last, self._width = None, 0

@@ -40,7 +40,7 @@ class Watch:
         self._request: Request | None = None
         self._protocols: dict[str, str] = {}
         self._begun: ResponseStarted | None = None
-        self._held: list[str] = []
+        self._held_lines: list[str] = []
 
     def sending(self, request: Request) -> None:
         """Show a request that is about to be sent."""
@@ -76,7 +76,7 @@ class Watch:
 
     def _show_lines(self, lines: list[str]) -> None:
         if self._begun is not None:  # a head has been received, which is shown first
-            self._held += lines
+            self._held_lines += lines
             return
         if self._bar is not None:
             self._bar.clear()
@@ -96,7 +96,7 @@ class Watch:
     def _show_response(self, lines: list[str]) -> None:
         """Show the head of a response, and then the steps since it was received."""
         self._begun = None
-        held, self._held = self._held, []
+        held, self._held_lines = self._held_lines, []
         self._show_lines([*lines, *held])
 
     def answered(self, response: SyncResponse) -> None:

@@ -48,7 +48,7 @@ class Challenge:
         return f"<Challenge {self.scheme} {', '.join(self.parameters)}>"
 
 
-class _Open:
+class _PartialChallenge:
     """A challenge that is being read."""
 
     def __init__(self, scheme: str) -> None:
@@ -88,16 +88,16 @@ def _text(value: bytes | str) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def _read(text: str) -> Iterable[_Open]:
+def _read(text: str) -> Iterable[_PartialChallenge]:
     # Each round consumes text: a comma after a match of `_ITEM` is part of the next match, and `_BROKEN` matches any
     # other text there.
-    challenge, at = _Open(""), 0
+    challenge, at = _PartialChallenge(""), 0
     challenges = [challenge]
     while at < len(text):
         found = _ITEM.match(text, at)
         assert found is not None  # `_ITEM` also matches the empty text
         if found["scheme"] is not None:
-            challenge = _Open(found["scheme"])
+            challenge = _PartialChallenge(found["scheme"])
             challenges.append(challenge)
         challenge.add(found)
         at = found.end()

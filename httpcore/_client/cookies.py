@@ -242,7 +242,7 @@ class Cookies(MutableMapping[str, str]):
 
     def update(self, cookies: CookieTypes = None, /, **named: str) -> None:  # type: ignore[override]
         """Store each of these cookies, with domain and path if they have any."""
-        self._put(_listed(cookies) + _listed(named))
+        self._put(_cookie_list(cookies) + _cookie_list(named))
 
     def _put(self, cookies: list[Cookie]) -> None:
         moment = time.time()
@@ -323,7 +323,7 @@ def _shadows(cookie: Cookie, secure: dict[str, dict[str, set[str]]]) -> bool:
 CookieTypes: TypeAlias = Cookies | Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[Cookie] | None
 
 
-def _listed(cookies: CookieTypes) -> list[Cookie]:
+def _cookie_list(cookies: CookieTypes) -> list[Cookie]:
     """The checked cookies of an argument in any form that `Cookies` accepts."""
     if cookies is None:
         return []
@@ -335,10 +335,10 @@ def _listed(cookies: CookieTypes) -> list[Cookie]:
             "or None"
         )
     items = cookies.items() if isinstance(cookies, Mapping) else cookies
-    return [checked(item if isinstance(item, Cookie) else _of_pair(item)) for item in items]
+    return [checked(item if isinstance(item, Cookie) else _cookie_of_pair(item)) for item in items]
 
 
-def _of_pair(item: object) -> Cookie:
+def _cookie_of_pair(item: object) -> Cookie:
     if not isinstance(item, (tuple, list)) or len(item) != 2:
         raise TypeError(f"cookies has an item of type {type(item).__name__}: expected pairs of name and value")
     return Cookie(*item)

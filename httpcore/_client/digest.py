@@ -152,7 +152,7 @@ class DigestSession:
         # Nonce and counts change in one assignment, and a count is drawn in one call: so a finaliser that sends a
         # request in between draws another count.
         self._current = self._parameter("nonce"), count(1)
-        self._cnonce = _fresh() if self._algorithm.upper().endswith("-SESS") else None
+        self._cnonce = _new_nonce() if self._algorithm.upper().endswith("-SESS") else None
         # H(A1) is computed once: with a `-sess` algorithm it always has the first nonce (RFC 7616, section 3.4.2).
         realm = self._parameter("realm")
         self._secret = secret_of(self._algorithm, username, realm, password, self._current[0], self._cnonce or b"")
@@ -193,7 +193,7 @@ class DigestSession:
             # Nonce and counts are read together: otherwise a new nonce could be sent with the count of the old one.
             nonce, counts = self._current
             nc = b"%08x" % next(counts)
-        cnonce = self._cnonce or _fresh()
+        cnonce = self._cnonce or _new_nonce()
         facts = {"secret": self._secret, "uri": uri, "nonce": nonce, "qop": qop, "nc": nc, "cnonce": cnonce}
         response = digest_response(self._algorithm, method=method, body=body or b"", **facts)
         proof = digest_response(self._algorithm, method=b"", **facts) if qop == b"auth" else None
@@ -225,7 +225,7 @@ class DigestSession:
         return b"auth-int"
 
 
-def _fresh() -> bytes:
+def _new_nonce() -> bytes:
     return os.urandom(16).hex().encode()
 
 

@@ -38,7 +38,7 @@ _RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|
 _UNSATISFIED: Final = re.compile(r"bytes \*/([0-9]{1,18})").fullmatch
 
 
-class _Kept(NamedTuple):
+class _SavedState(NamedTuple):
     """The state of an earlier download."""
 
     size: int
@@ -144,10 +144,10 @@ class _Target:
         self._is_busy = False
         self._ends: bool | None = None  # set by `abandon`: whether the part is kept
         self._file: FileIO | None = None
-        self._held: list[bytes] = []
+        self._unwritten: list[bytes] = []
         self._size = 0
 
-    def kept(self) -> _Kept | None:
+    def kept(self) -> _SavedState | None:
         """The state of an earlier download of this URL; None if there is none."""
         try:
             with open(self._note, encoding="utf-8") as file:
@@ -160,11 +160,11 @@ class _Target:
         validator = note.get("validator")
         if not isinstance(validator, str) or not validator.isascii() or not validator.isprintable():
             return None
-        return _Kept(size, validator)
+        return _SavedState(size, validator)
 
     def hold(self, piece: bytes) -> bool:
         """Add a piece. Return True when enough bytes are collected for a write."""
-        self._held.append(piece)
+        self._unwritten.append(piece)
         self._size += len(piece)
         return self._size >= _PIECE
 
@@ -209,8 +209,8 @@ class _Target:
 
     def _write(self) -> None:
         assert self._file is not None  # opened before
-        view = memoryview(b"".join(self._held))
-        self._held, self._size = [], 0
+        view = memoryview(b"".join(self._unwritten))
+        self._unwritten, self._size = [], 0
         while view:
             view = view[self._file.write(view) :]
 
@@ -237,7 +237,7 @@ class _Target:
         if file is not None and not file.closed:
             try:
                 if self._ends:
-                    file.write(b"".join(self._held))
+                    file.write(b"".join(self._unwritten))
             finally:
                 file.close()
         if not self._ends:
@@ -261,13 +261,13 @@ def _opened(path: str, flags: int, mode: int) -> int:
     return os.open(path, os.O_WRONLY | flags, mode)
 
 
-def _is_whole(response: Readable, kept: _Kept) -> bool:
+def _is_whole(response: Readable, kept: _SavedState) -> bool:
     """Whether a 416 means that the kept part is already complete."""
     found = _UNSATISFIED(response.headers.get("Content-Range", ""))
     return found is not None and int(found[1]) == kept.size and _validator(response) in (kept.validator, None)
 
 
-def _start(response: Readable, kept: _Kept | None) -> int:
+def _start(response: Readable, kept: _SavedState | None) -> int:
     """The position of the body in the file.
 
     Raises:

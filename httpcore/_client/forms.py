@@ -66,15 +66,15 @@ def encode_content(
         LocalProtocolError: the arguments exclude each other, one is of another type, or JSON cannot represent a value.
     """
     if data is None and files is None and json is None:
-        return _of_content(content)
+        return _encode_body(content)
     _check_one(content, data, files, json)
     if json is not None:
         return Encoded(Body.of(encode_json(json)), [(b"Content-Type", b"application/json")])
     if files:
         from .multipart import Multipart  # only for forms with files
 
-        return _of_multipart(Multipart(data, files))
-    return _of_form(data if data is not None else {}, "data")
+        return _encode_multipart(Multipart(data, files))
+    return _encode_form(data if data is not None else {}, "data")
 
 
 def _check_one(content: object, data: object, files: object, json: object) -> None:
@@ -84,25 +84,25 @@ def _check_one(content: object, data: object, files: object, json: object) -> No
         raise LocalProtocolError(f"{' and '.join(names)} are given: expected one of them, or data with files")
 
 
-def _of_content(content: BodyContent | FormTypes | Multipart) -> Encoded:
+def _encode_body(content: BodyContent | FormTypes | Multipart) -> Encoded:
     if content is None:
         return _NOTHING
     if isinstance(content, (bytes, str)):
         return Encoded(Body.of(content), [])
     if isinstance(content, Mapping):
-        return _of_form(content, "content")
+        return _encode_form(content, "content")
     from .multipart import Multipart  # imported only for content of another type
 
     if isinstance(content, Multipart):
-        return _of_multipart(content)
+        return _encode_multipart(content)
     return Encoded(Body.of(content), [])  # type: ignore[arg-type]  # `Body.of` checks the type
 
 
-def _of_multipart(form: Multipart) -> Encoded:
+def _encode_multipart(form: Multipart) -> Encoded:
     return Encoded(form.body(), [(b"Content-Type", form.content_type.encode())])
 
 
-def _of_form(data: FormTypes, argument: str) -> Encoded:
+def _encode_form(data: FormTypes, argument: str) -> Encoded:
     from .pairs import form_pairs, urlencoded  # only for forms
 
     body = urlencoded(form_pairs(data, argument))

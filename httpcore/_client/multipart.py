@@ -70,7 +70,7 @@ class Multipart:
         # A random boundary of 128 bits is in no content unless it is guessed; a caller's boundary may be.
         if boundary is not None:
             _check_absent(self.boundary.encode(), parts)
-        self._body = _joined(parts, self.boundary.encode())
+        self._body = _body_of_parts(parts, self.boundary.encode())
 
     def body(self) -> Body:
         """All parts as one body."""
@@ -205,7 +205,7 @@ def _check_absent(boundary: bytes, parts: list[Part]) -> None:
             )
 
 
-def _joined(parts: list[Part], boundary: bytes) -> Body:
+def _body_of_parts(parts: list[Part], boundary: bytes) -> Body:
     mark, pieces = b"--" + boundary + b"\r\n", []
     for number, (head, content) in enumerate(parts):
         pieces += [Body.of((b"\r\n" if number else b"") + mark + head + b"\r\n\r\n"), content]

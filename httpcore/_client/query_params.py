@@ -94,20 +94,20 @@ class QueryParams(Mapping[str, str]):
         place = next((at for at, (other, _) in enumerate(self._pairs) if other == new[0]), len(self._pairs))
         kept = [pair for pair in self._pairs if pair[0] != new[0]]
         kept.insert(place, new)
-        return _of_pairs(kept)
+        return _params_of_pairs(kept)
 
     def add(self, name: str, value: PrimitiveTypes) -> QueryParams:
         """A copy with this pair at the end."""
-        return _of_pairs([*self._pairs, _pair((name, value))])
+        return _params_of_pairs([*self._pairs, _pair((name, value))])
 
     def remove(self, name: str) -> QueryParams:
         """A copy without any value of the name."""
-        return _of_pairs([pair for pair in self._pairs if pair[0] != name])
+        return _params_of_pairs([pair for pair in self._pairs if pair[0] != name])
 
     def merge(self, params: QueryParamTypes | None) -> QueryParams:
         """A copy in which the names in `params` have only their values from `params`, which stand at the end."""
         other = QueryParams(params)
-        return _of_pairs([*[pair for pair in self._pairs if pair[0] not in other], *other._pairs])
+        return _params_of_pairs([*[pair for pair in self._pairs if pair[0] not in other], *other._pairs])
 
     def __getitem__(self, name: str) -> str:
         for other, value in self._pairs:
@@ -141,7 +141,7 @@ class QueryParams(Mapping[str, str]):
         return type(self), (list(self._pairs),)
 
 
-def _of_pairs(pairs: Iterable[tuple[str, str]]) -> QueryParams:
+def _params_of_pairs(pairs: Iterable[tuple[str, str]]) -> QueryParams:
     made = QueryParams()
     made._pairs = tuple(pairs)
     return made

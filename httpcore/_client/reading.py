@@ -112,7 +112,7 @@ class Lines:
         return self._lines.feed(self._decoder.flush()) + self._lines.flush()
 
 
-class _Made(Generic[T]):
+class _PartBuffer(Generic[T]):
     """The parts of a body that are made and not yet yielded, and the `Parts` that makes further ones."""
 
     __slots__ = ("_is_over", "_parts", "_ready", "_response", "_stream")
@@ -137,7 +137,7 @@ class _Made(Generic[T]):
             self._ready.extend(self._parts.feed(piece))
 
 
-class DrivenParts(_Made[T]):
+class DrivenParts(_PartBuffer[T]):
     """The parts of a body, as a plain iterator."""
 
     __slots__ = ()
@@ -154,7 +154,7 @@ class DrivenParts(_Made[T]):
         return self._ready.popleft()
 
 
-class AwaitedParts(_Made[T]):
+class AwaitedParts(_PartBuffer[T]):
     """The parts of a body, as an async iterator."""
 
     __slots__ = ()

@@ -181,10 +181,10 @@ class Chain:
         left_origin: a hop led to another origin than the first, so no credentials are sent any more.
     """
 
-    __slots__ = ("_followed", "_most", "_seen", "left_origin")
+    __slots__ = ("_followed", "_max_redirects", "_seen", "left_origin")
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self._max_redirects = most
         self._followed = 0
         self._seen: set[tuple[str, str, bytes]] = set()
         self.left_origin = False
@@ -192,7 +192,7 @@ class Chain:
     def copy(self) -> Chain:
         """A copy, to continue from here a second time."""
         # `next()` may be called on a response again: each run has its own count, from the redirects before it.
-        other = Chain(self._most)
+        other = Chain(self._max_redirects)
         other._followed, other._seen, other.left_origin = self._followed, set(self._seen), self.left_origin
         return other
 
@@ -216,10 +216,11 @@ class Chain:
             RedirectBodyUnavailable: the body would have to be sent again and cannot be.
         """
         self._followed += 1
-        if self._followed > self._most:
+        if self._followed > self._max_redirects:
             raise TooManyRedirects(
-                f"the server redirects more than {self._most} times: expected at most max_redirects={self._most}",
-                limit=self._most,
+                f"the server redirects more than {self._max_redirects} times: expected at most "
+                f"max_redirects={self._max_redirects}",
+                limit=self._max_redirects,
             )
         if redirect.keeps_body and not replayable:
             raise RedirectBodyUnavailable(

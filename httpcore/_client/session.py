@@ -130,7 +130,7 @@ class Session(Generic[R]):
         """The request from these arguments, with the client's settings added."""
         if options:
             parts = {name: options[name] for name in ("data", "files", "json") if name in options}
-            query_params = _either("params", options.get("params"), "query_params", query_params)
+            query_params = _value_of_alias("params", options.get("params"), "query_params", query_params)
             request = Request(method, url, query_params, content, headers, **parts)
         else:
             request = Request(method, url, query_params, content, headers)
@@ -140,7 +140,7 @@ class Session(Generic[R]):
     def prepare(self, request: Request) -> None:
         """Add the client's settings for each request: base URL, query parameters, header fields."""
         if self.base_url is not None:
-            request.url = _joined(self.base_url, request.url)
+            request.url = _joined_url(self.base_url, request.url)
         elif not request.url.scheme:
             URL(request.url)  # which raises the error
         if self.query_params:
@@ -269,7 +269,7 @@ class Session(Generic[R]):
         """Send the requests that an authentication flow yields, until it ends."""
         if auth.needs_request_body and request.body.data is None:
             self._check_body(request.body)
-            request.body = await _collected(request.body, self._backend())
+            request.body = await _collect_body(request.body, self._backend())
         flow = auth.flow(cast("Any", request))
         refused: list[R] = []
         try:
@@ -377,7 +377,7 @@ class Session(Generic[R]):
                 answer.extensions = blocking(answer.extensions)
             response = self._response.received(delivery, self.default_encoding, call.max_body)
         if answer.status_code in STATUSES:
-            response._follows = cast("Any", _Next(self, call))
+            response._follows = cast("Any", _NextCall(self, call))
         return response
 
     # Redirects.
@@ -451,7 +451,7 @@ class Session(Generic[R]):
 _OF_THE_REQUEST: Final = frozenset(("data", "files", "json", "params"))
 
 
-class _Next(Generic[R]):
+class _NextCall(Generic[R]):
     """Carries out `next()` of a response."""
 
     __slots__ = ("_call", "_session")
@@ -508,7 +508,7 @@ def _timed(call: Call, config: TimeoutConfig, backend: Backend) -> RequestExtens
     return extensions
 
 
-async def _collected(body: Body, backend: Backend) -> Body:
+async def _collect_body(body: Body, backend: Backend) -> Body:
     """The whole body in memory."""
     reader = body.start(backend.run_blocking)
     pieces = []
@@ -526,7 +526,7 @@ async def _drain(response: Readable) -> None:
     if response._content is not None or delivery is None:
         return
     try:
-        raw = await _drained(delivery)
+        raw = await _drain_body(delivery)
     except HTTPCoreError:
         raw = None  # the redirect is followed, even if its body cannot be read
     except BaseException:
@@ -539,7 +539,7 @@ async def _drain(response: Readable) -> None:
         await delivery.aclose()
 
 
-async def _drained(delivery: Delivery) -> bytes | None:
+async def _drain_body(delivery: Delivery) -> bytes | None:
     whole = delivery.buffered_body()
     if whole is not None:
         return whole if len(whole) <= _DRAINED else None
@@ -555,7 +555,7 @@ async def _drained(delivery: Delivery) -> bytes | None:
     return b"".join(pieces)
 
 
-def _either(alias: str, other: Any, name: str, value: Any) -> Any:
+def _value_of_alias(alias: str, other: Any, name: str, value: Any) -> Any:
     """The value of an argument that has two names."""
     if other is None:
         return value
@@ -564,7 +564,7 @@ def _either(alias: str, other: Any, name: str, value: Any) -> Any:
     return other
 
 
-def _joined(base: URL, url: URL) -> URL:
+def _joined_url(base: URL, url: URL) -> URL:
     """A relative URL appended to the base URL; "users" and "/users" give the same result."""
     if url.scheme:
         return url

@@ -75,7 +75,7 @@ def charset_of(content_type: str | None) -> str | None:
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
-def _marked(content: bytes, family: str = "utf-") -> str | None:
+def _bom_encoding(content: bytes, family: str = "utf-") -> str | None:
     """The encoding, one of a family, that a byte order mark indicates."""
     return next((name for mark, name in _MARKS if content.startswith(mark) and name.startswith(family)), None)
 
@@ -98,8 +98,8 @@ def decode_text(
     """
     named = charset_of(content_type)
     if named in _FAMILIES:
-        named = _marked(content, named) or f"{named}-le"
-    chosen = named or _marked(content)
+        named = _bom_encoding(content, named) or f"{named}-le"
+    chosen = named or _bom_encoding(content)
     if chosen is None:
         chosen = _default(default_encoding(content) if callable(default_encoding) else default_encoding)
         chosen = f"{chosen}-le" if chosen in _FAMILIES else chosen
@@ -166,7 +166,7 @@ class TextDecoder:
             if not final and any(mark.startswith(data) and mark != data for mark, _ in _MARKS):
                 return ""
             self._held = b""
-            self.encoding = _marked(data, self._family) or self._default
+            self.encoding = _bom_encoding(data, self._family) or self._default
             self._decoder = _incremental(self.encoding)
         text = self._decoder.decode(data, final)
         if self._started or not text:

@@ -239,7 +239,7 @@ class URL:
             if query is not _UNSET:
                 raise TypeError("copy_with: expected either query or query_params, got both")
             query = str(QueryParams(query_params)) if query_params is not None else None  # type: ignore[arg-type]
-        return _joined(
+        return _composed_url(
             self._scheme if scheme is _UNSET else scheme,
             authority,
             self._path if path is _UNSET else path,
@@ -292,7 +292,7 @@ class URL:
             query = self._query if query is None else query
         elif not path.startswith("/"):
             path = self._path[: self._path.rfind("/") + 1] + path
-        return _joined(self._scheme, self.authority, path, query, reference._fragment)
+        return _composed_url(self._scheme, self.authority, path, query, reference._fragment)
 
     def __str__(self) -> str:
         return self._text
@@ -460,7 +460,7 @@ def _part(value: object, name: str, excluded: str) -> str:
     return text
 
 
-def _joined(scheme: object, authority: object, path: object, query: object, fragment: object) -> URL:
+def _composed_url(scheme: object, authority: object, path: object, query: object, fragment: object) -> URL:
     """The URL of these parts (RFC 3986, section 5.3); no part may contain a delimiter that ends it."""
     scheme = _part(scheme, "scheme", ":/?#@")
     authority = _part(authority, "authority", "/?#\\")
@@ -484,7 +484,7 @@ def _with_query_params(url: URL, params: QueryParams) -> URL:
     if not params:
         return url
     query = f"{url._query}&{params}" if url._query else str(params)
-    return _joined(url._scheme, url.authority, url._path, query, url._fragment)
+    return _composed_url(url._scheme, url.authority, url._path, query, url._fragment)
 
 
 @public

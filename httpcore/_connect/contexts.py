@@ -174,13 +174,13 @@ def _checked_alpn(alpn: Sequence[str]) -> tuple[str, ...]:
 
 def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -> ssl.SSLContext:
     by_system = _system_checks(config, environment)
-    context = _bare(_checked_by_the_system() if by_system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    context = _set_defaults(_checked_by_the_system() if by_system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     if config.verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif not by_system:
         _trust(context, config.verify, environment)
-    _narrow(context, config)
+    _set_versions(context, config)
     # The certificate is loaded after the ciphers are set: OpenSSL checks it against the security level that they may
     # set.
     if config.cert is not None:
@@ -198,7 +198,7 @@ def _make(config: SSLConfig, alpn: tuple[str, ...], environment: _Environment) -
     return context
 
 
-def _bare(context: ssl.SSLContext) -> ssl.SSLContext:
+def _set_defaults(context: ssl.SSLContext) -> ssl.SSLContext:
     """Set all defaults, and no certificates yet. A client's context checks certificate and host name."""
     if context.minimum_version < ssl.TLSVersion.TLSv1_2:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -211,7 +211,7 @@ def _bare(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
-def _narrow(context: ssl.SSLContext, config: SSLConfig) -> None:
+def _set_versions(context: ssl.SSLContext, config: SSLConfig) -> None:
     """Set versions and ciphers from the config, even if OpenSSL's own configuration differs."""
     # A minimum from OpenSSL's own configuration that is above the maximum is lowered to the maximum.
     if config.maximum_version is not None:
@@ -307,7 +307,7 @@ def _trust_file(context: ssl.SSLContext, argument: str, path: str) -> None:
         context.load_verify_locations(cafile=path)
     except (OSError, ValueError) as error:
         raise LocalProtocolError(
-            f"{argument} is {show(path)}: expected a file of certificates in PEM form ({_why(error)})"
+            f"{argument} is {show(path)}: expected a file of certificates in PEM form ({_reason_of(error)})"
         ) from error
 
 
@@ -319,18 +319,18 @@ def _trust_directory(context: ssl.SSLContext, argument: str, path: str) -> bool:
     """
     try:
         names = sorted(os.listdir(path))
-        if _any_hashed(names):
+        if _has_hashed_name(names):
             context.load_verify_locations(capath=path)
             return True
     except (OSError, ValueError) as error:
-        raise LocalProtocolError(f"{argument} is {show(path)}: it cannot be read ({_why(error)})") from error
+        raise LocalProtocolError(f"{argument} is {show(path)}: it cannot be read ({_reason_of(error)})") from error
     files = [os.path.join(path, name) for name in names if name.lower().endswith(_PLAIN)]
     for file in files:
         _trust_file(context, argument, file)
     return bool(files)
 
 
-def _any_hashed(names: Iterable[str]) -> bool:
+def _has_hashed_name(names: Iterable[str]) -> bool:
     return any(_HASHED.fullmatch(name) for name in names)
 
 
@@ -348,7 +348,7 @@ def _identify(context: ssl.SSLContext, cert: CertFile) -> None:
         context.load_cert_chain(file, key, missing if password is None else password)
     except (OSError, ValueError) as error:
         unsure = "no certificate, no key" + ("" if password is None else ", or not the right password")
-        why = unsure if isinstance(error, ssl.SSLError) and not error.reason else _why(error)
+        why = unsure if isinstance(error, ssl.SSLError) and not error.reason else _reason_of(error)
         raise LocalProtocolError(
             f"{named}: expected a certificate and the key that belongs to it, in PEM form ({why})"
         ) from error
@@ -365,7 +365,7 @@ def _check_readable(path: str) -> None:
     try:
         open(path, "rb").close()
     except (OSError, ValueError) as error:
-        raise LocalProtocolError(f"cert names {show(path)}: it cannot be read ({_why(error)})") from error
+        raise LocalProtocolError(f"cert names {show(path)}: it cannot be read ({_reason_of(error)})") from error
 
 
 def _log_keys(context: ssl.SSLContext, path: str) -> None:
@@ -373,11 +373,11 @@ def _log_keys(context: ssl.SSLContext, path: str) -> None:
         context.keylog_filename = path
     except (OSError, ValueError) as error:
         raise LocalProtocolError(
-            f"SSLKEYLOGFILE is {show(path)}: expected a file that can be written ({_why(error)})"
+            f"SSLKEYLOGFILE is {show(path)}: expected a file that can be written ({_reason_of(error)})"
         ) from error
 
 
-def _why(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     if isinstance(error, OSError) and error.strerror:

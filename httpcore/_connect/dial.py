@@ -132,7 +132,7 @@ class Dial:
         if proxy is not None and proxy.kind.over_tls:
             # Only HTTP/1.1 is spoken with a proxy: CONNECT and absolute-form are HTTP/1.1 messages here.
             hop = Hop(("proxy", proxy), proxy.ssl, proxy.host, ("http/1.1",), of_proxy)
-            stream = self._stream = await _naming(proxy, self._secured(stream, hop, is_proxy=True))
+            stream = self._stream = await _to_proxy(proxy, self._secured(stream, hop, is_proxy=True))
             self._reached(stream)
         if proxy is not None and not route.forwards:
             steps.tunneling(str(proxy))
@@ -140,11 +140,11 @@ class Dial:
             steps.tunneled(str(proxy))
         if route.tls is not None:
             hop = Hop(("origin", route), route.tls, route.host, route.offers, of_origin)
-            stream = self._stream = await _through(proxy, self._secured(stream, hop, is_proxy=False))
+            stream = self._stream = await _through_proxy(proxy, self._secured(stream, hop, is_proxy=False))
             self._reached(stream)
         return stream
 
-    def _left(self) -> float | None:
+    def _remaining_time(self) -> float | None:
         """How long the next wait may take. Raises ConnectTimeout when no time is left."""
         if self._ends is None:
             return self._deadline.within(None)
@@ -160,14 +160,14 @@ class Dial:
         proxy, steps = route.proxy, self._steps
         if route.uds is not None:
             steps.connecting((route.uds,), None)
-            return await backend.connect_unix(route.uds, self._left(), socket_options=network.socket_options)
+            return await backend.connect_unix(route.uds, self._remaining_time(), socket_options=network.socket_options)
         if proxy is not None:
-            return await _naming(proxy, reach(backend, network, proxy.host, proxy.port, self._left, steps))
-        return await reach(backend, network, route.host, route.port, self._left, steps)
+            return await _to_proxy(proxy, reach(backend, network, proxy.host, proxy.port, self._remaining_time, steps))
+        return await reach(backend, network, route.host, route.port, self._remaining_time, steps)
 
     async def _secured(self, stream: Stream, hop: Hop, *, is_proxy: bool) -> Stream:
         self._steps.securing(hop.host, is_proxy=is_proxy)
-        secured = await secure(self._backend, stream, hop, self._left, self._connector.sessions)
+        secured = await secure(self._backend, stream, hop, self._remaining_time, self._connector.sessions)
         tls = secured.info().tls
         version, alpn = (None, None) if tls is None else (tls.version, tls.alpn)
         self._steps.secured(hop.host, version, alpn, is_proxy=is_proxy)
@@ -182,11 +182,11 @@ class Dial:
             if converse is None:
                 # There is no limit for each wait, only one for all waits together: a proxy that sends its answer byte
                 # by byte must not outlast the connect timeout.
-                deadline = Deadline(TimeoutConfig(None, total_timeout=self._left()), self._backend.now)
+                deadline = Deadline(TimeoutConfig(None, total_timeout=self._remaining_time()), self._backend.now)
                 rules = self._connector.network.rules
                 await open_tunnel(stream, self._backend, host_port(host, port), proxy.fields, deadline, rules)
             else:
-                await self._hold(converse(host, port, proxy.auth), stream)
+                await self._converse(converse(host, port, proxy.auth), stream)
         except Timeout as error:
             raise ConnectTimeout(f"the proxy {proxy} did not respond in time", phase="open the tunnel") from error
         except (NetworkError, RemoteProtocolError, LimitExceeded) as error:
@@ -206,7 +206,7 @@ class Dial:
         if network.policy is None and kind.resolves and not (kind.ipv4_only and ":" in host):
             return host
         port = self._route.port
-        addresses = await addresses_of(self._backend, network, host, port, self._left, self._steps)
+        addresses = await addresses_of(self._backend, network, host, port, self._remaining_time, self._steps)
         for address in addresses:
             if ":" not in address:
                 return address
@@ -216,7 +216,7 @@ class Dial:
             )
         return addresses[0]
 
-    async def _hold(self, conversation: Conversation, stream: Stream) -> None:
+    async def _converse(self, conversation: Conversation, stream: Stream) -> None:
         """Send and receive the bytes of the conversation."""
         # The conversation decides, and this method only moves bytes, so that SOCKS can be tested without I/O.
         step = next(conversation)
@@ -226,7 +226,7 @@ class Dial:
                     await self._send(stream, step)
                     step = next(conversation)
                 else:
-                    step = conversation.send(await self._exactly(stream, step))
+                    step = conversation.send(await self._read_exactly(stream, step))
         except StopIteration:
             return
 
@@ -234,22 +234,22 @@ class Dial:
         view = memoryview(data)
         while view:
             # `duplex=True`: SOCKS answers one message at a time, so input is no reason to stop writing.
-            view = view[await stream.write_some(view, self._left(), duplex=True) :]
+            view = view[await stream.write_some(view, self._remaining_time(), duplex=True) :]
         while stream.owes:
-            await stream.flush(self._left(), duplex=True)
+            await stream.flush(self._remaining_time(), duplex=True)
 
-    async def _exactly(self, stream: Stream, size: int) -> bytes:
+    async def _read_exactly(self, stream: Stream, size: int) -> bytes:
         data = b""
         while len(data) < size:
             # Never read more than needed: bytes after the answer belong to the origin.
-            piece = await stream.read(size - len(data), self._left())
+            piece = await stream.read(size - len(data), self._remaining_time())
             if not piece:
                 raise ProxyError("the proxy closed the connection in the middle of its response")
             data += piece
         return data
 
 
-async def _naming(proxy: Proxy, step: Awaitable[T]) -> T:
+async def _to_proxy(proxy: Proxy, step: Awaitable[T]) -> T:
     """Await a step to the proxy: an error names the proxy."""
     try:
         return await step
@@ -258,7 +258,7 @@ async def _naming(proxy: Proxy, step: Awaitable[T]) -> T:
         raise
 
 
-async def _through(proxy: Proxy | None, step: Awaitable[T]) -> T:
+async def _through_proxy(proxy: Proxy | None, step: Awaitable[T]) -> T:
     """Await a step through the proxy, if there is one: an error names the proxy."""
     try:
         return await step

@@ -134,7 +134,7 @@ class EnvironmentProxies:
         return loopback or any(each.has(version, number, zone, port) for each in self._networks)
 
     def _has_name(self, host: str, port: int) -> bool:
-        for name in _and_above(host):
+        for name in _with_parents(host):
             if name == "localhost":  # only the last label: "localhost.example" is under "example"
                 return True
             for rule in self._names.get(name, ()):
@@ -254,7 +254,7 @@ def _address(host: str) -> tuple[int, int, str] | None:
     return parsed.version, int(parsed), without_zone(host)[1]
 
 
-def _and_above(name: str) -> Iterator[str]:
+def _with_parents(name: str) -> Iterator[str]:
     """A name and its parent names: "a.b.c", "b.c", "c"."""
     while name:
         yield name

@@ -149,7 +149,7 @@ async def reach(
     local = network.local_address
     if local is not None:
         addresses = _of_the_family_of(local, host, addresses)
-    addresses = _in_order(addresses)
+    addresses = _interleaved(addresses)
     if steps is not None:
         steps.connecting(addresses, port)
     return await backend.connect_tcp(
@@ -170,7 +170,7 @@ async def addresses_of(
     addresses = _known_addresses(network, host) or await _recorded_answer(backend, network, host, left, steps)
     if network.policy is not None:
         addresses = _allowed(network.policy, addresses, host, port)
-    return _in_order(addresses)
+    return _interleaved(addresses)
 
 
 def _known_addresses(network: Network, host: str) -> Sequence[str]:
@@ -265,7 +265,7 @@ def _of_the_family_of(local: str, host: str, addresses: Sequence[str]) -> list[s
     return same
 
 
-def _in_order(addresses: Sequence[str]) -> Sequence[str]:
+def _interleaved(addresses: Sequence[str]) -> Sequence[str]:
     """The addresses of both families in alternation, beginning with the family of the first address (RFC 8305, section
     4). Each address is kept once, and at most `MOST_ADDRESSES` of them."""
     if len(addresses) == 1:

@@ -293,7 +293,7 @@ def _ranges(name: str, networks: object) -> tuple[_Range, ...]:
         try:
             found.add(_as_numbers(ipaddress.ip_network(_without_zone(str(network)))))
         except ValueError:
-            raise ValueError(f"{name} has {show_value(str(network))}: {_why(str(network))}") from None
+            raise ValueError(f"{name} has {show_value(str(network))}: {_reason_against(str(network))}") from None
     return tuple(sorted(found))
 
 
@@ -303,7 +303,7 @@ def _without_zone(network: str) -> str:
     return network
 
 
-def _why(network: str) -> str:
+def _reason_against(network: str) -> str:
     try:
         meant = ipaddress.ip_network(_without_zone(network), strict=False)
     except ValueError:

@@ -70,7 +70,7 @@ class CachingResolver:
         if not most >= 1:
             raise ValueError(f"most is {show_value(most)}: expected a number of names from 1 up")
         self._ttl = ttl
-        self._most = most
+        self._max_entries = most
         self._resolver = resolver
         self._clock = clock
         # The expiry and the addresses of each name, the oldest name first. Threads share this dict without a lock,
@@ -99,7 +99,7 @@ class CachingResolver:
         if not addresses or not self._ttl:
             return
         self._known[host] = (self._clock() + self._ttl, addresses)
-        while len(self._known) > self._most:
+        while len(self._known) > self._max_entries:
             try:
                 self._known.pop(next(iter(self._known)), None)
             except (RuntimeError, StopIteration):

@@ -26,11 +26,11 @@ class Sessions:
     new one for longest.
     """
 
-    __slots__ = ("_kept", "_lock")
+    __slots__ = ("_by_key", "_lock")
 
     def __init__(self) -> None:
         self._lock = step_lock()
-        self._kept: OrderedDict[Hashable, list[Resumable]] = OrderedDict()
+        self._by_key: OrderedDict[Hashable, list[Resumable]] = OrderedDict()
 
     def keep(self, key: Hashable, resumable: Resumable) -> None:
         """Keep a source for the next connection with an equal `key`."""
@@ -38,16 +38,16 @@ class Sessions:
         if self._lock._is_owned():  # a finaliser or a signal handler has interrupted a step of this thread
             return
         with self._lock:
-            mine = self._kept.setdefault(key, [])
-            self._kept.move_to_end(key)
+            mine = self._by_key.setdefault(key, [])
+            self._by_key.move_to_end(key)
             mine.append(resumable)
             if len(mine) > _KEPT_OF_ONE:
                 del mine[0]
-            elif sum(map(len, self._kept.values())) > _KEPT:
-                first = next(iter(self._kept))
-                del self._kept[first][:1]
-                if not self._kept[first]:
-                    del self._kept[first]
+            elif sum(map(len, self._by_key.values())) > _KEPT:
+                first = next(iter(self._by_key))
+                del self._by_key[first][:1]
+                if not self._by_key[first]:
+                    del self._by_key[first]
 
     def take(self, key: Hashable) -> ssl.SSLSession | None:
         """The newest session, for one connection: tickets are not used twice (RFC 8446, appendix C.4)."""
@@ -58,10 +58,10 @@ class Sessions:
         if self._lock._is_owned():  # as in `keep`
             return None
         with self._lock:
-            mine = self._kept.get(key)
+            mine = self._by_key.get(key)
             if not mine:
                 return None
             resumable = mine.pop()
             if not mine:
-                del self._kept[key]
+                del self._by_key[key]
         return resumable

@@ -29,25 +29,25 @@ class Steps:
         phase: the phase of the last step of a dial that has begun; it stays set between two steps.
     """
 
-    __slots__ = ("_began", "_ended", "_now", "_tracer", "phase")
+    __slots__ = ("_ended", "_now", "_start_times", "_tracer", "phase")
 
     def __init__(self, now: Callable[[], float], tracer: Progress | None = None) -> None:
         self._now = now
         self._tracer = tracer
-        self._began: dict[Step, float] = {}
+        self._start_times: dict[Step, float] = {}
         self._ended: dict[Step, float] = {}
         self.phase = RequestPhase.CONNECT
 
     def span(self, step: Step, origin: float) -> TimeSpan | None:
         """The time of a step, in seconds since `origin`; None if there was no such step."""
-        began, ended = self._began.get(step), self._ended.get(step)
+        began, ended = self._start_times.get(step), self._ended.get(step)
         if began is None:
             return None
         return TimeSpan(began - origin, None if ended is None else ended - origin)
 
     def waiting(self, at: float) -> None:
         """The request waits for a connection. Of several waits in a row the start of the first is kept."""
-        self._began.setdefault("queued", at)
+        self._start_times.setdefault("queued", at)
         self._ended.pop("queued", None)
 
     def waited(self, at: float) -> None:
@@ -57,7 +57,7 @@ class Steps:
     def dialing(self) -> float:
         """A dial begins; the times of an earlier dial of the request are dropped. Returns the time."""
         self.phase = RequestPhase.CONNECT
-        for steps in (self._began, self._ended):
+        for steps in (self._start_times, self._ended):
             for step in [step for step in steps if step != "queued"]:
                 del steps[step]
         return self._now()
@@ -112,7 +112,7 @@ class Steps:
         at = self._now()
         # After the proxy's name, the origin's name may be looked up too, to send the origin's address to the proxy:
         # only the times of the first lookup are kept.
-        self._began.setdefault(step, at)
+        self._start_times.setdefault(step, at)
         return at
 
     def _end(self, step: Step) -> float:

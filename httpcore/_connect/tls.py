@@ -164,7 +164,7 @@ class TLSStream:
     """
 
     __slots__ = (
-        "_answered",
+        "_answer_size",
         "_closed",
         "_ended",
         "_fault",
@@ -172,7 +172,8 @@ class TLSStream:
         "_incoming",
         "_info",
         "_inner",
-        "_is_stuck",
+        "_is_ended",
+        "_is_outbox_full",
         "_keep",
         "_listening",
         "_lock",
@@ -180,14 +181,13 @@ class TLSStream:
         "_now",
         "_outbox",
         "_outgoing",
-        "_over",
         "_plain",
         "_reading",
         "_reported",
         "_resumable",
         "_server_name",
         "_session",
-        "_unproductive",
+        "_unproductive_bytes",
         "_writing",
         "truncated",
     )
@@ -206,8 +206,8 @@ class TLSStream:
         self._info = inner.info()
         self._server_name = None if server_name is None else _checked_name(server_name)
         self._now = now
-        # The lock guards the session, both buffers, and the outbox while `_writing` is not set. `_plain`, `_over` and
-        # `_fault` belong to the reader, or to a writer that listens: only one of these two is at work at a time.
+        # The lock guards the session, both buffers, and the outbox while `_writing` is not set. `_plain`, `_is_ended`
+        # and `_fault` belong to the reader, or to a writer that listens: only one of these two is at work at a time.
         # `_listening` and `_writing` belong to the writer.
         self._lock = RLock()  # a finaliser or a signal handler may enter it again, between two calls of OpenSSL
         self._incoming = ssl.MemoryBIO()
@@ -221,19 +221,19 @@ class TLSStream:
         self._keep = keep
         self._outbox: bytes | memoryview = b""  # ciphertext that is being sent
         self._plain = b""  # received data that was not read yet
-        self._unproductive = 0  # bytes that were received since the last data
+        self._unproductive_bytes = 0  # bytes that were received since the last data
         self._fault: ssl.SSLError | None = None  # the error that broke the session while reading
-        self._over = False  # close_notify or a fault was received
+        self._is_ended = False  # close_notify or a fault was received
         self._reported = False  # the caller has received the end or the fault
         self._ended = False  # close_notify was made
         self._closed = False
         self._reading = False  # a read waits on the stream below
         self._listening = False  # a write waits on the stream below, for input too
         self._writing = False  # a write is at work, and owns the outbox
-        self._is_stuck = False  # a read made ciphertext for which there was no room
+        self._is_outbox_full = False  # a read made ciphertext for which there was no room
         self._no_requests = False
         self._has_late_authentication = bool(context.post_handshake_auth)
-        self._answered = 0  # bytes of ciphertext that reads made for the peer
+        self._answer_size = 0  # bytes of ciphertext that reads made for the peer
 
     def _begin(self, context: ssl.SSLContext, resumed: ssl.SSLSession | None) -> ssl.SSLObject:
         try:
@@ -266,7 +266,7 @@ class TLSStream:
             self._reading = True
             try:
                 if not await self._fill(timeout):
-                    return self._report_end() if self._over else b""
+                    return self._report_end() if self._is_ended else b""
             finally:
                 self._reading = False
         return self._pop(max_bytes)
@@ -276,9 +276,9 @@ class TLSStream:
         deadline = None if timeout is None else self._now() + timeout
         left = timeout
         while not self._plain:
-            if self._over:
+            if self._is_ended:
                 return False
-            checks = self._is_stuck and (left is None or left > _CHECK_INTERVAL)
+            checks = self._is_outbox_full and (left is None or left > _CHECK_INTERVAL)
             try:
                 raw = await self._inner.read(_CIPHERTEXT, _CHECK_INTERVAL if checks else left)
             except ReadTimeout as error:
@@ -286,7 +286,7 @@ class TLSStream:
                 # sends data, so we try again to send the answer.
                 if checks:
                     self._answer()
-                    left = self._left(deadline)
+                    left = self._remaining_time(deadline)
                     continue
                 if left == timeout:
                     raise
@@ -300,7 +300,7 @@ class TLSStream:
             self._feed(raw)
             # Only a part of a record was received, or a record without data: the clock is read only for another wait.
             if not self._plain:
-                left = self._left(deadline)
+                left = self._remaining_time(deadline)
         return True
 
     def take(self) -> bytes | None:
@@ -312,7 +312,7 @@ class TLSStream:
         if self._closed:
             raise ReadError("this TLS stream is closed", peer=self._info.peer)
         while not self._plain:
-            if self._over:
+            if self._is_ended:
                 return self._report_end()
             raw = self._inner.take()
             if raw is None:
@@ -327,7 +327,7 @@ class TLSStream:
         """See `Stream.is_quiet`. Bytes that the stream below has received are decrypted and kept; session tickets do
         not count."""
         try:
-            while not (self._closed or self._plain or self._over or self.truncated):
+            while not (self._closed or self._plain or self._is_ended or self.truncated):
                 raw = self._inner.take()
                 if raw is None:
                     return True
@@ -350,7 +350,7 @@ class TLSStream:
             return self._inner.watch(None)
 
         def woken() -> None:
-            if not (self._closed or self._reading or self._listening) and self._has_news():
+            if not (self._closed or self._reading or self._listening) and self._has_new_data():
                 callback()
 
         return self._inner.watch(woken)
@@ -358,7 +358,7 @@ class TLSStream:
     @property
     def _input_waits(self) -> bool:
         """Whether there is data, the end, or a fault that the caller has not received yet."""
-        return bool(self._plain) or (self._over and not self._reported)
+        return bool(self._plain) or (self._is_ended and not self._reported)
 
     def _report_end(self) -> bytes:
         """The result of a read when no more data comes."""
@@ -368,7 +368,7 @@ class TLSStream:
             raise ReadError(message, peer=self._info.peer) from self._fault
         return b""
 
-    def _has_news(self) -> bool:
+    def _has_new_data(self) -> bool:
         """Decrypt the input that waits in the stream below, and return whether any of it is for the caller."""
         if self._input_waits:
             return True
@@ -383,7 +383,7 @@ class TLSStream:
     def _feed(self, raw: bytes) -> None:
         """Decrypt all of the received bytes. Never raises: an error is kept in `_fault`, and raised after the data
         before it was read."""
-        if self._over:
+        if self._is_ended:
             return  # bytes after close_notify are ignored (RFC 8446, section 6.1)
         with self._lock:
             pending = self._outgoing.pending
@@ -397,23 +397,23 @@ class TLSStream:
             if made and self._no_requests:
                 self._check_answers(pending)
         if made:
-            self._answered += made
+            self._answer_size += made
             self._answer()
         if pieces:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             # The data is decrypted at once and kept here: a check of the socket below would not find records that
             # OpenSSL holds back.
             self._plain = self._plain + data if self._plain else data
-            self._unproductive = 0
+            self._unproductive_bytes = 0
             if self._keep is not None:
                 self._hand_over()
         else:
-            self._unproductive += len(raw)
+            self._unproductive_bytes += len(raw)
         if self._fault is None:
-            if self._unproductive > _UNPRODUCTIVE or self._outgoing.pending > _MOST_PENDING:
-                self._break(ssl.SSLError(f"more than {_UNPRODUCTIVE} bytes of records that carry no data"))
-            elif self._answered > _UNPRODUCTIVE:
-                self._break(
+            if self._unproductive_bytes > _UNPRODUCTIVE or self._outgoing.pending > _MOST_PENDING:
+                self._set_fault(ssl.SSLError(f"more than {_UNPRODUCTIVE} bytes of records that carry no data"))
+            elif self._answer_size > _UNPRODUCTIVE:
+                self._set_fault(
                     ssl.SSLError(f"answers to the peer's certificate requests took more than {_UNPRODUCTIVE} bytes")
                 )
 
@@ -435,7 +435,7 @@ class TLSStream:
             size = int.from_bytes(data[at + 3 : at + 5], "big")
             if size > _KEY_UPDATE:
                 why = "it asked for a client certificate after the handshake, which HTTP/2 forbids (RFC 9113, 9.2.3)"
-                self._break(ssl.SSLError(why))
+                self._set_fault(ssl.SSLError(why))
                 return
             at += 5 + size
         self._outgoing.write(data)
@@ -452,18 +452,18 @@ class TLSStream:
         pieces: list[bytes] = []
         try:
             # An empty buffer ends the loop without SSLWantReadError, which costs as much as decrypting a short record.
-            while self._incoming.pending and not self._over:
+            while self._incoming.pending and not self._is_ended:
                 piece = self._session.read(_RECORD)
                 if piece:
                     pieces.append(piece)
                 else:
-                    self._over = True
+                    self._is_ended = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
-            self._over = True
+            self._is_ended = True
         except ssl.SSLError as error:
-            self._break(error)
+            self._set_fault(error)
         return pieces
 
     def _decrypt_in_steps(self, raw: bytes, pending: int) -> list[bytes]:
@@ -475,13 +475,13 @@ class TLSStream:
         for start in range(0, len(raw), _STEP):
             self._incoming.write(raw[start : start + _STEP])
             pieces += self._decrypt()
-            if self._over or self._answered + self._outgoing.pending - pending > _UNPRODUCTIVE:
+            if self._is_ended or self._answer_size + self._outgoing.pending - pending > _UNPRODUCTIVE:
                 break
         return pieces
 
-    def _break(self, fault: ssl.SSLError) -> None:
+    def _set_fault(self, fault: ssl.SSLError) -> None:
         self._fault = fault
-        self._over = True
+        self._is_ended = True
         # RFC 5246, section 7.2.2: after a fatal alert the session is not resumed.
         self._resumable.forget()
 
@@ -548,7 +548,7 @@ class TLSStream:
         """Like `_write_pending`, for a reader. A writer that is at work owns the pending ciphertext, and sends it."""
         with self._lock:
             if not (self._writing or self._closed):
-                self._is_stuck = not self._write_outbox()
+                self._is_outbox_full = not self._write_outbox()
 
     def _write_outbox(self) -> bool:
         """Send the outbox, as far as there is room now. Call this under the lock."""
@@ -638,13 +638,13 @@ class TLSStream:
             if sent:
                 left, deadline = timeout, None if timeout is None else self._now() + timeout
                 continue
-            # Input waits in the stream below. If it is only a session ticket, `_has_news` processes it, and sending
+            # Input waits in the stream below. If it is only a session ticket, `_has_new_data` processes it, and sending
             # goes on.
-            if not duplex and self._has_news():
+            if not duplex and self._has_new_data():
                 return False
-            left = self._left(deadline)
+            left = self._remaining_time(deadline)
         while self._inner.owes:
-            if not await self._inner.flush(self._left(deadline), duplex=duplex) and self._has_news():
+            if not await self._inner.flush(self._remaining_time(deadline), duplex=duplex) and self._has_new_data():
                 return False
         return True
 
@@ -656,7 +656,7 @@ class TLSStream:
         an early answer.
         """
         try:
-            while not self._over and len(self._plain) < PIECE and (raw := self._inner.take()):
+            while not self._is_ended and len(self._plain) < PIECE and (raw := self._inner.take()):
                 self._feed(raw)
         except ReadError:
             pass  # how the connection broke is known already
@@ -675,7 +675,7 @@ class TLSStream:
             self._outbox = self._outgoing.read()
         return len(self._outbox) > 0
 
-    def _left(self, deadline: float | None) -> float | None:
+    def _remaining_time(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(0.0, deadline - self._now())
 
     # Closing, and the peer.
@@ -719,7 +719,7 @@ class _Handshake:
         received = b""
         try:
             while not await self._step(deadline, received):
-                raw = await stream._inner.read(PIECE, stream._left(deadline))
+                raw = await stream._inner.read(PIECE, stream._remaining_time(deadline))
                 if not raw:
                     raise self._failure(closed_early(received))
                 # The first bytes are kept for the error message, which says whether an answer that is not TLS looks
@@ -738,7 +738,7 @@ class _Handshake:
             failure = self._failure(f"the connection broke: {error.message}" if cause is None else _reason(cause))
             failure.errno = error.errno
             raise failure from error
-        self._agreed()
+        self._record_result()
 
     async def _step(self, deadline: float | None, received: bytes) -> bool:
         """Make one step of the handshake with the received bytes, and send its answer. True when the handshake is
@@ -751,21 +751,21 @@ class _Handshake:
         except ssl.SSLWantReadError:
             done = False
         except ssl.SSLError as error:
-            await self._say_why(deadline)
+            await self._send_alert(deadline)
             raise self._failure(explain(error, received, stream._session, stream._server_name)) from error
         # This is sent also when the handshake is done: the client's Finished is the last flight of a TLS 1.3 handshake.
-        await stream._send(stream._left(deadline), True)
+        await stream._send(stream._remaining_time(deadline), True)
         return done
 
-    async def _say_why(self, deadline: float | None) -> None:
+    async def _send_alert(self, deadline: float | None) -> None:
         """Send the alert that OpenSSL has prepared, so that the peer's log can show the reason too."""
         stream = self._stream
         try:
-            await stream._send(stream._left(deadline), True)
+            await stream._send(stream._remaining_time(deadline), True)
         except HTTPCoreError:
             pass  # the handshake has already failed for a known reason
 
-    def _agreed(self) -> None:
+    def _record_result(self) -> None:
         stream = self._stream
         session = stream._session
         cipher = session.cipher()

@@ -61,10 +61,10 @@ class Chunks:
     """
 
     __slots__ = (
+        "_data_left",
         "_extensions",
-        "_held",
-        "_left",
         "_line",
+        "_line_start",
         "_rules",
         "_section",
         "length",
@@ -79,9 +79,9 @@ class Chunks:
         self.length = 0
         self.trailers: Headers | None = None
         self.surplus = b""
-        self._left = 0  # the rest of the current chunk's data
+        self._data_left = 0  # the rest of the current chunk's data
         self._line = FIRST_CHUNK
-        self._held = bytearray()  # the beginning of a line
+        self._line_start = bytearray()  # the beginning of a line
         self._extensions = 0
         self._section: Section | None = None  # set once the last chunk's line was received
 
@@ -94,13 +94,13 @@ class Chunks:
         if self._section is not None:
             self._feed_trailers(self._section, data)
             return b""
-        left = self._left
+        left = self._data_left
         if len(data) <= left:  # all of it is content: no slice, no copy
-            self._left = left - len(data)
+            self._data_left = left - len(data)
             self.length += len(data)
             return data
         pieces = [data[:left]] if left else []
-        if self._held:
+        if self._line_start:
             data = self._join(data)
         rest = self._feed_lines(data, left, pieces)
         if rest is not None:
@@ -109,7 +109,7 @@ class Chunks:
         return b"".join(pieces)
 
     def _join(self, data: bytes) -> bytes:
-        held = self._held
+        held = self._line_start
         # A line that arrives byte by byte is read when it is complete, not at every byte. Its first three bytes
         # are checked as they arrive: they reveal a chunk whose data is longer than its declared size.
         if len(held) > 2 and b"\n" not in data and len(held) + len(data) <= CHUNK_LINE_BYTES:
@@ -122,7 +122,7 @@ class Chunks:
     def _feed_lines(self, data: bytes, at: int, pieces: list[bytes]) -> bytes | None:
         """Read line by line. Returns the bytes after the last chunk's size and extensions, once these were received."""
         self.length += at
-        self._left = 0
+        self._data_left = 0
         end = len(data)
         while at < end:
             match = self._line.match(data, at)
@@ -131,7 +131,7 @@ class Chunks:
             elif (match := self._lenient_line(data, at)) is not None:
                 digits, extensions = match.group(2, 3)
             else:
-                self._hold(data[at:])
+                self._keep_line_start(data[at:])
                 return None
             self._check_line(match.end() - at, len(extensions))
             # From here on a line begins with the CRLF after the data: it is checked with the next size, so that data
@@ -146,8 +146,8 @@ class Chunks:
             pieces.append(data[at : at + size])
             at += size
             if at > end:
-                self._left = at - end
-            self.length += size - self._left
+                self._data_left = at - end
+            self.length += size - self._data_left
         return None
 
     def _lenient_line(self, data: bytes, at: int) -> re.Match[bytes] | None:
@@ -185,7 +185,7 @@ class Chunks:
                     f"{text}: expected at most {EXTENSION_BYTES} more than the body has", limit=EXTENSION_BYTES
                 )
 
-    def _hold(self, rest: bytes) -> None:
+    def _keep_line_start(self, rest: bytes) -> None:
         """Keep `rest`, if it is the beginning of a line."""
         lead = b"" if self._line is FIRST_CHUNK else b"\r\n"
         if lead and rest[:1] == b"\n" and not self._rules.strict:
@@ -199,7 +199,7 @@ class Chunks:
             raise RemoteProtocolError(
                 f"expected a chunk's size and extensions, got {show(rest[len(lead) : newline + 1])}"
             )
-        self._held += rest
+        self._line_start += rest
 
     def _feed_trailers(self, section: Section, data: bytes) -> None:
         raw = b""

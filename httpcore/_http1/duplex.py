@@ -51,7 +51,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
     switched = True
 
     _input = _FREE
-    _given = 0  # bytes of the request's body that were given so far
+    _bytes_sent = 0  # bytes of the request's body that were given so far
     _cut_short = False  # sending was interrupted in the middle of a piece
     _closed = False
     _rest = _NOTHING  # the rest of a part of the response's body that was too large for the call that received it
@@ -140,15 +140,15 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         """The buffers to send for a piece of the body."""
         size = len(data)
         if self.request.chunked:
-            self._given += size
+            self._bytes_sent += size
             return chunk(bytes(data))
         declared = self.request.content_length or 0
-        if self._given + size > declared:
+        if self._bytes_sent + size > declared:
             raise LocalProtocolError(
-                f"the body is longer than its Content-Length: expected {declared:,} bytes, got {self._given + size:,} "
-                "or more"
+                f"the body is longer than its Content-Length: expected {declared:,} bytes, got "
+                f"{self._bytes_sent + size:,} or more"
             )
-        self._given += size
+        self._bytes_sent += size
         return (data,) if size else ()
 
     # The rest of the request, sent by the raw stream.
@@ -165,7 +165,7 @@ class HTTP11DuplexExchange(HTTP11Exchange):
             await self._put(buffer)
         await self._push()
         # With a Content-Length the last byte ends the request: no call of `end` is needed.
-        self._complete = not self.request.chunked and self._given == self.request.content_length
+        self._complete = not self.request.chunked and self._bytes_sent == self.request.content_length
         if self._complete:
             self._note_sent()
 
@@ -184,9 +184,9 @@ class HTTP11DuplexExchange(HTTP11Exchange):
         if self.request.chunked:
             await self._put(last_chunk(pairs))
             await self._push()
-        elif self._given < (declared := self.request.content_length or 0):
+        elif self._bytes_sent < (declared := self.request.content_length or 0):
             raise LocalProtocolError(
-                f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {self._given:,}"
+                f"the body is shorter than its Content-Length: expected {declared:,} bytes, got {self._bytes_sent:,}"
             )
         self._complete = True
         self._note_sent()

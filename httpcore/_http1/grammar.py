@@ -148,12 +148,12 @@ class _Name:
         lines: the lines that are remembered, in a ring.
     """
 
-    __slots__ = ("is_marked", "lines", "lower", "new_lines", "place", "rare")
+    __slots__ = ("is_marked", "lines", "lower", "new_lines", "place", "sampling_mask")
 
     def __init__(self, lower: bytes) -> None:
         self.lower = lower
         self.is_marked = lower in MARKED
-        self.rare = -1 if may_be_private(lower) is not None else 0
+        self.sampling_mask = -1 if may_be_private(lower) is not None else 0
         self.new_lines = 0
         self.lines = [b""] * LINES_OF_A_NAME
         self.place = 0
@@ -166,7 +166,7 @@ class _Name:
             _lines.pop(self.lines[place], None)
             self.lines[place] = line
             if place + 1 == LINES_OF_A_NAME:
-                self.rare = 7
+                self.sampling_mask = 7
             _lines.keep(line, field)
 
 
@@ -221,7 +221,7 @@ def _read_new(lines: list[bytes], fields: list[Field | None]) -> bool:
             pair = (name.lower, value)
             fields[at] = field = (pair, (sent, value), pair if name.is_marked else None)
             name.new_lines = new_lines = name.new_lines + 1
-            if not new_lines & name.rare:
+            if not new_lines & name.sampling_mask:
                 name.remember(line, field)
     return True
 

@@ -76,7 +76,7 @@ class H1Response:
     _interim_room = INTERIM_BYTES
     _persistent = False
     _length = 0
-    _left = 0
+    _length_left = 0
     # The one function that an engine replaces (`engines`): it returns the meaning of a complete head.
     read_head = staticmethod(read_head)
 
@@ -161,7 +161,7 @@ class H1Response:
             # If we sent `Connection: close`, or an interim head was lenient, no further response is read.
             self._persistent = persistent and not (close or self.lenient)
             if framing is LENGTH:
-                self._length = self._left = length
+                self._length = self._length_left = length
             elif framing is CHUNKED:
                 self._chunks = Chunks(rules)
             elif framing is SWITCHED:
@@ -225,7 +225,7 @@ class H1Response:
     def _take_body(self, data: bytes) -> None:
         phase = self._phase
         if phase is LENGTH:
-            left = self._left
+            left = self._length_left
             # Bytes after the message belong to no request of ours: they are kept apart and never parsed.
             if len(data) > left:
                 self._keep(data[:left])
@@ -233,8 +233,8 @@ class H1Response:
                 return
             if data:
                 self._keep(data)
-            self._left = left - len(data)
-            if not self._left:
+            self._length_left = left - len(data)
+            if not self._length_left:
                 self._finish(b"")
         elif phase is CHUNKED:
             chunks = self._chunks
@@ -297,7 +297,8 @@ class H1Response:
         if phase is HEAD:
             return self._unfinished_head()
         if phase is LENGTH:
-            return f"{self._left:,} bytes of the body, {self._length - self._left:,} of {self._length:,} were received"
+            received = self._length - self._length_left
+            return f"{self._length_left:,} bytes of the body, {received:,} of {self._length:,} were received"
         if phase is CHUNKED and self._chunks is not None:
             return f"the end of a chunked body, {self._chunks.length:,} bytes of it were received"
         if phase is UNTIL_CLOSE:

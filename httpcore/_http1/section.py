@@ -27,22 +27,22 @@ class Section:
             again, since it relies on CRLF at the end.
     """
 
-    __slots__ = ("_held", "_limit", "_start", "_what", "fault")
+    __slots__ = ("_buffer", "_limit", "_section_name", "_start", "fault")
 
     def __init__(self, what: str, start: bytes, limit: int, fault: str | None = None) -> None:
         self.fault = fault
-        self._what = what
+        self._section_name = what
         self._start = start
         self._limit = limit
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """The whole section and the bytes after it, or None when more bytes are needed. After an error `release`
         returns all bytes."""
-        held = self._held
+        held = self._buffer
         seen = len(held)
         held += data
         # The search begins three bytes before the new ones: the empty line may be split between two pieces. Only new
@@ -54,29 +54,31 @@ class Section:
             # A lone LF is detected at once, not at the limit: otherwise we would wait in vain for a peer that ends all
             # its lines in LF alone.
             if _LONE_LF.search(held, seen):
-                raise RemoteProtocolError(f"a line of the {self._what} ends in LF without CR: {show(bytes(held))}")
+                raise RemoteProtocolError(
+                    f"a line of the {self._section_name} ends in LF without CR: {show(bytes(held))}"
+                )
             return None
-        return self._cut(end + 4)
+        return self._split_at(end + 4)
 
     def release(self) -> bytes:
         """Return all collected bytes, and forget them."""
-        held = bytes(self._held)
-        self._held.clear()
+        held = bytes(self._buffer)
+        self._buffer.clear()
         return held
 
-    def _cut(self, end: int) -> tuple[bytes, bytes]:
+    def _split_at(self, end: int) -> tuple[bytes, bytes]:
         self._check_size(end)
         data = self.release()
         return data[:end], data[end:]
 
     def _check_size(self, size: int) -> None:
         if size > self._limit:
-            raise LimitExceeded(f"the {self._what} is longer than {self._limit} bytes", limit=self._limit)
+            raise LimitExceeded(f"the {self._section_name} is longer than {self._limit} bytes", limit=self._limit)
 
     def _check_start(self) -> None:
-        held = self._held
+        held = self._buffer
         if not held.startswith(self._start[: len(held)]):
-            raise RemoteProtocolError(f"expected the beginning of a {self._what}, got {show(bytes(held))}")
+            raise RemoteProtocolError(f"expected the beginning of a {self._section_name}, got {show(bytes(held))}")
 
 
 class LenientSection(Section):
@@ -85,7 +87,7 @@ class LenientSection(Section):
     __slots__ = ()
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        held = self._held
+        held = self._buffer
         seen = len(held)
         held += data
         self._check_start()
@@ -93,7 +95,7 @@ class LenientSection(Section):
         if found is None:
             self._check_size(len(held))
             return None
-        return self._cut(found.end())
+        return self._split_at(found.end())
 
 
 def head_section(limit: int = HEAD_BYTES, fault: str | None = None) -> Section:

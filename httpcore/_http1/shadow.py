@@ -149,7 +149,7 @@ def difference(ours: ShadowResponse, checksum: int, shadow: Shadow, error: HTTPC
         return "" if shadow.refusal is not None or not further or is_known else "it accepts input that is refused here"
     if shadow.refusal is not None:
         return "" if explains("refused", shadow.refusal) else "it refuses input that is accepted here"
-    if list(map(_shown, heads)) != list(map(_shown, shadow.heads)):
+    if list(map(_shadow_head, heads)) != list(map(_shadow_head, shadow.heads)):
         return "a head"
     if ours.ended != shadow.ended:
         return "where the message ends"
@@ -173,7 +173,7 @@ def _difference_at_end(ours: ShadowResponse, checksum: int, shadow: Shadow) -> s
     return ""
 
 
-def _shown(head: Head) -> tuple[object, ...]:
+def _shadow_head(head: Head) -> tuple[object, ...]:
     """The head in the form of h11, which lower-cases the value of Transfer-Encoding."""
     fields = [(name, v.lower() if name.lower() == b"transfer-encoding" else v) for name, v in head.raw_headers]
     return head.status, head.reason, head.version, fields

@@ -66,8 +66,8 @@ class Dispatch:
     """
 
     __slots__ = (
-        "_due",
-        "_left_input",
+        "_has_unread_input",
+        "_is_turn_scheduled",
         "backend",
         "broken",
         "changed",
@@ -117,8 +117,8 @@ class Dispatch:
         self.changed = False
         self.dirty = False
         self.turn = 0  # the engine's `frames_read` at the last turn of other tasks
-        self._left_input = False  # the last turn of `listen` left input unread
-        self._due = False  # the loop will call `_listen_on`
+        self._has_unread_input = False  # the last turn of `listen` left input unread
+        self._is_turn_scheduled = False  # the loop will call `_listen_on`
 
     @property
     def is_open(self) -> bool:
@@ -128,7 +128,7 @@ class Dispatch:
     @property
     def is_left(self) -> bool:
         """Whether a turn has left received input that was not processed."""
-        return self._left_input or self.engine.unread
+        return self._has_unread_input or self.engine.unread
 
     def is_inside(self) -> bool:
         """Whether this thread is in the middle of a step, which a signal handler, finaliser or weakref callback
@@ -143,17 +143,17 @@ class Dispatch:
         """
         # An earlier step was interrupted: the engine's counts may differ from the peer's now.
         if self.dirty:
-            self.fail(self._in_use())
+            self.fail(self._in_use_error())
         self.dirty = True  # set before the first change and reset after the last: it stays set after Ctrl-C
         while self.dropped:
             self._drop(self.dropped.popleft())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is not None and not issubclass(kind, HTTPCoreError):  # Ctrl-C, or an error in our code
-            self.fail(self._in_use())
+            self.fail(self._in_use_error())
         self.dirty = False
 
-    def _in_use(self) -> ReadError:
+    def _in_use_error(self) -> ReadError:
         return ReadError(
             "Ctrl-C or an internal error interrupted a step of this connection", peer=self.stream.info().peer
         )
@@ -165,7 +165,7 @@ class Dispatch:
             # from closing the stream.
             self.outbox.writing = None
             self.outbox.parting = False
-            self.fail(self._in_use())
+            self.fail(self._in_use_error())
         self.notify()
 
     def notify(self) -> None:
@@ -258,20 +258,20 @@ class Dispatch:
 
     def on_input(self) -> None:
         """Handle input. This function is not async, since an event loop that watches its sockets calls it."""
-        if not self._due:
+        if not self._is_turn_scheduled:
             self.take_turn()
 
     def _listen_on(self) -> None:
         """Run the next turn, after one that has left input unread."""
-        self._due = False
+        self._is_turn_scheduled = False
         self.take_turn()
 
     def go_on_later(self) -> None:
         """Have the event loop continue with the frames that a turn has left unread, if there is no reader and the loop
         watches its sockets.
         """
-        if self.is_left and not self._due and self.failure is None and self.election.reader is None:
-            self._due = self.backend.call_soon(self._listen_on)
+        if self.is_left and not self._is_turn_scheduled and self.failure is None and self.election.reader is None:
+            self._is_turn_scheduled = self.backend.call_soon(self._listen_on)
 
     def listen(self) -> None:
         """Read the received frames, for one turn. If there is a reader, only the reader may call this."""
@@ -279,7 +279,7 @@ class Dispatch:
         engine = self.engine
         last = engine.frames_read + FRAMES
         size = 0
-        self._left_input = False
+        self._has_unread_input = False
         for _ in range(FRAMES):
             try:
                 data = None if engine.unread else self.stream.take()
@@ -294,7 +294,7 @@ class Dispatch:
                 return
             if engine.frames_read >= last or size >= PIECE:
                 break
-        self._left_input = True
+        self._has_unread_input = True
 
     def receive(self, data: bytes | None) -> None:
         """Process received bytes, about `FRAMES` frames of them. None: process the bytes that the engine has left
@@ -384,7 +384,7 @@ class Dispatch:
         self.outbox.over = self.changed = True
         if listens:
             self.listen()
-            if not self._left_input:  # otherwise the unread input comes first, and a later read fails
+            if not self._has_unread_input:  # otherwise the unread input comes first, and a later read fails
                 self.fail(error)
 
 

@@ -34,9 +34,9 @@ from .flood_budget import (
     interim_cost,
     other_cost,
     padding_cost,
-    raise_cost,
     settings_cost,
     window_cost,
+    window_raise_cost,
 )
 from .frame_reader import Fragments, FrameReader
 from .frames import (
@@ -64,8 +64,8 @@ from .frames import (
     check_whole,
     connect_protocol_fault,
     fault,
+    limit_fault,
     read_settings,
-    too_much,
     two_uint32,
     uint32,
     unpad,
@@ -111,7 +111,7 @@ class H2Engine(Sender):
         self._reader = FrameReader(READERS)
         self._block = Fragments()
         # Bytes of the current header block's frames, without the block itself and the header of its first frame.
-        self._more_bytes = 0
+        self._block_overhead = 0
 
     # Inbound bytes.
 
@@ -158,7 +158,7 @@ class H2Engine(Sender):
     def _charge(self, cost: int) -> None:
         """Charge a received frame that delivers nothing, or less than it costs."""
         if not self._budget.spend(cost):
-            raise too_much(_FLOOD, BUDGET)
+            raise limit_fault(_FLOOD, BUDGET)
 
     def _check_opened(self, kind: int, stream: int) -> None:
         """Check that the frame is for a stream that we have opened, now or before (5.1)."""
@@ -170,11 +170,11 @@ class H2Engine(Sender):
 
     # Inbound messages.
 
-    def _gone(self, kind: int, stream: int, credit: int = 0) -> None:
+    def _on_unopened_stream(self, kind: int, stream: int, credit: int = 0) -> None:
         """Handle a frame of a message for a stream that is not open: the frame is late, or wrong (5.1). `credit` bytes
         of DATA count against the rest of the stream's window."""
         self._check_opened(kind, stream)
-        room = self._given_up.room_of(kind, stream)
+        room = self._abandoned.room_of(kind, stream)
         if not credit:
             return
         # The stream is so old that its window was forgotten. Its DATA is charged in full: nothing else bounds it.
@@ -182,7 +182,7 @@ class H2Engine(Sender):
             self._charge(other_cost(credit))
             return
         self._charge(abandoned_data_cost(credit, 1))
-        self._given_up.receive(stream, credit)
+        self._abandoned.receive(stream, credit)
 
     def _malformed(self, state: Stream, code: Code, error: HTTPCoreError, listener: Listener) -> None:
         self._give_up(state, code)
@@ -191,7 +191,7 @@ class H2Engine(Sender):
         # memory with such frames.
         self._out.count_answer(13)
 
-    def _wrong(self, state: Stream, code: Code, message: str, listener: Listener) -> None:
+    def _violation(self, state: Stream, code: Code, message: str, listener: Listener) -> None:
         self._malformed(state, code, RemoteProtocolError(f"{message} ({code.name})"), listener)
 
     def on_data(self, flags: int, stream: int, payload: bytes, listener: Listener, frames: int = 1) -> None:
@@ -212,7 +212,7 @@ class H2Engine(Sender):
             self._charge(FRAME)
             return
         if state is None:
-            self._gone(DATA, stream, credit)
+            self._on_unopened_stream(DATA, stream, credit)
             self._return_credit(None, credit)  # DATA is discarded, but the connection's window is shared (6.9)
             return
         size = len(payload)
@@ -220,7 +220,7 @@ class H2Engine(Sender):
         state.room -= credit
         if state.ended or not state.head_seen or state.room < 0 or (state.length is not None and state.left < size):
             self._charge(data_cost(size, frames))
-            self._wrong(state, *state.data_refusal(), listener)
+            self._violation(state, *state.data_refusal(), listener)
             self._return_credit(None, credit)
             return
         # The last frame may be tiny: there is one for each body, and our request has refilled the budget.
@@ -237,7 +237,7 @@ class H2Engine(Sender):
     def _end(self, state: Stream, trailers: Headers | None, listener: Listener) -> None:
         # RFC 9113, section 8.1.1: a body of another length than declared makes the message malformed.
         if state.left and (message := state.shortage()):
-            self._wrong(state, Code.PROTOCOL_ERROR, message, listener)
+            self._violation(state, Code.PROTOCOL_ERROR, message, listener)
             return
         if trailers is not None:
             state.trailers = trailers  # set before the end: an ended message counts as complete, even after Ctrl-C
@@ -248,14 +248,14 @@ class H2Engine(Sender):
     def _on_headers(self, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
         self._check_opened(HEADERS, stream)
         if flags & (PADDED | WITH_PRIORITY):
-            self._more_bytes = len(payload)
+            self._block_overhead = len(payload)
         payload = unpad(HEADERS, flags, payload)
         if flags & WITH_PRIORITY:
             if len(payload) < 5:
                 raise fault(Code.FRAME_SIZE_ERROR, "the peer sent a HEADERS frame too short for its priority")
             payload = payload[5:]
-        if self._more_bytes:
-            self._more_bytes -= len(payload)
+        if self._block_overhead:
+            self._block_overhead -= len(payload)
         if flags & END_HEADERS:
             self._on_block(flags & END_STREAM, stream, payload, listener)
         else:
@@ -266,7 +266,7 @@ class H2Engine(Sender):
         if not self.block_stream:
             raise fault(Code.PROTOCOL_ERROR, "the peer sent CONTINUATION outside of a header block")
         self._charge(FRAME)
-        self._more_bytes += 9
+        self._block_overhead += 9
         self._block.add(payload)
         if flags & END_HEADERS:
             self.block_stream = 0
@@ -278,16 +278,18 @@ class H2Engine(Sender):
         fields = decoded.fields
         state = self._streams.get(stream)
         if state is None:
-            self._more_bytes = 0
+            self._block_overhead = 0
             self._charge(block_cost(len(block), len(fields)))
-            self._gone(HEADERS, stream)
+            self._on_unopened_stream(HEADERS, stream)
             return
         size = len(block)
-        state.bytes_received += size + 9 + self._more_bytes
-        self._more_bytes = 0
+        state.bytes_received += size + 9 + self._block_overhead
+        self._block_overhead = 0
         try:
             if state.ended:
-                self._wrong(state, Code.STREAM_CLOSED, "the peer sent HEADERS after the end of the response", listener)
+                self._violation(
+                    state, Code.STREAM_CLOSED, "the peer sent HEADERS after the end of the response", listener
+                )
             elif state.head_seen:
                 self._on_trailers(state, ends, fields, listener)
             else:
@@ -379,7 +381,7 @@ class H2Engine(Sender):
         listener.on_settings()
         # Only a raised window lets uploads continue.
         if self._initial > before:
-            self._charge(raise_cost(sum([not state.sent_all for state in self._streams.values()])))
+            self._charge(window_raise_cost(sum([not state.sent_all for state in self._streams.values()])))
             listener.on_window()
 
     def _set(self, setting: int, value: int) -> None:
@@ -443,11 +445,11 @@ class H2Engine(Sender):
     def _open_window(self, state: Stream, increment: int, listener: Listener) -> None:
         waiting = self._initial + state.spare <= 0
         if not increment:
-            self._wrong(state, Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0", listener)
+            self._violation(state, Code.PROTOCOL_ERROR, "the peer sent WINDOW_UPDATE by 0", listener)
             return
         if self._initial + state.spare + increment > LARGEST_WINDOW:
             message = "the peer made the stream's window larger than 2**31 - 1"
-            self._wrong(state, Code.FLOW_CONTROL_ERROR, message, listener)
+            self._violation(state, Code.FLOW_CONTROL_ERROR, message, listener)
             return
         self._took_window_update(state, increment)
         if waiting and not state.sent_all:
@@ -473,6 +475,6 @@ def _decode(decoder: FieldDecoder, block: bytes, most: int) -> FieldBlock:
     try:
         return decoder.decode(block)
     except LimitExceeded:
-        raise too_much("the peer sent a head that is too large after decompression", most) from None
+        raise limit_fault("the peer sent a head that is too large after decompression", most) from None
     except RemoteProtocolError as error:
         raise fault(Code.COMPRESSION_ERROR, str(error)) from None

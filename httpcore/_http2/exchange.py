@@ -40,7 +40,7 @@ class HTTP2Exchange:
         request, deadline: as given.
     """
 
-    __slots__ = ("_connection", "_inbox", "_interims_seen", "_on_interim", "_paces", "_sent", "deadline", "request")
+    __slots__ = ("_connection", "_inbox", "_interims_seen", "_is_sent", "_on_interim", "_paces", "deadline", "request")
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class HTTP2Exchange:
         self._connection = connection
         self._on_interim = on_interim
         self._interims_seen = 0  # how many interim heads were reported
-        self._sent = False
+        self._is_sent = False
         # The paces of the response's body and of the request's body. A tunnel has none.
         self._paces: tuple[Pace, Pace] | None = None
         if deadline.config.min_rate is not None and request.method != b"CONNECT":
@@ -167,7 +167,7 @@ class HTTP2Exchange:
     @property
     def phase(self) -> str:
         """The step that `run` is in, for an error message."""
-        return "read the response head" if self._sent else "write the request"
+        return "read the response head" if self._is_sent else "write the request"
 
     async def run(self) -> Head:
         """Send the request and wait for the head of its final response."""
@@ -176,7 +176,7 @@ class HTTP2Exchange:
         if self.request.protocol is not None:
             await self._connection.settle(inbox, self.deadline)
         await self._send()
-        self._sent = True
+        self._is_sent = True
         if self.deadline.tracer is not None:
             self._mark(self.deadline.tracer)
         while True:
@@ -187,7 +187,7 @@ class HTTP2Exchange:
                 return inbox.head
             if inbox.error is not None:
                 raise inbox.failure()
-            await self._receive(self._has_news)
+            await self._receive(self._has_new_head)
 
     async def next(self) -> bytes:
         """The next bytes of the body as sent, `b""` at its end."""
@@ -384,7 +384,7 @@ class HTTP2Exchange:
                 limit=limit,
             )
 
-    def _has_news(self) -> bool:
+    def _has_new_head(self) -> bool:
         return self._inbox.has_head() or len(self._inbox.interim) > self._interims_seen
 
     def _report_interims(self) -> None:

@@ -122,7 +122,7 @@ def _regular_fields(headers: Headers) -> tuple[bytes, Headers]:
     hosts = [value for name, value in headers if name.lower() == b"host"]
     # Fields that `Connection` lists are left out, even if HTTP/2 would allow them. TE is added only after this, since
     # `Connection` may list it.
-    if nominated := _nominated(headers):
+    if nominated := _connection_options(headers):
         fields = [pair for pair in fields if pair[0] not in nominated]
     if _takes_trailers(headers):
         fields.append((b"te", b"trailers"))
@@ -143,7 +143,7 @@ def _sent_name(name: bytes) -> bytes:
 _sent: Final = Remembered(_sent_name)
 
 
-def _nominated(headers: Headers) -> frozenset[bytes]:
+def _connection_options(headers: Headers) -> frozenset[bytes]:
     """The fields that `Connection` lists: they are for this connection only (RFC 9110, 7.6.1)."""
     return frozenset(
         option.strip(b" \t").lower()

@@ -38,7 +38,7 @@ __all__ = [
     "interim_cost",
     "other_cost",
     "padding_cost",
-    "raise_cost",
+    "window_raise_cost",
     "settings_cost",
     "window_cost",
 ]
@@ -132,7 +132,7 @@ def settings_cost(settings: int, windows: int, streams: int) -> int:
     return ANSWERED + settings + windows * (1 + streams // _STREAMS)
 
 
-def raise_cost(sending: int) -> int:
+def window_raise_cost(sending: int) -> int:
     """The cost of SETTINGS that raise the initial window of `sending` streams which still send: each stream may wake a
     task, see `window_cost`. It is at most a quarter of the budget, so that a peer may do this three times with any
     number of streams."""

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from .._errors import Code
 from .._message.fields import HEAD_BYTES
-from .frames import CONTINUATION, DATA, LAST_ID, MAX_FRAME, check_first, fault, frame_header, too_much
+from .frames import CONTINUATION, DATA, LAST_ID, MAX_FRAME, check_first, fault, frame_header, limit_fault
 from .streams import Listener
 
 __all__ = ["Fragments", "FrameHandler", "FrameReader"]
@@ -42,9 +42,9 @@ class Fragments:
         most = max(CONTINUATION_COUNT, self._limit // 4096)
         # The "CONTINUATION flood" of 2024 (VU#421644): without a bound each frame costs memory, or CPU time.
         if self._count > most:
-            raise too_much("the peer sent too many CONTINUATION frames", most)
+            raise limit_fault("the peer sent too many CONTINUATION frames", most)
         if len(self.data) > self._limit:
-            raise too_much("the peer sent a header block that is too large", self._limit)
+            raise limit_fault("the peer sent a header block that is too large", self._limit)
 
 
 class FrameHandler(Protocol):
@@ -82,13 +82,13 @@ class FrameReader:
         count: the count of frames that were read. A large frame other than DATA counts as several, see `BLOCK_SHARE`.
     """
 
-    __slots__ = ("_handlers", "_held", "_need", "count")
+    __slots__ = ("_bytes_needed", "_handlers", "_partial_frame", "count")
 
     def __init__(self, handlers: Sequence[Callable[[Any, int, int, bytes, Listener], None]]) -> None:
         self.count = 0
         self._handlers = handlers
-        self._held = bytearray()  # the beginning of a frame
-        self._need = 9  # bytes that are needed before anything can be read
+        self._partial_frame = bytearray()  # the beginning of a frame
+        self._bytes_needed = 9  # bytes that are needed before anything can be read
 
     def read(self, handler: FrameHandler, data: bytes, listener: Listener, most: int) -> bool:
         """Read the frames that are complete, about `most` of them. True when other complete frames are left.
@@ -96,10 +96,10 @@ class FrameReader:
         Raises:
             Fault: an error that ends the connection.
         """
-        held = self._held
+        held = self._partial_frame
         if held:
             # A large frame that arrives in many small reads is copied once, when it is complete: the time is linear.
-            if len(held) + len(data) < self._need:
+            if len(held) + len(data) < self._bytes_needed:
                 held += data
                 return False
             data = b"".join((held, data))
@@ -107,7 +107,7 @@ class FrameReader:
         at = self._read_frames(handler, data, listener, most)
         if at < len(data):
             held += data[at:]
-        return len(data) - at >= self._need
+        return len(data) - at >= self._bytes_needed
 
     def _read_frames(self, handler: FrameHandler, data: bytes, listener: Listener, most: int) -> int:
         """Read frames; returns where the first unread frame begins."""
@@ -115,7 +115,7 @@ class FrameReader:
         size = len(data)
         left = most
         handlers = self._handlers
-        self._need = 9
+        self._bytes_needed = 9
         while left > 0 and size - at >= 9:
             high, low, kind, flags, stream = frame_header.unpack_from(data, at)
             end = at + 9 + (high << 8 | low)
@@ -128,7 +128,7 @@ class FrameReader:
                     f"the peer sent a frame of {end - at - 9:,} bytes: expected at most {MAX_FRAME:,}",
                 )
             if end > size:
-                self._need = end - at
+                self._bytes_needed = end - at
                 break
             stream &= LAST_ID  # the first bit is reserved (4.1)
             # Between the frames of a header block no other frame is allowed (4.3): the decoder needs blocks in order.

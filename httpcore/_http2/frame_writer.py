@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .frames import CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame_header, too_much
+from .frames import CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame_header, limit_fault
 
 __all__ = ["ANSWER_BYTES", "FrameWriter"]
 
@@ -58,7 +58,7 @@ class FrameWriter:
         """
         self._answer_bytes += size
         if self._answer_bytes > ANSWER_BYTES:
-            raise too_much(
+            raise limit_fault(
                 "the peer does not read our replies to its frames: more than 64 KiB are waiting", ANSWER_BYTES
             )
 

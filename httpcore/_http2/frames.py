@@ -46,7 +46,7 @@ __all__ = [
     "frame_header",
     "read_settings",
     "setting_pair",
-    "too_much",
+    "limit_fault",
     "two_uint32",
     "uint32",
     "unpad",
@@ -107,7 +107,7 @@ def fault(code: Code, message: str) -> Fault:
     return Fault(code, RemoteProtocolError(f"{message} ({code.name})"))
 
 
-def too_much(message: str, limit: int) -> Fault:
+def limit_fault(message: str, limit: int) -> Fault:
     code = Code.ENHANCE_YOUR_CALM
     return Fault(code, LimitExceeded(f"{message}: expected at most {limit:,} ({code.name})", limit=limit))
 

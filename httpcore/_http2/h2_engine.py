@@ -76,8 +76,8 @@ class ReferenceEngine(H2Engine):
     def __init__(self, rules: ReadRules = DEFAULT_RULES) -> None:
         super().__init__(rules)
         self._h2 = H2Connection(_CONFIG)
-        self._headed: set[int] = set()  # open streams whose head was passed to h2
-        self._taken: dict[int, int] = {}  # settings of the peer that were not passed to h2 yet
+        self._streams_with_head: set[int] = set()  # open streams whose head was passed to h2
+        self._new_settings: dict[int, int] = {}  # settings of the peer that were not passed to h2 yet
 
     def window(self, stream: Stream) -> int:
         if stream.sent_all or not stream.is_open or self.closed:
@@ -126,10 +126,10 @@ class ReferenceEngine(H2Engine):
         if state.is_open and not state.ended and block.head is not None:
             self._show_head(state.number, block.head[0].status)
             if state.head_seen:
-                self._headed.add(state.number)
+                self._streams_with_head.add(state.number)
 
     def _took_end(self, stream: Stream) -> None:
-        if stream.number not in self._headed:  # head and end were received in one frame
+        if stream.number not in self._streams_with_head:  # head and end were received in one frame
             self._show_head(stream.number, 200)
         self._show(DATA, END_STREAM, stream.number, b"")
         super()._took_end(stream)
@@ -140,13 +140,13 @@ class ReferenceEngine(H2Engine):
 
     def _took_setting(self, setting: int, value: int) -> None:
         super()._took_setting(setting, value)
-        if setting == HEADER_TABLE_SIZE and value > self._taken.get(setting, value):
+        if setting == HEADER_TABLE_SIZE and value > self._new_settings.get(setting, value):
             self._show_settings()  # the smaller size before this one matters too (RFC 7541, 4.2)
         if setting in _KNOWN_SETTINGS:
-            self._taken[setting] = value
+            self._new_settings[setting] = value
 
     def _show_settings(self) -> None:
-        taken, self._taken = self._taken, {}
+        taken, self._new_settings = self._new_settings, {}
         if taken:
             self._charge(SHOWN)
             # This count makes h2 forget closed streams: otherwise it would change their windows as well.
@@ -164,4 +164,4 @@ class ReferenceEngine(H2Engine):
 
     def _remove(self, stream: Stream) -> None:
         super()._remove(stream)
-        self._headed.discard(stream.number)
+        self._streams_with_head.discard(stream.number)

@@ -28,7 +28,7 @@ from .hpack_memory import (
     remember_run,
     runs,
 )
-from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, unhuffman
+from .hpack_table import ADDED, ENTRY_BYTES, INDEXED, NEVER, RESIZED, STATIC_COUNT, STATIC_PAIRS, huffman_decode
 
 __all__ = ["RESIZES", "TABLE_BYTES", "FieldDecoder"]
 
@@ -82,10 +82,10 @@ class FieldDecoder:
         most: the limit in bytes for all fields of a block; each field counts 32 bytes more than its name and value.
     """
 
-    __slots__ = ("_entries", "_limit", "_most", "_pending", "_size")
+    __slots__ = ("_entries", "_limit", "_max_list_size", "_pending", "_size")
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self._max_list_size = most
         self._entries: deque[Entry] = deque()  # latest first
         self._size = 0
         self._limit = TABLE_BYTES  # the peer may lower it
@@ -101,7 +101,7 @@ class FieldDecoder:
             LimitExceeded: the fields exceed `most`; the rest was not decompressed.
         """
         known = blocks.get(block)
-        if known is not None and known.size <= self._most:
+        if known is not None and known.size <= self._max_list_size:
             self._pending += known.added
             return known
         try:
@@ -129,7 +129,7 @@ class FieldDecoder:
         """Append the fields from `at` on to `fields`, and the entries that they add to the table to `added`. Returns
         the size of the fields, and whether they mean the same on every connection."""
         pending = self._pending
-        room, end = self._most, len(block)
+        room, end = self._max_list_size, len(block)
         are_shared = True
         # A run of known fields, which may be remembered: where it begins in the block, in `fields` and in `added`.
         run_at, run_field, run_added = at, 0, 0
@@ -138,7 +138,7 @@ class FieldDecoder:
                 if block.startswith(run.wire, at):
                     room -= run.size
                     if room < 0:
-                        raise self._too_much()
+                        raise self._limit_error()
                     run_at = at = at + len(run.wire)
                     fields += run.fields
                     added += run.added
@@ -175,15 +175,15 @@ class FieldDecoder:
                 pending.append(entry)
             room -= entry[1]
             if room < 0:
-                raise self._too_much()
+                raise self._limit_error()
             fields.append(entry[0])
         if len(fields) - run_field > 1:
             remember_run(block[run_at:], fields[run_field:], added[run_added:])
-        return self._most - room, are_shared
+        return self._max_list_size - room, are_shared
 
-    def _too_much(self) -> LimitExceeded:
-        message = f"the fields of a header block count more than {self._most:,} bytes"
-        return LimitExceeded(message, limit=self._most)
+    def _limit_error(self) -> LimitExceeded:
+        message = f"the fields of a header block count more than {self._max_list_size:,} bytes"
+        return LimitExceeded(message, limit=self._max_list_size)
 
     def _reference(self, block: bytes, at: int) -> tuple[Entry, int, bool]:
         """Read an index of the connection's table (6.1). Returns the field, where its index ends, and False, since its
@@ -203,7 +203,7 @@ class FieldDecoder:
         if index <= STATIC_COUNT:
             return _STATIC[index - 1]
         # The index also counts entries in `_pending`, which are not in the table yet.
-        self._settle()
+        self._insert_pending()
         if index - STATIC_COUNT > len(self._entries):
             raise ValueError(f"the index is {index}: expected at most {STATIC_COUNT + len(self._entries)}")
         return self._entries[index - STATIC_COUNT - 1]
@@ -234,17 +234,17 @@ class FieldDecoder:
                 raise IndexError
             value = block[at + 1 : stop]
             if block[at] & 0x80:
-                value = unhuffman(value)
+                value = huffman_decode(value)
             at = stop
         else:
-            value, at = _text(block, at, unhuffman)
+            value, at = _text(block, at, huffman_decode)
         entry = (name, value), len(name) + len(value) + ENTRY_BYTES
         is_simple = index <= STATIC_COUNT and (first & ADDED or not first & NEVER) and not _private[name]
         if is_simple and at - start <= LONGEST_LITERAL:
             keep_literal(block[start:at], entry)
         return entry, at, bool(is_simple)
 
-    def _settle(self) -> None:
+    def _insert_pending(self) -> None:
         """Put the pending entries into the table."""
         for entry in self._pending:
             self._add(entry)
@@ -272,7 +272,7 @@ class FieldDecoder:
 
     def _resize(self, block: bytes, at: int) -> int:
         """Read an update that lowers or raises the size of the table (6.3)."""
-        self._settle()
+        self._insert_pending()
         limit = block[at] & 0x1F
         at += 1
         if limit == 0x1F:

@@ -20,7 +20,7 @@ from typing import Final
 
 from .._message.fields import Remembered
 from .._message.head import Head
-from .hpack_table import ENTRY_BYTES, unhuffman
+from .hpack_table import ENTRY_BYTES, huffman_decode
 
 __all__ = [
     "LONGEST_BLOCK",
@@ -93,7 +93,7 @@ class Run:
 literals: Final[dict[bytes, Entry]] = {}
 """Literals, by their encoded form."""
 
-names: Final = Remembered(unhuffman)
+names: Final = Remembered(huffman_decode)
 """Names, by their Huffman-coded form."""
 
 runs: Final[dict[bytes, Run]] = {}

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["ADDED", "ENTRY_BYTES", "INDEXED", "NEVER", "PLAIN", "RESIZED", "STATIC_COUNT", "STATIC_PAIRS", "unhuffman"]
+__all__ = [
+    "ADDED",
+    "ENTRY_BYTES",
+    "INDEXED",
+    "NEVER",
+    "PLAIN",
+    "RESIZED",
+    "STATIC_COUNT",
+    "STATIC_PAIRS",
+    "huffman_decode",
+]
 
 ENTRY_BYTES: Final = 32
 """Bytes that are added to the size of a field's name and value in a table or a list (4.1)."""
@@ -89,7 +99,7 @@ _FIRST: Final = _step(1)
 _JOINED: Final = 4096  # pieces that are joined at once: `join` needs 80 bytes for each
 
 
-def unhuffman(data: bytes) -> bytes:
+def huffman_decode(data: bytes) -> bytes:
     """Decode `data`, which is Huffman-coded (5.2).
 
     Raises:
@@ -104,7 +114,7 @@ def unhuffman(data: bytes) -> bytes:
             meanings, following, code = following[octet]
     except TypeError:  # this octet is new at this step
         _add_steps(data)
-        return unhuffman(data)
+        return huffman_decode(data)
     if code not in _PADDINGS:
         raise ValueError("a Huffman-encoded string is cut short, or padded with bits that are not those of EOS")
     if len(out) <= _JOINED:

@@ -112,12 +112,12 @@ class Pump:
             return await self.wait_until(inbox, lambda: ready() or core.failure is not None, timeout)
         finally:
             try:
-                self._settled(inbox)
+                self._forget_settling(inbox)
             except BaseException:  # Ctrl-C
-                self._settled(inbox)
+                self._forget_settling(inbox)
                 raise
 
-    def _settled(self, inbox: Inbox) -> None:
+    def _forget_settling(self, inbox: Inbox) -> None:
         with self._core.lock:
             self._core.settling.pop(inbox, None)
 

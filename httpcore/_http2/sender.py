@@ -41,7 +41,7 @@ from .frames import (
     uint32,
 )
 from .hpack_encoder import FieldEncoder
-from .streams import STREAM_WINDOW, GivenUp, Stream
+from .streams import STREAM_WINDOW, AbandonedStreams, Stream
 
 __all__ = ["CONNECTION_WINDOW", "Sender"]
 
@@ -75,13 +75,13 @@ class Sender:
         self._out = FrameWriter()
         self._encoder = FieldEncoder()
         self._streams: dict[int, Stream] = {}
-        self._given_up = GivenUp()
+        self._abandoned = AbandonedStreams()
         self._next = 1
         self._last = LAST_ID  # the last stream id of the peer's GOAWAY
         self._has_goaway = False
         self._budget = FloodBudget()
         # First the connection's window that limits the peer, then the windows that limit us.
-        self._goal = CONNECTION_WINDOW
+        self._target_window = CONNECTION_WINDOW
         self._room = CONNECTION_WINDOW
         self._uncredited = 0
         self._initial = DEFAULT_WINDOW
@@ -142,7 +142,7 @@ class Sender:
         self._streams[number] = stream
         # Unread responses may fill the windows of their streams. The connection's window must have room for all these
         # windows, so that a response that is read can still be received.
-        if len(self._streams) * STREAM_WINDOW > self._goal:
+        if len(self._streams) * STREAM_WINDOW > self._target_window:
             self._widen()
         out = self._out
         before = out.pending
@@ -274,7 +274,7 @@ class Sender:
 
     def _give_up(self, stream: Stream, code: int) -> None:
         self._remove(stream)
-        self._given_up.remember(stream)  # frames that the peer sent before it sees the reset are no error (5.1)
+        self._abandoned.remember(stream)  # frames that the peer sent before it sees the reset are no error (5.1)
         self._write_reset(stream.number, code)
 
     # The windows that we grant.
@@ -284,7 +284,7 @@ class Sender:
         self._uncredited += credit
         # Credit is returned for half a window at once: a WINDOW_UPDATE for each piece would be one frame per received
         # frame.
-        if self._uncredited * 2 >= self._goal:
+        if self._uncredited * 2 >= self._target_window:
             self._write_window_update(0, self._uncredited)
             self._room += self._uncredited
             self._uncredited = 0
@@ -297,8 +297,8 @@ class Sender:
 
     def _widen(self) -> None:
         # A window above 2**31 - 1 would be our error (6.9.1).
-        if self._goal + CONNECTION_WINDOW <= LARGEST_WINDOW:
-            self._goal += CONNECTION_WINDOW
+        if self._target_window + CONNECTION_WINDOW <= LARGEST_WINDOW:
+            self._target_window += CONNECTION_WINDOW
             self._room += CONNECTION_WINDOW
             self._write_window_update(0, CONNECTION_WINDOW)
 
@@ -345,7 +345,7 @@ class Sender:
         gone = [stream for number, stream in self._streams.items() if number > last]
         for stream in gone:
             self._remove(stream)
-            self._given_up.remember(stream)
+            self._abandoned.remember(stream)
         return gone
 
     # Output.

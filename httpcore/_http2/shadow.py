@@ -70,9 +70,9 @@ class ShadowEngine(H2Engine):
         super().__init__(rules)
         self._report = report
         self._shadow: H2Connection | None = H2Connection(_CONFIG)
-        self._reader = FrameReader([partial(_twice, kind) for kind in range(len(READERS))])
+        self._reader = FrameReader([partial(_read_by_both, kind) for kind in range(len(READERS))])
         self._facts: list[Fact] = []
-        self._seen: HTTPCoreError | None = None
+        self._seen_error: HTTPCoreError | None = None
         self._is_block_whole = True  # False: h2 reports the block with a later frame
 
     # Our frames, which h2 must track.
@@ -129,7 +129,7 @@ class ShadowEngine(H2Engine):
         super()._took_reset(stream)
 
     def _malformed(self, state: Stream, code: Any, error: HTTPCoreError, listener: Listener) -> None:
-        self._seen = error
+        self._seen_error = error
         super()._malformed(state, code, error, listener)
 
     def on_data(self, flags: int, stream: int, payload: bytes, listener: Listener, frames: int = 1) -> None:
@@ -158,12 +158,12 @@ class ShadowEngine(H2Engine):
         if shadow is None:
             read()
             return
-        self._facts, self._seen = [], None
+        self._facts, self._seen_error = [], None
         refusal = ""
         theirs: list[Fact] = []
         _ = shadow.open_outbound_streams  # makes h2 forget closed streams: it would change their windows too
         try:
-            theirs = _joined(_facts(shadow.receive_data(raw)))
+            theirs = _join_content(_facts(shadow.receive_data(raw)))
         except ProtocolError as error:
             refusal = str(error) or type(error).__name__
         shadow.clear_outbound_data_buffer()
@@ -172,13 +172,13 @@ class ShadowEngine(H2Engine):
         try:
             read()
         except Fault as fault:
-            self._seen = fault.error
+            self._seen_error = fault.error
             raise
         finally:
             self._compare(theirs, refusal, raw)
 
     def _compare(self, theirs: list[Fact], refusal: str, raw: bytes) -> None:
-        ours = self._seen
+        ours = self._seen_error
         if ours is not None or refusal or self._has_goaway:
             self._shadow = None
         if ours is not None:
@@ -197,7 +197,7 @@ class ShadowEngine(H2Engine):
             self._report(NAME, " and ".join(sorted({kind for kind, _ in (*self._facts, *theirs)})))
 
 
-def _joined(facts: list[Fact]) -> list[Fact]:
+def _join_content(facts: list[Fact]) -> list[Fact]:
     """The facts with all content in one piece, since the native engine reads equal DATA frames as one."""
     content = b"".join([value for kind, value in facts if kind == "content"])  # type: ignore[misc]  # bytes, then
     others = [fact for fact in facts if fact[0] != "content"]
@@ -209,7 +209,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return frame_header.pack(size >> 8, size & 255, kind, flags, stream) + payload
 
 
-def _twice(kind: int, engine: ShadowEngine, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
+def _read_by_both(kind: int, engine: ShadowEngine, flags: int, stream: int, payload: bytes, listener: Listener) -> None:
     read = partial(READERS[kind], engine, flags, stream, payload, listener)
     engine.note_block(kind in (HEADERS, PUSH, CONTINUATION) and not flags & END_HEADERS)
     if kind == GOAWAY:

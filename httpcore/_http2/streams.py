@@ -11,7 +11,7 @@ from .._message.head import Head
 from .._message.rules import Leniency
 from .frames import FRAME_NAMES, fault
 
-__all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "GivenUp", "Listener", "Stream"]
+__all__ = ["REMEMBERED_COUNT", "STREAM_WINDOW", "AbandonedStreams", "Listener", "Stream"]
 
 STREAM_WINDOW: Final = 1 << 20
 """Bytes that the peer may send on one stream before its reader takes some. This limits the size of an unread response
@@ -173,15 +173,15 @@ class Listener(Protocol):
         ...
 
 
-class GivenUp:
+class AbandonedStreams:
     """Streams that we reset, or that GOAWAY removed: late frames for them are ignored, but late DATA must fit into the
     rest of a stream's window."""
 
-    __slots__ = ("_forgotten", "_rooms")
+    __slots__ = ("_highest_forgotten", "_rooms")
 
     def __init__(self) -> None:
         self._rooms: dict[int, int] = {}  # by stream: the rest of the peer's window
-        self._forgotten = 0  # the highest id that has been dropped from `_rooms`
+        self._highest_forgotten = 0  # the highest id that has been dropped from `_rooms`
 
     def remember(self, stream: Stream) -> None:
         rooms = self._rooms
@@ -189,7 +189,7 @@ class GivenUp:
         if len(rooms) > REMEMBERED_COUNT:
             oldest = next(iter(rooms))
             del rooms[oldest]
-            self._forgotten = max(self._forgotten, oldest)
+            self._highest_forgotten = max(self._highest_forgotten, oldest)
 
     def room_of(self, kind: int, stream: int) -> int | None:
         """The bytes that the peer may still send on a stream that is not open; None for a stream so old that it is
@@ -200,7 +200,7 @@ class GivenUp:
         """
         room = self._rooms.get(stream)
         # The stream is not among those that we reset, nor so old that it may be forgotten: so the peer had ended it.
-        if room is None and stream > self._forgotten:
+        if room is None and stream > self._highest_forgotten:
             raise fault(
                 Code.STREAM_CLOSED, f"the peer sent {FRAME_NAMES[kind]} on stream {stream}, which it had ended before"
             )

@@ -325,35 +325,35 @@ class _File:
 class _FileReader:
     """Returns a file in pieces of at most 64 KiB. It does not close the file, which belongs to the user."""
 
-    __slots__ = ("_began", "_left", "_run_blocking", "_source")
+    __slots__ = ("_bytes_left", "_run_blocking", "_source", "_start_offset")
 
     def __init__(self, source: _File, run_blocking: RunBlocking) -> None:
         self._source = source
         self._run_blocking = run_blocking
-        self._began = source.began
-        self._left = source.length
+        self._start_offset = source.began
+        self._bytes_left = source.length
 
     async def next(self) -> bytes | None:
-        if self._left == 0:
+        if self._bytes_left == 0:
             return None
         self._source.was_begun = True
         if type(self._source.file) is BytesIO:  # in memory: a switch to another thread costs more than the copy
             data = _bytes(self._read())
         else:
             data = _bytes(await self._run_blocking(self._read))
-        if self._left is not None:
-            self._left = max(0, self._left - len(data)) if data else 0
+        if self._bytes_left is not None:
+            self._bytes_left = max(0, self._bytes_left - len(data)) if data else 0
         return data or None
 
     def _read(self) -> object:
         # Before the first read, not when the request was made: another sending may have moved the position since.
-        if self._began is not None:
-            self._source.file.seek(self._began)
-            self._began = None
-        return self._source.file.read(_PIECE if self._left is None else min(_PIECE, self._left))
+        if self._start_offset is not None:
+            self._source.file.seek(self._start_offset)
+            self._start_offset = None
+        return self._source.file.read(_PIECE if self._bytes_left is None else min(_PIECE, self._bytes_left))
 
     def close(self) -> None:
-        self._left = 0
+        self._bytes_left = 0
 
     async def aclose(self) -> None:
         self.close()
@@ -365,10 +365,10 @@ class _FileReader:
 class _Pieces:
     """An (async) iterable; with `call`, a callable that returns one; with `again`, it is called for each sending."""
 
-    __slots__ = ("_again", "_call", "_given", "_was_begun", "gives_empty", "is_async")
+    __slots__ = ("_again", "_argument", "_call", "_was_begun", "gives_empty", "is_async")
 
     def __init__(self, given: Any, *, call: bool, again: bool = False) -> None:
-        self._given = given
+        self._argument = given
         self._call = call
         self._again = again
         self._was_begun = False
@@ -384,10 +384,10 @@ class _Pieces:
             raise LocalProtocolError(
                 "body is an iterator that was already read from: it cannot be sent again; a ReplayableBody can"
             )
-        made = self._given() if self._call else self._given
+        made = self._argument() if self._call else self._argument
         # A callable is called once: its iterable is kept for a resend, which is possible until an item has been read.
         if self._call and not self._again:
-            self._given, self._call = made, False
+            self._argument, self._call = made, False
         self.is_async = hasattr(made, "__aiter__")
         if self.is_async:
             return _AsyncReader(self, made.__aiter__())
@@ -396,14 +396,14 @@ class _Pieces:
         return _SyncReader(self, iter(made))
 
     def caller_keeps_rest(self) -> bool:
-        self.gives_empty = hasattr(self._given, "__next__") or hasattr(self._given, "__anext__")
+        self.gives_empty = hasattr(self._argument, "__next__") or hasattr(self._argument, "__anext__")
         return self.gives_empty
 
     def begin(self) -> None:
         """Note that the reader is about to request the first item."""
         self._was_begun = True
         if not self._again:
-            self._given = None  # only the reader holds the iterator now, so it is freed with its reader
+            self._argument = None  # only the reader holds the iterator now, so it is freed with its reader
 
 
 def _refuse_made(made: object) -> None:
@@ -417,16 +417,16 @@ def _refuse_made(made: object) -> None:
 class _SyncReader:
     """Yields the items of a plain iterator, in the thread or task that sends."""
 
-    __slots__ = ("_begun", "_iterator", "_source")
+    __slots__ = ("_has_begun", "_iterator", "_source")
 
     def __init__(self, source: _Pieces, iterator: Iterator[object]) -> None:
         self._source = source
         self._iterator = iterator
-        self._begun = False
+        self._has_begun = False
 
     async def next(self) -> bytes | None:
-        if not self._begun:
-            self._begun = True
+        if not self._has_begun:
+            self._has_begun = True
             # Before the first item is requested: from here on the body cannot be sent again, even if `next` raises.
             self._source.begin()
         for piece in self._iterator:
@@ -437,7 +437,9 @@ class _SyncReader:
 
     def close(self) -> None:
         iterator, self._iterator = self._iterator, iter(())
-        if self._begun and isinstance(iterator, GeneratorType) and not iterator.gi_running:  # running in another thread
+        if (
+            self._has_begun and isinstance(iterator, GeneratorType) and not iterator.gi_running
+        ):  # running in another thread
             try:
                 iterator.close()
             except Exception as error:  # neither hide the exception that is being handled, nor lose this one

@@ -61,14 +61,14 @@ class ContentSource(Protocol):
 class Content:
     """The content of one body, piece by piece."""
 
-    __slots__ = ("_decoder", "_headers", "_is_plain", "_source", "_worked")
+    __slots__ = ("_decoder", "_has_decoded", "_headers", "_is_plain", "_source")
 
     def __init__(self, source: ContentSource, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self._source = source
         self._headers = headers
         self._decoder: Decoder | None = None
         self._is_plain = False
-        self._worked = False
+        self._has_decoded = False
 
     async def next(self) -> bytes:
         """The next piece, `b""` at the end."""
@@ -80,9 +80,9 @@ class Content:
             if decoder is not None and (piece := decoder.step()) != b"":
                 # Not before the first piece: most bodies have only one, and an iteration of the event loop costs more
                 # than decoding it.
-                if self._worked:
+                if self._has_decoded:
                     await source.turn()
-                self._worked = True
+                self._has_decoded = True
                 if piece:
                     source.made(len(piece))
                     return piece
@@ -108,7 +108,7 @@ async def collected(
     Raises:
         LimitExceeded: the content has, or will have, more bytes than may be kept.
     """
-    keeper = _Keeper(headers, max_body, source.length if whole is None else len(whole), source.note)
+    keeper = _BodyCollector(headers, max_body, source.length if whole is None else len(whole), source.note)
     worked = False
     while True:
         data = await source.next() if whole is None else whole
@@ -127,7 +127,7 @@ async def collected(
 
 def decoded(body: bytes, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, note: Note) -> bytes:
     """As `collected`, for a body that is complete in memory; a plain function."""
-    keeper = _Keeper(headers, max_body, len(body), note)
+    keeper = _BodyCollector(headers, max_body, len(body), note)
     keeper.receive(body, ended=True)
     while keeper.step():
         pass
@@ -144,10 +144,19 @@ def check_size(size: int, max_body: MaxBody, what: str = "is") -> None:
         )
 
 
-class _Keeper:
+class _BodyCollector:
     """Keeps the content of a body, within the bounds that stop one response from filling the memory."""
 
-    __slots__ = ("_declared", "_decoder", "_ended", "_headers", "_kept", "_max_body", "_note", "_received")
+    __slots__ = (
+        "_declared_length",
+        "_decoded_body",
+        "_decoder",
+        "_ended",
+        "_headers",
+        "_max_body",
+        "_note",
+        "_received",
+    )
 
     def __init__(
         self, headers: Iterable[tuple[bytes, bytes]], max_body: MaxBody, declared: int | None, note: Note
@@ -158,12 +167,12 @@ class _Keeper:
         self._headers = headers
         self._note = note
         self._max_body = max_body
-        self._declared = declared
+        self._declared_length = declared
         self._received = 0
         self._ended = False
         self._decoder: Decoder | None = None
         # Not a list of pieces: joining them would take the memory twice.
-        self._kept = BytesIO()
+        self._decoded_body = BytesIO()
 
     def receive(self, data: bytes, *, ended: bool) -> None:
         """Accept the next bytes as sent; `ended` means that no more follow."""
@@ -176,7 +185,7 @@ class _Keeper:
         if self._max_body is not UNSET:
             check_size(self._received, self._max_body, "is at least")
         if self._decoder is None:
-            self._kept.write(data)
+            self._decoded_body.write(data)
         else:
             self._decoder.feed(data)
 
@@ -194,7 +203,7 @@ class _Keeper:
             return False
         piece = decoder.step()
         if piece:
-            self._kept.write(piece)
+            self._decoded_body.write(piece)
             if self._max_body is not UNSET:
                 check_size(decoder.decoded, self._max_body, "decodes to at least")
         return piece != b""
@@ -207,11 +216,11 @@ class _Keeper:
         """
         if self._max_body is not UNSET:
             return True
-        kept = self._kept.tell()
+        kept = self._decoded_body.tell()
         if kept <= max(KEPT_AT_LEAST, KEPT_PER_BYTE * self._received):
             return True
-        if self._ended or self._declared is not None:
-            size = self._received if self._ended else max(self._received, self._declared or 0)
+        if self._ended or self._declared_length is not None:
+            size = self._received if self._ended else max(self._received, self._declared_length or 0)
             most = max(KEPT_AT_LEAST, KEPT_PER_BYTE * size)
             if kept > most:
                 raise LimitExceeded(
@@ -225,4 +234,4 @@ class _Keeper:
         """Return the whole content. Called when the body has ended and `step` returns False."""
         if self._decoder is not None:
             self._decoder.finish()
-        return self._kept.getvalue()
+        return self._decoded_body.getvalue()

@@ -144,7 +144,7 @@ class _Deflate:
         self._inner: _Zlib | None = None
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        inner = self._inner or self._chosen(data)
+        inner = self._inner or self._choose_format(data)
         if inner is None:
             return b""
         piece = inner.decompress(self._start + data, max_length)
@@ -152,7 +152,7 @@ class _Deflate:
         self.needs_input, self.eof, self.unused_data = inner.needs_input, inner.eof, inner.unused_data
         return piece
 
-    def _chosen(self, data: bytes) -> _Zlib | None:
+    def _choose_format(self, data: bytes) -> _Zlib | None:
         start = self._start + data
         if len(start) < 2:
             self._start = start
@@ -196,12 +196,12 @@ class _OldBrotli:
         self._error = library.error
         self._input = memoryview(b"")
         self._output = memoryview(b"")
-        self._over = False
+        self._is_at_end = False
         self.needs_input = True
 
     @property
     def eof(self) -> bool:
-        return self._over and not self._output
+        return self._is_at_end and not self._output
 
     @property
     def unused_data(self) -> bytes:
@@ -210,10 +210,10 @@ class _OldBrotli:
     def decompress(self, data: bytes, max_length: int) -> bytes:
         if data:
             self._input = memoryview(bytes(self._input) + data)
-        while self._input and not self._output and not self._over:
+        while self._input and not self._output and not self._is_at_end:
             step, self._input = self._input[: self._size], self._input[self._size :]
             self._output = memoryview(self._step(bytes(step)))
-            self._over = self._is_over()
+            self._is_at_end = self._is_over()
         piece, self._output = bytes(self._output[:max_length]), self._output[max_length:]
         self.needs_input = not self._output and not self._input
         return piece
@@ -436,18 +436,18 @@ class _Turn:
         over: whether input was refused in this step.
     """
 
-    __slots__ = ("_left", "over")
+    __slots__ = ("_input_left", "over")
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        self._left = _TURN
+        self._input_left = _TURN
         self.over = False
 
     def allows(self, size: int) -> bool:
-        self.over = self._left <= 0
-        self._left -= size
+        self.over = self._input_left <= 0
+        self._input_left -= size
         return not self.over
 
 
@@ -461,13 +461,13 @@ class _Budget:
     input.
     """
 
-    __slots__ = ("_passed", "_received", "_windows", "content", "turn")
+    __slots__ = ("_received", "_stage_bytes", "_windows", "content", "turn")
 
     def __init__(self, turn: _Turn) -> None:
         self.turn = turn
         self.content = 0
         self._received = 0
-        self._passed = 0
+        self._stage_bytes = 0
         self._windows: dict[_Stage, int] = {}
 
     def receive(self) -> None:
@@ -480,13 +480,13 @@ class _Budget:
         Raises:
             DecodingError: the blocks are more than the chain may pass on.
         """
-        self._passed += size
+        self._stage_bytes += size
         allowed = PASSED_AT_LEAST + PASSED_PER_BYTE_RECEIVED * self._received + self.content // CONTENT_PER_BYTE_PASSED
-        if self._passed > allowed:
+        if self._stage_bytes > allowed:
             raise DecodingError(
-                f"the data between the content codings is too large: {self._passed} bytes, expected at most {allowed} "
-                f"for {self._received} bytes received and {self.content} bytes of content; raw() returns the body as "
-                "sent"
+                f"the data between the content codings is too large: {self._stage_bytes} bytes, expected at most "
+                f"{allowed} for {self._received} bytes received and {self.content} bytes of content; raw() returns the "
+                "body as sent"
             )
 
     def open_window(self, stage: _Stage, size: int) -> None:
@@ -509,9 +509,9 @@ class _Stage:
 
     __slots__ = (
         "_budget",
+        "_is_past_end",
         "_members",
         "_note",
-        "_over",
         "_source",
         "_start",
         "_surplus",
@@ -530,7 +530,7 @@ class _Stage:
         self._start = b""  # the beginning of a member whose window is not known yet
         self._surplus = b""
         self._note = note
-        self._over = False  # whether all further input is outside the coding
+        self._is_past_end = False  # whether all further input is outside the coding
 
     @property
     def complete(self) -> bool:
@@ -546,7 +546,7 @@ class _Stage:
                 if not data:
                     return b""
             if unpacker is None:
-                if self._budget is not None and not (data := self._afforded(data, self._budget)):
+                if self._budget is not None and not (data := self._charge_start(data, self._budget)):
                     continue
                 unpacker = self._unpacker = self._next_member()
             piece = self._unpack(unpacker, data)
@@ -555,7 +555,7 @@ class _Stage:
                 self._surplus = unpacker.unused_data
                 self._unpacker = None
             elif not piece and not data and not unpacker.needs_input:
-                raise DecodingError(self._damage("the library made no progress"))
+                raise DecodingError(self._damage_message("the library made no progress"))
             if piece:
                 self.decoded += len(piece)
                 return piece
@@ -566,7 +566,7 @@ class _Stage:
         data = self._surplus or self._source.take()
         self._surplus = b""
         padding = self.coding.padding
-        while data and (self._over or (padding and not (data := data.lstrip(padding)))):
+        while data and (self._is_past_end or (padding and not (data := data.lstrip(padding)))):
             data = self._source.take()
         return self._next_start(data) if data and self.coding.magic and self._note is not None else data
 
@@ -583,7 +583,7 @@ class _Stage:
         if data.startswith(magic) or not note("text-behind-gzip"):
             return data
         # Noted once: all further input is ignored, since a later part of it may look like the start of a member.
-        self._over = True
+        self._is_past_end = True
         while self._source.take():
             pass
         return b""
@@ -593,7 +593,7 @@ class _Stage:
         if self._surplus and self._note is not None and self.coding.magic and self._note("text-behind-gzip"):
             self._surplus = b""
 
-    def _afforded(self, data: bytes, budget: _Budget) -> bytes:
+    def _charge_start(self, data: bytes, budget: _Budget) -> bytes:
         """Return the start of the next member after counting it in the budget; b"" if more of it is needed first."""
         start = self._start + data
         window = self.coding.window(start)
@@ -608,11 +608,11 @@ class _Stage:
 
     def _next_member(self) -> _Unpacker:
         if self._members and not self.coding.many:
-            raise DecodingError(self._damage("bytes follow its end"))
+            raise DecodingError(self._damage_message("bytes follow its end"))
         # The limit grows with the content: beginning a member of 20 bytes costs as much as beginning one of a megabyte.
         if self._members >= MAX_MEMBERS + self.decoded // BYTES_PER_FURTHER_MEMBER:
             raise DecodingError(
-                self._damage(f"it has more than {self._members} members: too many for so little content")
+                self._damage_message(f"it has more than {self._members} members: too many for so little content")
             )
         self._members += 1
         return self.coding.unpacker()
@@ -621,9 +621,9 @@ class _Stage:
         try:
             return unpacker.decompress(data, PIECE)
         except self.coding.error as error:
-            raise DecodingError(self._damage(show(str(error)))) from error
+            raise DecodingError(self._damage_message(show(str(error)))) from error
 
-    def _damage(self, what: str) -> str:
+    def _damage_message(self, what: str) -> str:
         where = f" in member {self._members}" if self._members > 1 else ""
         return f"the {self.coding.name} body is damaged after {self.decoded} decoded bytes{where}: {what}"
 
@@ -661,7 +661,7 @@ class _Inbox:
         return bytes(view[:_SLICE])
 
 
-class _Joint:
+class _StageSource:
     """The source of a stage in a chain of codings: it passes blocks on, and counts each when its first byte is read."""
 
     __slots__ = ("_count", "_offset", "_rest", "_source", "_turn")
@@ -716,10 +716,10 @@ class Decoder:
     def _chained(self, codings: Sequence[_Coding]) -> list[_Stage]:
         self._budget = budget = _Budget(self._turn)
         stages: list[_Stage] = []
-        source = _Joint(self._inbox, self._turn, budget.receive)
+        source = _StageSource(self._inbox, self._turn, budget.receive)
         for coding in codings:
             stages.append(_Stage(coding, source, budget, self._note))
-            source = _Joint(stages[-1], self._turn, budget.pass_on)
+            source = _StageSource(stages[-1], self._turn, budget.pass_on)
         return stages
 
     def feed(self, data: bytes) -> None:
@@ -755,7 +755,7 @@ class Decoder:
             if budget is not None:
                 budget.content = self.decoded
             if self._max_decoded is not None and self.decoded > self._max_decoded:
-                raise _too_much(self._max_decoded)
+                raise _limit_error(self._max_decoded)
         except BaseException:
             # Also after Ctrl-C and MemoryError: the library's state is not known then.
             self.close()
@@ -789,7 +789,7 @@ class Decoder:
             raise DecodingError("the decoder of this body is closed: it was finished, or an error ended it before")
 
 
-def _too_much(limit: int) -> LimitExceeded:
+def _limit_error(limit: int) -> LimitExceeded:
     return LimitExceeded(f"the decoded body is longer than max_decoded={limit} bytes", limit=limit)
 
 

@@ -219,7 +219,7 @@ class Request:
         self.target = url.target if target is None and method != b"CONNECT" else _target(method, url, target)
         self.protocol = None
         if method == b"CONNECT" and headers:
-            self.protocol, headers = _protocol(_listed(headers, "headers"))
+            self.protocol, headers = _protocol(_header_list(headers, "headers"))
             if self.protocol is not None and target is None:
                 self.target = url.target
         self.body = body = Body.of(body)
@@ -234,7 +234,7 @@ class Request:
             host = b"Host: %b\r\n" % value
         framing = b""
         if marked or body.length != 0 or self.trailers is not None or method in _ALWAYS_LENGTH or duplex:
-            framing = self._settle(marked, duplex)
+            framing = self._set_framing(marked, duplex)
         else:
             self.chunked = self.close = self.upgrade = self.expects_continue = False
             self.content_length = None
@@ -275,7 +275,7 @@ class Request:
         self.head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%b\r\n" % (raw, target, host, text, end, checked)
         return self
 
-    def _settle(self, marked: dict[bytes, list[bytes]], duplex: bool) -> bytes:
+    def _set_framing(self, marked: dict[bytes, list[bytes]], duplex: bool) -> bytes:
         """Set the attributes that depend on `marked` fields. Returns the framing line to add, which may be empty."""
         if b"host" in marked:
             _check_host(marked[b"host"])
@@ -510,13 +510,13 @@ def _framing(
             raise LocalProtocolError("headers has an unsupported Transfer-Encoding: expected chunked, once")
         return None, True
     if lengths:
-        return _declared(lengths, body, trailers, goes_on), False
+        return _declared_length(lengths, body, trailers, goes_on), False
     if trailers is not None or body.length is None:
         return None, True
     return (body.length if body.length or method in _ALWAYS_LENGTH else None), False
 
 
-def _declared(lengths: list[bytes], body: Body, trailers: object, goes_on: bool) -> int:
+def _declared_length(lengths: list[bytes], body: Body, trailers: object, goes_on: bool) -> int:
     if trailers is not None:
         raise LocalProtocolError(
             "headers has Content-Length and there are trailers: expected one of them, since trailers need the "
@@ -551,7 +551,7 @@ def _trailer_fields(trailers: HeaderTypes) -> Headers:
 
 def _fields(headers: Any, argument: str) -> tuple[Headers, bytes, dict[bytes, list[bytes]]]:
     """Return the pairs, their lines for the wire, and the values of the fields in `_MARKED` by lower-case name."""
-    given = _listed(headers, argument)
+    given = _header_list(headers, argument)
     fields = _fields_fast(given)
     if fields is None:
         fields = _fields_fast(_exact(given, argument))
@@ -559,7 +559,7 @@ def _fields(headers: Any, argument: str) -> tuple[Headers, bytes, dict[bytes, li
     return fields
 
 
-def _listed(headers: Any, argument: str) -> list[Any] | tuple[Any, ...]:
+def _header_list(headers: Any, argument: str) -> list[Any] | tuple[Any, ...]:
     if type(headers) is list or type(headers) is tuple:
         return headers
     if isinstance(headers, Mapping):

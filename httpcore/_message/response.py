@@ -201,7 +201,7 @@ class Response(HeaderLookup):
         self._headers: Headers | None = [(name.lower(), value) for name, value in pairs]
         self._marked: Iterable[tuple[bytes, bytes]] = self._headers
         given = Body.of(body)
-        source = _Given(given)
+        source = _ConstructedBody(given)
         source.trailers = [(name.lower(), value) for name, value in header_pairs(trailers)]
         source.informational = list(informational)
         source.info = ResponseInfo() if info is None else info
@@ -358,8 +358,8 @@ class Response(HeaderLookup):
             for the next piece of the same iterator.
         """
         if self._state is _BodyState.READ:
-            given = self._given_again()
-            return BodyStream(self, given or _Given(Body.of(self._body)), decoded=given is not None)
+            given = self._new_source()
+            return BodyStream(self, given or _ConstructedBody(Body.of(self._body)), decoded=given is not None)
         self._check_unread()
         self._state = _BodyState.STREAMING
         return BodyStream(self, self._source, decoded=True)
@@ -370,9 +370,9 @@ class Response(HeaderLookup):
         Raises (while iterating): as `stream()`, but no DecodingError.
         """
         if self._state is _BodyState.READ:
-            given = self._given_again()
+            given = self._new_source()
             if given is not None or not is_coded(self._marked):
-                return BodyStream(self, given or _Given(Body.of(self._body)), decoded=False)
+                return BodyStream(self, given or _ConstructedBody(Body.of(self._body)), decoded=False)
         self._check_unread()
         self._state = _BodyState.STREAMING
         return BodyStream(self, self._source, decoded=False)
@@ -385,7 +385,7 @@ class Response(HeaderLookup):
         the generator, and this waits if the generator's own clean-up does.)
         """
         self._close()
-        if isinstance(self._source, _Given):
+        if isinstance(self._source, _ConstructedBody):
             await self._source.aclose()
 
     async def __aenter__(self) -> Self:
@@ -410,12 +410,12 @@ class Response(HeaderLookup):
 
     # The state of the response.
 
-    def _given_again(self) -> _Given | None:
+    def _new_source(self) -> _ConstructedBody | None:
         """Return a new source of the bytes that this response was made with, if it was made by hand: such a body can be
         read any number of times. Else None.
         """
         source = self._source
-        return source.again() if isinstance(source, _Given) and source.buffered_body() is not None else None
+        return source.again() if isinstance(source, _ConstructedBody) and source.buffered_body() is not None else None
 
     def _close(self) -> None:
         # The state is set first: a reader that `close` wakes up must see that the response was closed.
@@ -429,13 +429,13 @@ class Response(HeaderLookup):
         is_closed = self._state is _BodyState.CLOSED
         self._with_request_context(error)
         if is_closed and isinstance(error, HTTPCoreError) and not isinstance(error, ResponseClosed):
-            raise self._with_request_context(_closed_meanwhile()) from error
+            raise self._with_request_context(_closed_error()) from error
         self._close()
 
     def _check_open(self) -> None:
         """Check, at the end of the body, that the response was not closed: closing discards received bytes."""
         if self._state is _BodyState.CLOSED:
-            raise self._with_request_context(_closed_meanwhile())
+            raise self._with_request_context(_closed_error())
 
     def _streamed(self) -> None:
         """Note that the stream has reached the end of the body."""
@@ -515,7 +515,7 @@ class BodyStream:
         await self._response.close()
 
 
-def _closed_meanwhile() -> ResponseClosed:
+def _closed_error() -> ResponseClosed:
     return ResponseClosed("the response was closed by another task or thread while its body was being read")
 
 
@@ -550,7 +550,7 @@ def _phrase(status_code: int) -> str:
         return ""
 
 
-class _Given:
+class _ConstructedBody:
     """The body of a response made by hand."""
 
     def __init__(self, body: Body) -> None:
@@ -569,12 +569,12 @@ class _Given:
     def buffered_body(self) -> bytes | None:
         return self._body.data
 
-    def again(self) -> _Given:
-        return _Given(self._body)
+    def again(self) -> _ConstructedBody:
+        return _ConstructedBody(self._body)
 
     async def next(self) -> bytes:
         if self._reader is None:
-            self._reader = self._body.start(_at_once)
+            self._reader = self._body.start(_call_directly)
         if not self._rest:
             self._rest = memoryview(await self._reader.next() or b"")
         piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
@@ -607,5 +607,5 @@ class _Given:
             await self._reader.aclose()
 
 
-async def _at_once(function: Callable[[], T]) -> T:
+async def _call_directly(function: Callable[[], T]) -> T:
     return function()

@@ -189,8 +189,8 @@ def parse_proxy(url: str | bytes, ports: dict[str, int]) -> URL:
         if place.target != b"/":
             refuse(text, "expected nothing behind host and port")
     except (InvalidURL, UnsupportedProtocol) as error:
-        message = error.message.replace("must be http or https", f"must be {_listed(ports)}")
-        starts = _listed(f"{scheme}://" for scheme in ports)
+        message = error.message.replace("must be http or https", f"must be {_join_names(ports)}")
+        starts = _join_names(f"{scheme}://" for scheme in ports)
         message = message.replace("begins with http:// or https://", f"begins with {starts}")
     else:
         return place
@@ -199,7 +199,7 @@ def parse_proxy(url: str | bytes, ports: dict[str, int]) -> URL:
     raise InvalidURL(f"the proxy's {message}")
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     *names, last = names
     return f"{', '.join(names)} or {last}"
 

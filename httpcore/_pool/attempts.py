@@ -10,7 +10,7 @@ from .call import Call
 from .connection import HTTPConnection
 from .delivery import Delivery
 from .leases import Leases, as_closed
-from .resend import Again, again, again_after, may_have_acted
+from .resend import Resend, again, may_have_acted, resend_after_response
 from .tickets import Slot
 from .tracer import close_reason
 
@@ -28,15 +28,16 @@ class Attempts:
 
     Arguments:
         retry_stale: as for the pool.
-        are_last: whether a failure ends the request and is recorded as its end. Otherwise a retry policy decides first.
+        is_error_final: whether a failure ends the request and is recorded as its end. Otherwise a retry policy decides
+            first.
     """
 
-    __slots__ = ("_are_last", "_leases", "_retry_stale")
+    __slots__ = ("_is_error_final", "_leases", "_retry_stale")
 
-    def __init__(self, leases: Leases, retry_stale: bool, *, are_last: bool = True) -> None:
+    def __init__(self, leases: Leases, retry_stale: bool, *, is_error_final: bool = True) -> None:
         self._leases = leases
         self._retry_stale = retry_stale
-        self._are_last = are_last
+        self._is_error_final = is_error_final
 
     async def send(self, call: Call) -> Delivery:
         """Send the request until a response's head has been received: once, or again where the server cannot tell the
@@ -59,10 +60,10 @@ class Attempts:
                     exchange = delivery.begin(connection)
                     head = await exchange.run()
                     if head.status == 417 or head.status == 408:
-                        where = self._after(call, delivery, exchange, head, resends)
+                        where = self._resend_for(call, delivery, exchange, head, resends)
                         if where is not None:
                             resends += 1
-                            avoid = connection if where is Again.FRESH else None
+                            avoid = connection if where is Resend.FRESH else None
                             continue
                     delivery.arrive(head)
                     return delivery
@@ -74,18 +75,18 @@ class Attempts:
                     if exchange is not None and not delivery.closed:
                         stale = delivery.was_reused and self._retry_stale
                         where = again(call.request, error, exchange, reused=stale, resends=resends, returns=returns)
-                    if where is None or (where is Again.HTTP11 and "http/1.1" not in call.route.offers):
-                        described = self._described(as_closed(delivery, error), call, delivery, connection, exchange)
-                        if self._are_last:
+                    if where is None or (where is Resend.HTTP11 and "http/1.1" not in call.route.offers):
+                        described = self._with_facts(as_closed(delivery, error), call, delivery, connection, exchange)
+                        if self._is_error_final:
                             call.failed(described)
                         if described is error:
                             raise
                         raise described from error
-                    avoid = connection if where is Again.FRESH else None
+                    avoid = connection if where is Resend.FRESH else None
                     self._prepare(call, where, slot)
                     # The connection was full and nothing was sent: this is no resend, so the count of resends is not
                     # touched.
-                    if where is Again.BACK:
+                    if where is Resend.BACK:
                         returns += 1
                         call.steps = None
                     else:
@@ -93,7 +94,7 @@ class Attempts:
                         leases.totals.resends += 1
                         call.retried(error)
         finally:
-            if call.continues and self._are_last:
+            if call.continues and self._is_error_final:
                 leases.draining.forget(call)
 
     def _give_up(self, call: Call, delivery: Delivery, exchange: Exchange | None, error: BaseException) -> None:
@@ -106,7 +107,7 @@ class Attempts:
         reusable = exchange is not None and exchange.give_up()
         self._leases.release(delivery, reusable=reusable, reason=None if reusable else close_reason(error))
 
-    def _described(
+    def _with_facts(
         self,
         error: BaseException,
         call: Call,
@@ -121,11 +122,13 @@ class Attempts:
         self._leases.totals.note(described)
         return described
 
-    def _after(self, call: Call, delivery: Delivery, exchange: Exchange, head: Head, resends: int) -> Again | None:
+    def _resend_for(
+        self, call: Call, delivery: Delivery, exchange: Exchange, head: Head, resends: int
+    ) -> Resend | None:
         """Whether the request is sent again because the response may not be about it: this response is then
         discarded."""
         stale = delivery.was_reused and self._retry_stale and exchange.closes
-        where = again_after(call.request, head, stale=stale, resends=resends, duplex=call.duplex)
+        where = resend_after_response(call.request, head, stale=stale, resends=resends, duplex=call.duplex)
         if where is not None:
             call.may_have_acted = call.may_have_acted or may_have_acted(exchange)
             self._leases.draining.keep(call)
@@ -133,16 +136,16 @@ class Attempts:
             clean = exchange.clean
             self._leases.release(delivery, reusable=clean, reason=None if clean else CloseReason.NOT_REUSABLE)
             # RFC 9110, section 10.1.1: after 417 the same request is sent without the expectation.
-            if where is Again.PLAIN:
+            if where is Resend.PLAIN:
                 call.request = call.request.without_expect()
             self._leases.totals.resends += 1
             call.retried(f"status {head.status}")
         return where
 
-    def _prepare(self, call: Call, where: Again, slot: Slot | None) -> None:
+    def _prepare(self, call: Call, where: Resend, slot: Slot | None) -> None:
         """Prepare the call for another attempt, after an attempt on this slot."""
         # Another route is another key: connections that offer only HTTP/1.1 are kept apart from the others.
-        if where is Again.HTTP11:
+        if where is Resend.HTTP11:
             call.route = call.route._replace(offers=_HTTP11)
         elif slot is not None:
             self._leases.notice(slot)

@@ -111,7 +111,7 @@ class HTTPConnection:
         """Begin the protocol that the two sides agreed on."""
         rules = connector.network.rules
         self.is_strict = rules.strict
-        if self._chosen(stream) == "h2":
+        if self._choose_protocol(stream) == "h2":
             http2 = HTTP2Connection(stream, self.engines.http2(rules), backend, self._ping_interval, self._totals)
             # The wire is stored before `wait_for_settings` waits: a `close` during that wait must find the wire, not
             # only the stream.
@@ -128,7 +128,7 @@ class HTTPConnection:
         self.is_shared = wire.is_shared
         self.is_quiet = wire.is_quiet
 
-    def _chosen(self, stream: Stream) -> str:
+    def _choose_protocol(self, stream: Stream) -> str:
         """The protocol that TLS agreed on. Without ALPN it is HTTP/1.1, or HTTP/2 if that alone is offered."""
         offers = self.route.offers
         tls = stream.info().tls if self.route.tls is not None else None  # otherwise any TLS is with the proxy

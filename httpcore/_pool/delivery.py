@@ -59,11 +59,13 @@ class Delivery(Ticket):
     connection: None = None  # see `Handover`
     _has_head = False
     _reused = False
-    _headed: float | None = None
+    _head_at: float | None = None
     _completed: float | None = None
     _decoded: int | None = None  # bytes that content decoding has produced
-    _noted: tuple[Leniency, ...] = ()  # deviations of the content
-    _is_put_off = False  # released in the middle of a step of the pool: the release is carried out when the step ends
+    _deviations: tuple[Leniency, ...] = ()  # deviations of the content
+    _is_release_deferred = (
+        False  # released in the middle of a step of the pool: the release is carried out when the step ends
+    )
 
     def __init__(self, call: Call, leases: Leases) -> None:
         route = call.route
@@ -141,14 +143,14 @@ class Delivery(Ticket):
         expires = None if reason else self._expires()
         at = self._leases.release(self, reusable=reason is None, expires=expires, reason=reason)
         if at is None:
-            self._is_put_off = True
+            self._is_release_deferred = True
             at = call.now()
-        self._headed = self._completed = at
+        self._head_at = self._completed = at
 
     def _arrive_in_parts(self, head: Head) -> None:
         """Like `arrive`, where there is a trace or the response is not complete."""
         call, exchange = self._call, self.exchange
-        self._headed = now = call.now()
+        self._head_at = now = call.now()
         if call.tracer is not None:
             call.tracer.answered(head, now, goes_on=exchange.switched)
             call.tracer.differed(self.holds.engines.reports)
@@ -164,10 +166,10 @@ class Delivery(Ticket):
         """Release the connection, for other requests if `reason` is None. Only the first call counts."""
         # `close`, an error and a finaliser call this too, and the first call has decided whether the connection is
         # reusable.
-        if self.claim.state is _DONE or self._is_put_off:
+        if self.claim.state is _DONE or self._is_release_deferred:
             return
         if self._leases.release(self, reusable=reason is None, expires=expires, reason=reason) is None:
-            self._is_put_off = True
+            self._is_release_deferred = True
         tracer = self._call.tracer
         if tracer is not None and self.holds.tracer is tracer:
             self.holds.tracer = None
@@ -189,10 +191,10 @@ class Delivery(Ticket):
             reused=self._reused,
             attempts=call.attempts,
             connected_after=call.connected - call.began,
-            head_after=None if self._headed is None else self._headed - call.began,
+            head_after=None if self._head_at is None else self._head_at - call.began,
             stream_id=self.exchange.stream_id,
             request_number=call.number,
-            lenient=noted(self.head.lenient, *self.exchange.lenient, *self._noted),
+            lenient=noted(self.head.lenient, *self.exchange.lenient, *self._deviations),
             timing=self.timing(self.exchange),
             bytes_sent=self.exchange.bytes_sent,
             bytes_received=self.exchange.bytes_received,
@@ -202,7 +204,7 @@ class Delivery(Ticket):
 
     def timing(self, exchange: Exchange | None) -> RequestTiming:
         """The times that are known so far. `exchange` is None if it has not begun."""
-        return timing_of(self._call, exchange, self._headed, self._completed)
+        return timing_of(self._call, exchange, self._head_at, self._completed)
 
     def made(self, size: int) -> None:
         """Record how many bytes of content decoding has produced."""
@@ -266,7 +268,7 @@ class Delivery(Ticket):
         """Record that the content is unusual. False where that is an error."""
         if self.holds.is_strict:
             return False
-        self._noted = noted(self._noted, name)
+        self._deviations = noted(self._deviations, name)
         if self._call.tracer is not None:
             self._call.tracer.unusual((name,))
         return True
@@ -357,7 +359,7 @@ class Delivery(Ticket):
             return
         if self._call.tracer is not None:
             self._leases.call_trace_later(partial(_record_dropped, self._call.tracer, self.exchange.received))
-        if self._is_put_off or self.claim.state is _DONE or self.exchange.switched:
+        if self._is_release_deferred or self.claim.state is _DONE or self.exchange.switched:
             return
         where = self._call.request.url.redacted
         warn(f"a response was dropped unread: {where}", ResourceWarning, stacklevel=1, source=self)

@@ -9,10 +9,10 @@ from math import inf
 
 from .tickets import _OPEN, Slot
 
-__all__ = ["Aging", "Early"]
+__all__ = ["Lifetimes", "IdleExpiry"]
 
 
-class Early:
+class IdleExpiry:
     """A heap of notes, each of a slot and the time when it expires. A note may stay here when its slot is no longer
     idle."""
 
@@ -48,7 +48,7 @@ class Early:
         return self.notes[0][0] if self.notes else never
 
 
-class Aging:
+class Lifetimes:
     """The connections of a pool that has a `max_connection_lifetime`, the oldest first. All lifetimes are equal, so
     this is the order in which they end. Without a lifetime nothing is kept here.
     """

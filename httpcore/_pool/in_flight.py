@@ -24,13 +24,13 @@ def in_flight(leases: Leases) -> list[RequestInFlight]:
     # meantime.
     tickets = [claim() for claim in list(leases.ledger.claims)]
     found = {
-        ticket.call: _shown(ticket.call, ticket.phase, ticket.peer)
+        ticket.call: _info_of(ticket.call, ticket.phase, ticket.peer)
         for ticket in tickets
         if isinstance(ticket, Delivery)  # else it is a ticket of `connect`, or was dropped
     }
     for call in [*between, *leases.draining.between]:
         if call not in found:
-            found[call] = _shown(call, RequestPhase.PAUSE, None)
+            found[call] = _info_of(call, RequestPhase.PAUSE, None)
     return sorted(found.values(), key=_age, reverse=True)
 
 
@@ -42,7 +42,7 @@ async def drain(leases: Leases, timeout: float | None) -> bool:
     return await leases.draining.wait(leases.enter(), timeout, partial(leases.step, leases.is_idle))
 
 
-def _shown(call: Call, phase: RequestPhase, peer: str | None) -> RequestInFlight:
+def _info_of(call: Call, phase: RequestPhase, peer: str | None) -> RequestInFlight:
     method, url = call.request.method.decode("ascii"), call.request.url.redacted
     return RequestInFlight(call.number, call.tag, method, url, phase, peer, call.elapsed())
 

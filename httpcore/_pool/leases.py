@@ -139,7 +139,7 @@ class Leases:
         # for the next request.
         finally:
             if self._deferred:
-                self._catch_up()
+                self._run_deferred()
         claim = ticket.claim
         if claim.state is _HOLDING:
             connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
@@ -157,7 +157,7 @@ class Leases:
             state = claim.state
             if state is _HOLDING:
                 connection: HTTPConnection = claim.slot.connection  # type: ignore[union-attr, assignment]
-                suits = avoid is None or self._suits(connection, ticket, avoid)
+                suits = avoid is None or self._may_serve(connection, ticket, avoid)
                 fits = connection.uses == 0 or (suits and connection.is_quiet())
                 if fits and not (
                     connection.is_shared and connection.needs_check and not await connection.is_alive(call)
@@ -177,7 +177,7 @@ class Leases:
     def _redial(self, ticket: Ticket) -> None:
         self.ledger.redial(ticket, self.now())
 
-    def _suits(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection) -> bool:
+    def _may_serve(self, connection: HTTPConnection, ticket: Ticket, avoid: HTTPConnection) -> bool:
         """Whether a reused connection may serve this ticket, whose request has failed on `avoid`."""
         if not connection.is_shared:
             return False
@@ -305,7 +305,7 @@ class Leases:
                     self._perform()
         finally:
             if self._deferred:
-                self._catch_up()
+                self._run_deferred()
         return now
 
     def _release_later(self, ticket: Ticket, reusable: bool, expires: float | None) -> None:
@@ -325,9 +325,9 @@ class Leases:
                 return result
         finally:
             if self._deferred:
-                self._catch_up()
+                self._run_deferred()
 
-    def _catch_up(self) -> None:
+    def _run_deferred(self) -> None:
         """Carry out the postponed calls. A call is removed after it is done, so that Ctrl-C loses none; a repeated call
         is harmless.
         """
@@ -354,7 +354,7 @@ class Leases:
         if self._drains and self.is_idle():
             self.draining.notify()
         if self.unreported and not self._deferred:
-            self._deferred.append(_nothing)  # makes `_catch_up` run: no trace is called under the lock
+            self._deferred.append(_no_op)  # makes `_run_deferred` run: no trace is called under the lock
 
     def notify(self) -> None:
         """Call traces with the records of a step. An exception of a trace cannot fail a request here, so it is passed
@@ -370,7 +370,7 @@ class Leases:
         """Call a trace: now, or, if a finaliser has interrupted a step of this thread, when that step has ended."""
         self.unreported.append(record)
         if self.is_inside():
-            self._deferred.append(_nothing)
+            self._deferred.append(_no_op)
         else:
             self.notify()
 
@@ -437,9 +437,9 @@ class Leases:
         # A backend that the user gave stays, and is never checked.
         if backend is not None and (self._is_fixed or backend.is_current()):
             return backend
-        return self._settle_in(current_backend())
+        return self._set_runtime(current_backend())
 
-    def _settle_in(self, backend: Backend) -> Backend:
+    def _set_runtime(self, backend: Backend) -> Backend:
         """Set the runtime for the first request, or for a request in another loop; the pool's previous loop must have
         ended."""
         if self.backend is not None:
@@ -512,7 +512,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _nothing() -> None:
+def _no_op() -> None:
     """See `Leases._perform`."""
 
 

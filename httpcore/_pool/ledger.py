@@ -29,7 +29,7 @@ from math import inf
 from .._config import PoolLimits
 from .._trace import CloseReason
 from .counting import counted
-from .expiry import Aging, Early
+from .expiry import IdleExpiry, Lifetimes
 from .protocols import Protocols
 from .recovery import derive, mend
 from .ring import Ring
@@ -80,8 +80,8 @@ class Ledger:
         self.todo: deque[Slot | Claim] = deque()
         self.dropped: deque[Claim] = deque()
         self.refuses_new = False
-        self._most = inf if limits.max_connections is None else limits.max_connections
-        self._most_per_origin = inf if limits.max_connections_per_origin is None else limits.max_connections_per_origin
+        self._max_connections = inf if limits.max_connections is None else limits.max_connections
+        self._max_per_origin = inf if limits.max_connections_per_origin is None else limits.max_connections_per_origin
         self._most_idle = inf if limits.max_keepalive is None else limits.max_keepalive
         self._keepalive = inf if limits.keepalive_expiry is None else limits.keepalive_expiry
 
@@ -93,20 +93,20 @@ class Ledger:
         self._now = -inf
 
         # Derived state. `_idle` has the least recently used slot first, which is also the order in which slots expire,
-        # except those whose server closes them earlier. Such a slot is in the heap `_early` too, and may stay there
-        # when it is no longer idle.
+        # except those whose server closes them earlier. Such a slot is in the heap `_idle_heap` too, and may stay
+        # there when it is no longer idle.
         self._origins: dict[Hashable, Origin] = {}
         self._idle: OrderedDict[Slot, None] = OrderedDict()
-        self._early = Early()
-        self._aging = Aging(inf if limits.max_connection_lifetime is None else limits.max_connection_lifetime)
+        self._idle_heap = IdleExpiry()
+        self._lifetimes = Lifetimes(inf if limits.max_connection_lifetime is None else limits.max_connection_lifetime)
         self._next_expiry = inf  # no slot expires or is too old before this time
         self._dialing = 0
         self._waiting = 0
-        self._ring = Ring(2 * self._most)
+        self._ring = Ring(2 * self._max_connections)
 
         self._protocols = Protocols()
         self._numbers = 0  # given to slots so far
-        self._joins = 0  # how often a claim has joined a queue
+        self._join_count = 0  # how often a claim has joined a queue
         self._front = 0  # the turn of the last claim that was put first in its queue; counts downwards
 
     # Steps: one method for each event.
@@ -130,7 +130,7 @@ class Ledger:
         """
         claim = ticket.claim
         if claim.state is not _NEW:
-            raise _misplaced("acquire", claim, _NEW)
+            raise _state_error("acquire", claim, _NEW)
         # `_begin` is called only where it has something to do: these tests cost less than a call for each request.
         if self._dirty or self.dropped or self._ring or now >= self._next_expiry:
             self._begin(now)
@@ -166,7 +166,7 @@ class Ledger:
             ValueError: the ticket does not dial.
         """
         claim = ticket.claim
-        _demand("opened", claim, _DIALING)
+        _require_state("opened", claim, _DIALING)
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
             had_followers = slot.origin.has_followers()  # read first, since the changes below end this wait
@@ -175,7 +175,7 @@ class Ledger:
             slot.protocol = protocol
             slot.capacity = capacity
             slot.since = now
-            self._next_expiry = min(self._next_expiry, self._aging.begin(slot, now))
+            self._next_expiry = min(self._next_expiry, self._lifetimes.begin(slot, now))
             # The slot changes before the claim (see "Transitions of a claim" below): a claim that is HOLDING needs a
             # slot that has been opened.
             slot.state = _DRAINING if slot.retire_when_open else _OPEN
@@ -196,13 +196,13 @@ class Ledger:
             ValueError: the ticket does not dial.
         """
         claim = ticket.claim
-        _demand("failed", claim, _DIALING)
+        _require_state("failed", claim, _DIALING)
         self._begin(now)
         if claim.state is _DIALING and (slot := claim.slot):
             had_followers = slot.origin.has_followers()
             # All current waiters joined before this failure: each dials for itself, so that one failure does not fail
             # them all.
-            slot.origin.failed_before = self._joins
+            slot.origin.failed_before = self._join_count
             self._finish(claim)
             self._remove(slot)
             if had_followers:
@@ -243,10 +243,10 @@ class Ledger:
             ValueError: the ticket does not hold.
         """
         claim = ticket.claim
-        _demand("redial", claim, _HOLDING)
+        _require_state("redial", claim, _HOLDING)
         self._begin(now)
         if claim.state is _HOLDING and (slot := claim.slot):
-            self._again(claim, slot)
+            self._replace_stale(claim, slot)
         self._end()
 
     def retire(self, slot: Slot, now: float) -> None:
@@ -354,8 +354,8 @@ class Ledger:
         self._rank(origin)
 
     def _wait(self, claim: Claim, origin: Origin, *, first: bool = False) -> None:
-        self._joins += 1
-        claim.turn = claim.joined = self._joins
+        self._join_count += 1
+        claim.turn = claim.joined = self._join_count
         if first:
             self._front -= 1
             claim.turn = self._front
@@ -401,7 +401,7 @@ class Ledger:
             del self.claims[claim]
             slot.used -= 1
             if reusable:
-                self._freed(slot, now)
+                self._reuse_or_close(slot, now)
             else:
                 self._unoffer(slot)
         elif state is _WAITING:
@@ -423,7 +423,7 @@ class Ledger:
         self._waiting -= 1
         self._drop_if_unused(origin)
 
-    def _again(self, claim: Claim, slot: Slot) -> None:
+    def _replace_stale(self, claim: Claim, slot: Slot) -> None:
         origin = slot.origin
         slot.state = _DRAINING
         slot.reason = slot.reason or CloseReason.STALE
@@ -441,7 +441,7 @@ class Ledger:
 
     # Transitions of a slot.
 
-    def _freed(self, slot: Slot, now: float) -> None:
+    def _reuse_or_close(self, slot: Slot, now: float) -> None:
         """Use a released connection that is open and clean: close it for the ring's head, give it to a waiter, or keep
         it idle."""
         origin = slot.origin
@@ -460,7 +460,7 @@ class Ledger:
             return
         # The connection stays idle until it expires.
         if slot.expires < now + self._keepalive:
-            self._early.note(slot, self._idle)
+            self._idle_heap.note(slot, self._idle)
         if len(self._idle) > self._most_idle:
             self._remove(next(iter(self._idle)), CloseReason.EVICTED)
         if slot.expires < self._next_expiry:
@@ -470,15 +470,15 @@ class Ledger:
 
     def _expire(self, now: float) -> None:
         idle = self._idle
-        # The slots in `_early` come first: they expire before their turn in `_idle`, and the loop below stops at the
-        # first slot that has not expired.
-        while (slot := self._early.pop(now, idle)) is not None:
+        # The slots in `_idle_heap` come first: they expire before their turn in `_idle`, and the loop below stops at
+        # the first slot that has not expired.
+        while (slot := self._idle_heap.pop(now, idle)) is not None:
             self._remove(slot, CloseReason.EXPIRED)
         while (oldest := next(iter(idle), None)) is not None and oldest.expires <= now:
             self._remove(oldest, CloseReason.EXPIRED)
-        while (slot := self._aging.pop(now)) is not None:
+        while (slot := self._lifetimes.pop(now)) is not None:
             self._retire(slot, CloseReason.OLD)  # running exchanges are not interrupted
-        self._next_expiry = min(oldest.expires if oldest else inf, self._early.next(inf), self._aging.next(inf))
+        self._next_expiry = min(oldest.expires if oldest else inf, self._idle_heap.next(inf), self._lifetimes.next(inf))
 
     def _offer(self, slot: Slot) -> None:
         """Update the readiness of a slot whose capacity or state has changed, and serve the waiters of its origin."""
@@ -514,7 +514,7 @@ class Ledger:
         self.todo.append(slot)
         del self._slots[slot]
         self._idle.pop(slot, None)
-        self._aging.forget(slot)
+        self._lifetimes.forget(slot)
         origin.ready.pop(slot, None)
         origin.count -= 1
         origin.dialing -= dialing
@@ -554,9 +554,9 @@ class Ledger:
 
     def _make_room(self, origin: Origin) -> bool:
         """Return whether this origin may dial. If that needs room, close the connection that was idle for longest."""
-        if origin.count >= self._most_per_origin:
+        if origin.count >= self._max_per_origin:
             return False
-        if len(self._slots) < self._most:
+        if len(self._slots) < self._max_connections:
             return True
         if not self._idle:
             return False
@@ -565,7 +565,7 @@ class Ledger:
         return True
 
     def _rank(self, origin: Origin) -> None:
-        self._ring.rank(origin, wants=origin.count < self._most_per_origin and origin.wants_room())
+        self._ring.rank(origin, wants=origin.count < self._max_per_origin and origin.wants_room())
 
     def _drop_if_unused(self, origin: Origin) -> None:
         """Drop an origin that has no slots and no waiters any more: otherwise memory would grow with each new
@@ -612,8 +612,8 @@ class Ledger:
         # origin its turn.
         ring = [origins[origin.key] for origin in self._ring if origin.key in origins]
         self._origins, self._idle, self._dialing, self._waiting = derived
-        self._early.begin_anew(self._idle)
-        self._aging.begin_anew(self._slots)
+        self._idle_heap.begin_anew(self._idle)
+        self._lifetimes.begin_anew(self._slots)
         self._ring = self._ring.of(ring)
         self._expire(self._now)
         while len(self._idle) > self._most_idle:
@@ -645,9 +645,9 @@ class Ledger:
     def has_room(self, ticket: Ticket) -> bool:
         """Whether a dial for the ticket's origin could begin now."""
         origin = self._origins.get(ticket.claim.key)
-        if origin is not None and origin.count >= self._most_per_origin:
+        if origin is not None and origin.count >= self._max_per_origin:
             return False
-        return len(self._slots) < self._most or bool(self._idle)
+        return len(self._slots) < self._max_connections or bool(self._idle)
 
     def slots(self) -> list[Slot]:
         """Every connection that is not GONE."""
@@ -670,11 +670,11 @@ class Ledger:
         return len(self._slots) - self._dialing - len(self._idle), self._dialing, self._waiting
 
 
-def _demand(step: str, claim: Claim, state: TicketState) -> None:
+def _require_state(step: str, claim: Claim, state: TicketState) -> None:
     """Raise ValueError unless the claim is in this state, or DONE because the ledger was closed in the meantime."""
     if claim.state is not state and claim.state is not _DONE:
-        raise _misplaced(step, claim, state)
+        raise _state_error(step, claim, state)
 
 
-def _misplaced(step: str, claim: Claim, allowed: TicketState) -> ValueError:
+def _state_error(step: str, claim: Claim, allowed: TicketState) -> ValueError:
     return ValueError(f"{step}: the ticket for {claim.key} is {claim.state.name}, expected {allowed.name}")

@@ -27,7 +27,7 @@ def mend(
         finish: makes a claim DONE, and removes it from `claims`.
     """
     for claim in list(claims):
-        _mend_claim(claim, todo, finish)
+        _restore_claim(claim, todo, finish)
     holders = Counter(claim.slot for claim in claims if claim.state is _HOLDING)
     dialed = {claim.slot for claim in claims if claim.state is _DIALING}
     for slot in list(slots):
@@ -43,7 +43,7 @@ def mend(
             del slots[slot]
 
 
-def _mend_claim(claim: Claim, todo: deque[Slot | Claim], finish: Callable[[Claim], None]) -> None:
+def _restore_claim(claim: Claim, todo: deque[Slot | Claim], finish: Callable[[Claim], None]) -> None:
     slot = claim.slot
     if claim.state is _WAITING:
         claim.slot = None
@@ -52,13 +52,13 @@ def _mend_claim(claim: Claim, todo: deque[Slot | Claim], finish: Callable[[Claim
         if claim.state is _HOLDING and slot is not None and slot.state is _OPEN:
             slot.state = _DRAINING
         finish(claim)
-    elif not _agrees(claim):
+    elif not _is_consistent(claim):
         finish(claim)  # the owner was interrupted, and will release the claim
     if claim.state is not _WAITING and claim.wake is not None:
         todo.append(claim)
 
 
-def _agrees(claim: Claim) -> bool:
+def _is_consistent(claim: Claim) -> bool:
     slot = claim.slot
     if claim.state is _WAITING:
         return True

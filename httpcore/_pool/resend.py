@@ -9,7 +9,7 @@ from .._errors import Code, GoAway, NetworkError, RemoteProtocolError, StreamRes
 from .._message.head import Head
 from .._message.request import Request
 
-__all__ = ["Again", "Attempt", "again", "again_after", "may_have_acted", "may_resend"]
+__all__ = ["Resend", "Attempt", "again", "resend_after_response", "may_have_acted", "may_resend"]
 
 RESENDS: Final = 3
 """How often one request is sent again at most, for all reasons together."""
@@ -52,7 +52,7 @@ def may_resend(request: Request, error: BaseException, attempt: Attempt) -> bool
     return request.body.replayable and (attempt.sent == 0 or request.idempotent)
 
 
-class Again(Enum):
+class Resend(Enum):
     """Where or how a request is sent again."""
 
     FRESH = "on another connection"
@@ -73,7 +73,7 @@ class MultiplexedAttempt(Attempt, Protocol):
 
 def again(
     request: Request, error: BaseException, attempt: MultiplexedAttempt, *, reused: bool, resends: int, returns: int
-) -> Again | None:
+) -> Resend | None:
     """Where or how a request whose attempt failed is sent again; None if it is not sent again.
 
     The peer has not acted on a request that it refused (REFUSED_STREAM, or a stream above the last one of GOAWAY;
@@ -88,19 +88,19 @@ def again(
     if not request.body.replayable or not isinstance(error, (NetworkError, RemoteProtocolError)):
         return None
     if attempt.crowded and attempt.refused and not attempt.sent:
-        return Again.BACK if returns < RETURNS else None
+        return Resend.BACK if returns < RETURNS else None
     if resends >= RESENDS:
         return None
     if isinstance(error, (StreamReset, GoAway)) and error.code == Code.HTTP_1_1_REQUIRED:
-        return Again.HTTP11
+        return Resend.HTTP11
     if attempt.refused:
-        return Again.ANYWHERE if attempt.crowded else Again.FRESH
+        return Resend.ANYWHERE if attempt.crowded else Resend.FRESH
     if reused and not resends and may_resend(request, error, attempt):
-        return Again.FRESH
+        return Resend.FRESH
     return None
 
 
-def again_after(request: Request, head: Head, *, stale: bool, resends: int, duplex: bool) -> Again | None:
+def resend_after_response(request: Request, head: Head, *, stale: bool, resends: int, duplex: bool) -> Resend | None:
     """Where or how to send a request again after this response; None: the response is for the caller.
 
     After 417, a request with an expectation is repeated without it (RFC 9110, 10.1.1: SHOULD). A server may send 408 on
@@ -116,7 +116,7 @@ def again_after(request: Request, head: Head, *, stale: bool, resends: int, dupl
     if not request.body.replayable or duplex or resends >= RESENDS:
         return None
     if head.status == 417 and request.expects_continue:
-        return Again.PLAIN
+        return Resend.PLAIN
     if head.status == 408 and stale and not resends and request.idempotent:
-        return Again.FRESH
+        return Resend.FRESH
     return None

@@ -149,7 +149,7 @@ def pause_after(
         return None
     pause = policy.pause(retries, draw)
     if isinstance(outcome, BaseException):
-        if not _is_passing(policy, request, outcome):
+        if not _is_temporary(policy, request, outcome):
             return None
     else:
         status, headers = outcome
@@ -165,7 +165,7 @@ def pause_after(
     return pause if left is None or pause < left else None
 
 
-def _is_passing(policy: RetryPolicy, request: Request, error: BaseException) -> bool:
+def _is_temporary(policy: RetryPolicy, request: Request, error: BaseException) -> bool:
     """Whether the failure to get a connection may be temporary."""
     if isinstance(error, ProxyError):  # about CONNECT or a SOCKS request: the origin has not seen our request
         if request.method == b"CONNECT":
@@ -186,12 +186,12 @@ def _may_repeat(policy: RetryPolicy, request: Request) -> bool:
 class Budget:
     """How many retries a pool has left. Used under the pool's lock."""
 
-    __slots__ = ("_most", "_refill", "left")
+    __slots__ = ("_budget_size", "_refill", "left")
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self._most = math.inf if policy.budget is None else float(policy.budget)
+        self._budget_size = math.inf if policy.budget is None else float(policy.budget)
         self._refill = policy.budget_refill
-        self.left = self._most
+        self.left = self._budget_size
 
     def spend(self) -> bool:
         """Take one retry from the budget; False if none is left."""
@@ -203,7 +203,7 @@ class Budget:
 
     def earn(self) -> None:
         """Record a success."""
-        self.left = min(self._most, self.left + self._refill)
+        self.left = min(self._budget_size, self.left + self._refill)
 
 
 # Retry-After (RFC 9110, section 10.2.3).

@@ -35,7 +35,7 @@ class Retrying:
 
     def __init__(self, leases: Leases, retry_stale: bool, policy: RetryPolicy) -> None:
         self._leases = leases
-        self._attempts = Attempts(leases, retry_stale, are_last=False)
+        self._attempts = Attempts(leases, retry_stale, is_error_final=False)
         self._policy = policy
         self._budget = Budget(policy)
         self._ledger: Ledger = leases.ledger  # the ledger of this budget: after a fork the budget is full again

@@ -21,12 +21,12 @@ class Ring(OrderedDict[Origin, None]):
     def __init__(self, limit: float) -> None:
         OrderedDict.__init__(self)
         self._limit = limit
-        self._passed = 0  # freed connections that the head did not get since it became the head
+        self._missed = 0  # freed connections that the head did not get since it became the head
 
     def of(self, origins: Iterable[Origin]) -> Ring:
         """A new ring with these origins, and the same count of freed connections."""
         ring = Ring(self._limit)
-        ring._passed = self._passed
+        ring._missed = self._missed
         for origin in origins:
             ring[origin] = None
         return ring
@@ -42,12 +42,12 @@ class Ring(OrderedDict[Origin, None]):
         elif origin in self:
             # The count belongs to the head: the next head begins a new one.
             if self.head() is origin:
-                self._passed = 0
+                self._missed = 0
             del self[origin]
 
     def turn(self, origin: Origin) -> None:
         """Move the origin to the end: it has had its turn."""
-        self._passed = 0
+        self._missed = 0
         self.move_to_end(origin)
 
     def must_yield(self, origin: Origin) -> bool:
@@ -56,10 +56,10 @@ class Ring(OrderedDict[Origin, None]):
         if self.head() is origin:
             self.turn(origin)  # a connection of its own serves it: that is its turn
             return False
-        self._passed += 1
-        return self._passed > self._limit
+        self._missed += 1
+        return self._missed > self._limit
 
     def yields(self) -> None:
         """Begin a new count: one connection closes to make room for the head, and no other connection needs to close in
         the meantime."""
-        self._passed = 0
+        self._missed = 0

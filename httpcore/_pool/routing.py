@@ -60,15 +60,15 @@ class Routing:
         """The route of the request, and the request as the route needs it. `ssl` is the request's own."""
         known = self._known
         if known is None or ssl is not None or request.upgrade:
-            return self._decided(request, self._ssl if ssl is None else ssl)
+            return self._choose_route(request, self._ssl if ssl is None else ssl)
         origin = request.url.origin
         route = known.get(origin)
         if route is None:
-            route = self._decided(request, self._ssl)[1]
+            route = self._choose_route(request, self._ssl)[1]
             known.keep(origin, route)
         return request, route
 
-    def _decided(self, request: Request, tls: SSLConfig | ssl.SSLContext) -> tuple[Request, Route]:
+    def _choose_route(self, request: Request, tls: SSLConfig | ssl.SSLContext) -> tuple[Request, Route]:
         offers = self._offers(request, tls)
         proxy = self._proxy
         if self._choose is not None:

@@ -60,10 +60,10 @@ def both(first: Trace | None, second: Trace | None) -> Trace | None:
     """One trace that calls the pool's and then the request's; either may be missing."""
     if first is None or second is None or first is second:
         return second if first is None else first
-    return _Both(first, second)
+    return _CombinedTrace(first, second)
 
 
-class _Both:
+class _CombinedTrace:
     """One trace that calls two."""
 
     __slots__ = ("_traces",)
@@ -148,9 +148,9 @@ class Tracer:
 
     def _record(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> None:
         if not self._ended:  # bytes of a cancelled request may still be sent after its last record
-            self._trace(self._made(kind, *facts, at=at, **more))
+            self._trace(self._event(kind, *facts, at=at, **more))
 
-    def _made(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> TraceEvent:
+    def _event(self, kind: type[TraceEvent], *facts: object, at: float | None = None, **more: object) -> TraceEvent:
         at = (self._now() if at is None else at) + self._offset
         return kind(at, self._number, *facts, tag=self._tag, **more)
 
@@ -198,7 +198,7 @@ class Tracer:
         self._record(ConnectionOpened, str(route), info.peer, tls, alpn, engine, _hint(route))
 
     def closed(self, peer: str, reason: CloseReason) -> None:
-        self._trace(self._made(ConnectionClosed, peer, reason))
+        self._trace(self._event(ConnectionClosed, peer, reason))
 
     # On the connection.
 
@@ -241,7 +241,7 @@ class Tracer:
     def differed(self, reports: deque[tuple[str, str]]) -> None:
         """Record the differences that the shadow of an engine has found."""
         while reports:
-            self._trace(self._made(EngineDifference, *reports.popleft()))
+            self._trace(self._event(EngineDifference, *reports.popleft()))
 
     def retried(self, reason: BaseException | str, attempt: int, pause: float) -> None:
         self._last = None
@@ -275,7 +275,7 @@ class Tracer:
         # Only the first end is recorded: a response that is complete and then closed has ended once.
         if self._ended or self._last is not None:
             return
-        record = self._made(kind, *facts, at=at, exception=exception)
+        record = self._event(kind, *facts, at=at, exception=exception)
         assert isinstance(record, RequestEnded)
         self._last = record
         self._record_last()

@@ -94,11 +94,11 @@ class ASGITransport(Transport):
         thread, apps = self._loop_thread()
         response = thread.call(self._exchange(apps, wire, scope, request.extensions, _in_a_thread))
         if "connection" in response.extensions:
-            response.extensions["connection"] = _ThroughConnection(thread, response.extensions["connection"])
+            response.extensions["connection"] = _ThreadedConnection(thread, response.extensions["connection"])
         if not isinstance(response.stream, bytes):
-            response.stream = _Through(thread, response.stream)  # type: ignore[arg-type]
+            response.stream = _ThreadedBody(thread, response.stream)  # type: ignore[arg-type]
         # Closing the exchange sets events of the loop's thread, so it must be done in that thread.
-        response._close = partial(thread.call_soon, response._close or _nothing)
+        response._close = partial(thread.call_soon, response._close or _no_op)
         return response
 
     async def _exchange(
@@ -131,7 +131,7 @@ class ASGITransport(Transport):
             if self._raises or not isinstance(error, RemoteProtocolError):
                 raise
             return _plain_text(500, [], "Internal Server Error")
-        return _delivered(head, cycle, timeouts)
+        return _transport_response(head, cycle, timeouts)
 
     def _loop_thread(self) -> tuple[LoopThread, _Apps]:
         with self._lock:
@@ -198,7 +198,7 @@ class _Apps:
         self._kind = lifespan
         self._shutdown_timeout = shutdown_timeout
         self._cycles: set[Cycle] = set()
-        self._late: list[Cycle] = []
+        self._failed_cycles: list[Cycle] = []
         self._lifespan: Lifespan | None = None
 
     async def begin(self) -> None:
@@ -225,7 +225,7 @@ class _Apps:
             self._cycles.discard(cycle)
             # The app failed after its response, when no caller waits any more: `stop` raises the error.
             if cycle.error is not None and cycle.ended and cycle.raises:
-                self._late.append(cycle)
+                self._failed_cycles.append(cycle)
 
     def cancel(self) -> None:
         """Cancel all running apps and the lifespan. Never waits."""
@@ -254,7 +254,7 @@ class _Apps:
         lifespan, self._lifespan = self._lifespan, None
         if lifespan is not None:
             await lifespan.stop()
-        late, self._late = [cycle.error for cycle in self._late if cycle.error is not None], []
+        late, self._failed_cycles = [cycle.error for cycle in self._failed_cycles if cycle.error is not None], []
         if late:
             raise late[0]
 
@@ -280,7 +280,7 @@ def _plain_text(status_code: int, headers: Headers, text: str) -> TransportRespo
     return TransportResponse(status_code, [(b"content-type", b"text/plain"), *headers], text.encode())
 
 
-def _delivered(head: Response, cycle: Cycle, timeouts: Timeouts) -> TransportResponse:
+def _transport_response(head: Response, cycle: Cycle, timeouts: Timeouts) -> TransportResponse:
     extensions, connection = cycle.extensions(), cycle.connection(timeouts)
     stream: bytes | Pieces = Pieces(cycle, timeouts)
     if connection is not None:
@@ -310,7 +310,7 @@ def scope_of(wire: Request, facts: RequestExtensions) -> Scope:
     }
 
 
-def _nothing() -> None:
+def _no_op() -> None:
     pass
 
 
@@ -343,7 +343,7 @@ class _ThreadedReader:
         self._reader.close()
 
 
-class _Through:
+class _ThreadedBody:
     """A body that is read in the loop thread."""
 
     def __init__(self, thread: LoopThread, pieces: AsyncIterator[bytes]) -> None:
@@ -360,7 +360,7 @@ class _Through:
         return piece
 
 
-class _ThroughConnection(HeldStream):
+class _ThreadedConnection(HeldStream):
     """A raw stream that is used in the loop thread: its calls block, and never suspend."""
 
     def __init__(self, thread: LoopThread, raw: RawStream) -> None:

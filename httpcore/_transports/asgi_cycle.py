@@ -50,15 +50,15 @@ class Timeouts:
 
     async def wait(self, signal: Signal, phase: str) -> None:
         """Wait for a message from the app. Raises `ReadTimeout` or `TotalTimeout`."""
-        if not await self._changed(signal, phase, self._read):
+        if not await self._wait_for_change(signal, phase, self._read):
             raise ReadTimeout(f"the app sent nothing for {self._read:g} seconds", phase=phase, limit=self._read)
 
     async def wait_to_send(self, signal: Signal, phase: str) -> None:
         """Wait for the app to receive a message. Raises `WriteTimeout` or `TotalTimeout`."""
-        if not await self._changed(signal, phase, self._write):
+        if not await self._wait_for_change(signal, phase, self._write):
             raise WriteTimeout(f"the app received nothing for {self._write:g} seconds", phase=phase, limit=self._write)
 
-    async def _changed(self, signal: Signal, phase: str, limit: float | None) -> bool:
+    async def _wait_for_change(self, signal: Signal, phase: str, limit: float | None) -> bool:
         left = None if self._ends is None else max(0.0, self._ends - self._now())
         is_total = left is not None and (limit is None or left <= limit)
         if await signal.wait(left if is_total else limit):

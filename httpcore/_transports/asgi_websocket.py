@@ -69,7 +69,7 @@ class WebSocketCycle(Cycle):
 
     def __init__(self, backend: Backend, handshake: Handshake, *, raises: bool) -> None:
         reader = Body.of(b"").start(backend.run_blocking)
-        super().__init__(backend, reader, raises=raises, keeps_body=_always)
+        super().__init__(backend, reader, raises=raises, keeps_body=_has_any_status)
         self.accepted = False
         self._handshake = handshake
         self._frames = Connection(ConnectionType.SERVER)
@@ -190,11 +190,11 @@ class WebSocketCycle(Cycle):
 
     def _end(self, code: int, reason: str = "") -> None:
         """Send a Close frame. After it the caller's `recv` returns the end."""
-        # Close is queued before `_over` sets `ended`, so that the caller reads it before the end.
+        # Close is queued before `_end_with` sets `ended`, so that the caller reads it before the end.
         self._put(events.CloseConnection(code=code, reason=reason))
-        self._over(code, reason)
+        self._end_with(code, reason)
 
-    def _over(self, code: int, reason: str = "") -> None:
+    def _end_with(self, code: int, reason: str = "") -> None:
         if self._gone is None:
             self._gone = (code, reason)
         self.ended = True
@@ -213,7 +213,7 @@ class WebSocketCycle(Cycle):
             self._end(int(event.code), event.reason or "")
         elif self._frames.state is ConnectionState.REMOTE_CLOSING:
             self._put(event.response())
-            self._over(int(event.code), event.reason or "")
+            self._end_with(int(event.code), event.reason or "")
 
     def _on_ping(self, pong: events.Event) -> None:
         # Of several unread pongs only the last is kept (RFC 6455, section 5.5.3), so a flood of pings does not grow the
@@ -255,7 +255,7 @@ class WebSocketCycle(Cycle):
 
     def end(self) -> None:
         """The caller ends its side without a Close frame."""
-        self._over(_ABNORMAL)
+        self._end_with(_ABNORMAL)
         self.signal.notify()
 
     def leave(self) -> None:
@@ -271,7 +271,7 @@ class WebSocketCycle(Cycle):
         return {**super().extensions(), "http_version": self._handshake.protocol}
 
 
-def _always(status_code: int) -> bool:
+def _has_any_status(status_code: int) -> bool:
     return True
 
 

@@ -84,7 +84,7 @@ class TransportRequest:
     __slots__ = (
         "_body",
         "_body_of",
-        "_listed",
+        "_checked_fields",
         "_opened",
         "extensions",
         "headers",
@@ -113,7 +113,7 @@ class TransportRequest:
         self._opened: list[TransportResponse] = []
         self._body: Body | None = None
         self._body_of: BodyTypes = None
-        self._listed: Headers | None = None
+        self._checked_fields: Headers | None = None
 
     @property
     def backend(self) -> Backend:
@@ -139,9 +139,9 @@ class TransportRequest:
         Raises:
             LocalProtocolError: a header cannot be sent.
         """
-        listed = self._listed
+        listed = self._checked_fields
         if listed is None or self.headers is not listed:
-            listed = self.headers = self._listed = header_pairs(self.headers)
+            listed = self.headers = self._checked_fields = header_pairs(self.headers)
         return listed
 
     def complete(self) -> Request:
@@ -277,7 +277,7 @@ class Transport:
         if type(self).request is Transport.request and type(self).arequest is Transport.arequest:
             raise NotImplementedError(f"{type(self).__name__} overrides neither handle() nor request() and arequest()")
         if request.is_sync:
-            return _entered(self.request(*_arguments(request)))
+            return _enter_sync(self.request(*_arguments(request)))
         manager = self.arequest(*_arguments(request))
         status_code, headers, stream, extensions = await manager.__aenter__()
         exit_once = _ExitOnce(manager)
@@ -359,7 +359,7 @@ def _arguments(
     return request.method, request.url, request.headers, request.stream, request.extensions
 
 
-def _entered(manager: AbstractContextManager[Parts]) -> TransportResponse:
+def _enter_sync(manager: AbstractContextManager[Parts]) -> TransportResponse:
     """Enter the sync entry of a transport that overrides the entries, and return its response."""
     status_code, headers, stream, extensions = manager.__enter__()
     exit_once = _ExitOnce(manager)
@@ -513,17 +513,17 @@ class PlainPieces:
 class DrivenPieces:
     """A plain iterator over an async one that never suspends."""
 
-    __slots__ = ("_iterator", "_of")
+    __slots__ = ("_iterator", "_subject")
 
     def __init__(self, iterator: AsyncIterator[bytes], of: object) -> None:
         self._iterator = iterator
-        self._of = of
+        self._subject = of
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         try:
-            return drive(cast("Coroutine[object, None, bytes]", self._iterator.__anext__()), self._of)
+            return drive(cast("Coroutine[object, None, bytes]", self._iterator.__anext__()), self._subject)
         except StopAsyncIteration:
             raise StopIteration from None

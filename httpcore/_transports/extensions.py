@@ -121,7 +121,7 @@ class LazyExtensions(dict[str, Any]):
         return dict, (dict(self),)
 
 
-def _filling(name: str) -> Callable[..., object]:
+def _fill_first(name: str) -> Callable[..., object]:
     method = getattr(dict, name)
 
     def filled(self: LazyExtensions, *arguments: object, **named: object) -> object:
@@ -138,7 +138,7 @@ for _name in (
     *("__repr__", "__reversed__", "__ror__", "__setitem__", "clear", "copy", "get", "items", "keys", "pop", "popitem"),
     *("setdefault", "update", "values"),
 ):
-    setattr(LazyExtensions, _name, _filling(_name))
+    setattr(LazyExtensions, _name, _fill_first(_name))
 
 
 def has_connection(extensions: ResponseExtensions) -> bool:

@@ -110,14 +110,14 @@ class FaultInjection(Middleware):
         for fault in self._faults:
             if not isinstance(fault, Fault):
                 raise TypeError(f"faults has an item of type {type(fault).__name__}: expected each to be a Fault")
-        self._left: dict[int, float] = {
+        self._failures_left: dict[int, float] = {
             at: float("inf") if fault.times is None else fault.times for at, fault in enumerate(self._faults)
         }
         self._random = random.Random(seed)  # noqa: S311 - no secret: the same each time is the point
         self._lock = step_lock()
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
-        fault = self._drawn(request)
+        fault = self._draw_fault(request)
         if fault is None:
             return await self.send(request)
         if fault.latency:
@@ -131,14 +131,14 @@ class FaultInjection(Middleware):
             response.close()
             raise _error(fault.error, request)
         if fault.truncate is not None:
-            response.stream = _Cut(response, fault.truncate, request)
+            response.stream = _TruncatedBody(response, fault.truncate, request)
         return response
 
-    def _drawn(self, request: TransportRequest) -> Fault | None:
+    def _draw_fault(self, request: TransportRequest) -> Fault | None:
         with self._lock:
             for at, fault in enumerate(self._faults):
-                if self._left[at] > 0 and fault.applies(request) and self._random.random() < fault.probability:
-                    self._left[at] -= 1
+                if self._failures_left[at] > 0 and fault.applies(request) and self._random.random() < fault.probability:
+                    self._failures_left[at] -= 1
                     return fault
         return None
 
@@ -150,14 +150,14 @@ def _error(kind: str, request: TransportRequest) -> HTTPCoreError:
     return made(f"injected fault: {kind}", **facts)
 
 
-class _Cut:
+class _TruncatedBody:
     """A body that ends too early."""
 
     def __init__(self, response: TransportResponse, size: int, request: TransportRequest) -> None:
         self._response = response
         self._stream: AsyncIterable[bytes] = async_pieces(response.stream)
         self._iterator: AsyncIterator[bytes] | None = None
-        self._left = size
+        self._failures_left = size
         self._request = request
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -166,7 +166,7 @@ class _Cut:
     async def __anext__(self) -> bytes:
         if self._iterator is None:
             self._iterator = self._stream.__aiter__()
-        if self._left <= 0:
+        if self._failures_left <= 0:
             self._response.close()
             raise RemoteProtocolError(
                 "injected fault: the body was cut short",
@@ -177,5 +177,5 @@ class _Cut:
                 safe_to_retry=False,
             )
         piece = await self._iterator.__anext__()
-        piece, self._left = piece[: self._left], self._left - len(piece)
+        piece, self._failures_left = piece[: self._failures_left], self._failures_left - len(piece)
         return piece

@@ -17,7 +17,7 @@ from .._reentry import step_lock
 from .base import Transport, TransportRequest, TransportResponse
 from .middleware import Middleware, secure_url
 
-__all__ = ["HSTS", "HSTSTransport", "Demand", "parse_demand"]
+__all__ = ["HSTS", "HSTSTransport", "HSTSPolicy", "parse_policy"]
 
 _WORD: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _DIRECTIVE: Final = re.compile(
@@ -27,7 +27,7 @@ _LONGEST: Final = 10 * 366 * 86400  # in seconds; a larger max-age is reduced to
 _MOST: Final = 100_000  # the most hosts that are remembered
 
 
-class Demand(NamedTuple):
+class HSTSPolicy(NamedTuple):
     """The content of a valid header: the lifetime in seconds (0: forget the host), and whether subdomains are
     included.
     """
@@ -36,7 +36,7 @@ class Demand(NamedTuple):
     include_subdomains: bool
 
 
-def parse_demand(value: bytes) -> Demand | None:
+def parse_policy(value: bytes) -> HSTSPolicy | None:
     """Parse a Strict-Transport-Security value (section 6.1). Returns None for an invalid value, which is ignored."""
     text = value.decode("latin-1")
     directives: dict[str, str | None] = {}
@@ -58,7 +58,7 @@ def parse_demand(value: bytes) -> Demand | None:
     if directives.get("includesubdomains") is not None:
         return None  # the directive has no value (section 6.1.2)
     seconds = min(int(digits), _LONGEST) if len(digits) < 12 else _LONGEST
-    return Demand(seconds, "includesubdomains" in directives)
+    return HSTSPolicy(seconds, "includesubdomains" in directives)
 
 
 def _host_of(url: URL) -> str:
@@ -100,7 +100,7 @@ class HSTS(Middleware):
         response = await self.send(request)
         # RFC 6797, section 8.1: over plain http anyone on the path could add or remove the header.
         if url.scheme == "https":
-            self._notice(url, response.headers)
+            self._update_policy(url, response.headers)
         return response
 
     def is_known(self, host: str) -> bool:
@@ -112,24 +112,24 @@ class HSTS(Middleware):
         now = self._clock()
         with self._lock:
             while name:
-                if name in self._preloaded or self._holds(name, now, exact=name == whole):
+                if name in self._preloaded or self._has_policy(name, now, exact=name == whole):
                     return True
                 name = name.partition(".")[2]
         return False
 
-    def _holds(self, name: str, now: float, *, exact: bool) -> bool:
+    def _has_policy(self, name: str, now: float, *, exact: bool) -> bool:
         expires, include_subdomains = self._known.get(name, (0.0, False))
         if expires <= now:
             self._known.pop(name, None)
             return False
         return exact or include_subdomains
 
-    def _notice(self, url: URL, headers: Headers) -> None:
+    def _update_policy(self, url: URL, headers: Headers) -> None:
         value = next((value for name, value in headers if name.lower() == b"strict-transport-security"), None)
         name = _host_of(url)
         if value is None or is_address(name):
             return
-        demand = parse_demand(value)  # of several fields the first counts (section 8.1)
+        demand = parse_policy(value)  # of several fields the first counts (section 8.1)
         if demand is None:
             return
         with self._lock:

@@ -136,7 +136,7 @@ class _Gate:
         # Ordered: a waiting request that leaves is removed from the middle without a search.
         self.waiting: OrderedDict[_Place, Event] = OrderedDict()
         self.lock = step_lock()
-        self._woken: deque[Event] = deque()
+        self._woken_waiters: deque[Event] = deque()
 
     def grant(self) -> None:
         """Give free places to the waiting requests, in order. To be called under the lock, at the end of each step.
@@ -153,14 +153,14 @@ class _Gate:
                 self.free += 1
                 return
             following.is_in = True
-            self._woken.append(event)
+            self._woken_waiters.append(event)
 
     def wake(self) -> None:
         """Wake the requests that `grant` let in. Not under the lock: in threads a woken one may run at once, and take
         it."""
-        while self._woken:
+        while self._woken_waiters:
             try:
-                event = self._woken.popleft()
+                event = self._woken_waiters.popleft()
             except IndexError:  # another thread has woken the last one
                 return
             event.set()

@@ -60,10 +60,10 @@ class MockTransport(Transport):
         wire = request.complete()
         reader = wire.body.start(request.backend.run_blocking)
         try:
-            handler = _chosen(self._handler, wire)
+            handler = _choose_handler(self._handler, wire)
             called = getattr(type(handler), "__call__", None)  # noqa: B004 - what is called, not whether it can be
             plain = not is_async_function(handler) and not is_async_function(called)
-            body = RequestBody(reader, await _collected(reader) if plain else None)
+            body = RequestBody(reader, await _collect_pieces(reader) if plain else None)
             method = wire.method.decode("ascii")
             given = handler(method, _absolute(wire), wire.headers, body, request.extensions)
             result = await given if isawaitable(given) else given
@@ -94,7 +94,7 @@ class RequestBody:
             yield piece
 
 
-async def _collected(reader: BodyReader) -> list[bytes]:
+async def _collect_pieces(reader: BodyReader) -> list[bytes]:
     pieces = []
     while piece := await reader.next():
         pieces.append(piece)
@@ -117,7 +117,7 @@ def _checked_row(key: object, row: object) -> Handler | Given:
     )
 
 
-def _chosen(handler: Handler, wire: Request) -> Handler:
+def _choose_handler(handler: Handler, wire: Request) -> Handler:
     """The handler itself, or the handler of the matching row of a table."""
     if not isinstance(handler, partial) or handler.func is not _routed:
         return handler

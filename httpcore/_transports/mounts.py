@@ -121,9 +121,9 @@ class Mounts(Transport):
 
     def transport_for(self, url: str | bytes) -> Transport:
         """The transport that requests for `url` go to."""
-        return self._chosen(URL.parse(url))
+        return self._choose_transport(URL.parse(url))
 
-    def _chosen(self, url: URL) -> Transport:
+    def _choose_transport(self, url: URL) -> Transport:
         for pattern, transport in self._rows:
             if pattern.matches(url):
                 return transport
@@ -132,15 +132,15 @@ class Mounts(Transport):
         raise UnsupportedProtocol(f"no mount matches {url.origin}: expected a URL that one of the patterns matches")
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
-        return await self._chosen(request.parsed_url()).handle(request)
+        return await self._choose_transport(request.parsed_url()).handle(request)
 
-    def _all(self) -> list[Transport]:
+    def _all_transports(self) -> list[Transport]:
         rest = () if self._rest is None else (self._rest,)
         return list({id(each): each for each in (*[transport for _, transport in self._rows], *rest)}.values())
 
     def close(self) -> None:
         errors = []
-        for transport in self._all():
+        for transport in self._all_transports():
             try:
                 transport.close()
             except Exception as error:
@@ -149,15 +149,15 @@ class Mounts(Transport):
             raise errors[0]
 
     def abort(self) -> None:
-        for transport in self._all():
+        for transport in self._all_transports():
             transport.abort()
 
     def requests(self) -> list[RequestInFlight]:
-        return [request for transport in self._all() for request in transport.requests()]
+        return [request for transport in self._all_transports() for request in transport.requests()]
 
     async def aclose(self) -> None:
         errors = []
-        for transport in self._all():
+        for transport in self._all_transports():
             try:
                 await transport.aclose()
             except Exception as error:

@@ -113,7 +113,7 @@ class HTTPTransport(Transport):
         """Send the request over the network. Raises as `ConnectionPool.request`."""
         pool = self._sync if request.is_sync else self._async
         if pool is None:
-            pool = self._missing(request.is_sync)
+            pool = self._create_pool(request.is_sync)
         extensions = request.extensions
         limit = self._limit
         body: Any = request.stream if request._body is None else request.body()
@@ -125,9 +125,9 @@ class HTTPTransport(Transport):
             response = await pool.request(request.method, request.url, request.headers, body, True, **options)
         else:
             response = await pool.request(request.method, request.url, request.headers, body, True)
-        return _delivered(response, None if limit is UNSET else limit)
+        return _transport_response(response, None if limit is UNSET else limit)
 
-    def _missing(self, is_sync: bool) -> ConnectionPool:
+    def _create_pool(self, is_sync: bool) -> ConnectionPool:
         if not self._owned:
             entry, other, kind = ("request", "arequest", "SyncConnectionPool") if is_sync else (
                 "arequest", "request", "ConnectionPool")  # fmt: skip
@@ -210,7 +210,7 @@ def _named(hostname: str, tls: object) -> SSLConfig:
     return changed(tls, server_hostname=hostname)
 
 
-def _delivered(response: Response, limit: int | None) -> TransportResponse:
+def _transport_response(response: Response, limit: int | None) -> TransportResponse:
     source = response._source
     connection = source.connection
     if connection is not None:

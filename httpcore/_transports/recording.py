@@ -92,8 +92,8 @@ class RecordReplay(Middleware):
 
     async def handle(self, request: TransportRequest) -> TransportResponse:
         wire = request.complete()
-        body = await _collected(wire, request)
-        asked = self._asked(wire, body)
+        body = await _collect_body(wire, request)
+        asked = self._recorded_request(wire, body)
         found = None if self._mode == "record" else self._next(_key(asked))
         if found is not None:
             return _replayed(found)
@@ -106,16 +106,16 @@ class RecordReplay(Middleware):
         response.stream = _Recorded(self, response, asked)
         return response
 
-    def _asked(self, wire: Request, body: bytes) -> Exchange:
+    def _recorded_request(self, wire: Request, body: bytes) -> Exchange:
         target = self._without_secrets(wire.target.decode("ascii"))
         return {
             "method": wire.method.decode("ascii"),
             "url": f"{wire.url.scheme}://{wire.url.host_header.decode('ascii')}{target}",
-            "headers": self._written(wire.headers),
+            "headers": self._fields_without_secrets(wire.headers),
             "body": _text(body),
         }
 
-    def _written(self, headers: Headers) -> list[list[str]]:
+    def _fields_without_secrets(self, headers: Headers) -> list[list[str]]:
         """The fields, without their secrets."""
         texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         return [[name, self._value(name.lower(), value)] for name, value in texts]
@@ -147,10 +147,10 @@ class RecordReplay(Middleware):
         extensions = response.extensions
         answered = {
             "status_code": response.status_code,
-            "headers": self._written(response.headers),
+            "headers": self._fields_without_secrets(response.headers),
             "http_version": extensions.get("http_version", "HTTP/1.1"),
             "reason_phrase": extensions.get("reason_phrase", ""),
-            "trailing_headers": self._written(extensions.get("trailing_headers", [])),
+            "trailing_headers": self._fields_without_secrets(extensions.get("trailing_headers", [])),
             "body": [_text(piece) for piece in pieces],
         }
         line = json.dumps({"request": asked, "response": answered})
@@ -174,7 +174,7 @@ def _bytes(text: str | Mapping[str, str]) -> bytes:
     return text.encode("utf-8") if isinstance(text, str) else base64.b64decode(text["base64"])
 
 
-async def _collected(wire: Request, request: TransportRequest) -> bytes:
+async def _collect_body(wire: Request, request: TransportRequest) -> bytes:
     if wire.body.data is not None:
         return wire.body.data
     reader = wire.body.start(request.backend.run_blocking)

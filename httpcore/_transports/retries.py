@@ -17,7 +17,7 @@ from .middleware import Middleware
 __all__ = ["Retries"]
 
 
-def _drawn() -> float:
+def _random_fraction() -> float:
     return int.from_bytes(os.urandom(4)) / 2**32
 
 
@@ -42,7 +42,7 @@ class Retries(Middleware):
         policy: RetryPolicy | int = RetryPolicy(),  # noqa: B008 - a frozen value
         transport: Transport | None = None,
         *,
-        draw: Callable[[], float] = _drawn,
+        draw: Callable[[], float] = _random_fraction,
     ) -> None:
         super().__init__(transport)
         self._policy = RetryPolicy.of(policy)

@@ -146,7 +146,7 @@ def environ_of(wire: Request, facts: RequestExtensions) -> dict[str, Any]:
 async def _readable(body: Body, backend: Backend) -> BodyReader:
     """A reader that never suspends. An async body is collected first."""
     if not body.is_async:
-        reader = body.start(_at_once)
+        reader = body.start(_call_directly)
         if not body.is_async:  # for a callable this is known only after `start`
             return reader
     else:
@@ -157,10 +157,10 @@ async def _readable(body: Body, backend: Backend) -> BodyReader:
             pieces.append(piece)
     finally:
         await reader.aclose()
-    return Body.of(b"".join(pieces)).start(_at_once)
+    return Body.of(b"".join(pieces)).start(_call_directly)
 
 
-async def _at_once(function: Callable[[], T]) -> T:
+async def _call_directly(function: Callable[[], T]) -> T:
     return function()
 
 
@@ -202,9 +202,9 @@ class _Run:
     async def step(self, act: Callable[[], T]) -> T:
         """Run `act` where it may block."""
         # All steps run in one context, as in one thread: the app's context variables keep their values between steps.
-        return await self._backend.run_blocking(partial(self._context.run, self._stepped, act))
+        return await self._backend.run_blocking(partial(self._context.run, self._run_step, act))
 
-    def _stepped(self, act: Callable[[], T]) -> T:
+    def _run_step(self, act: Callable[[], T]) -> T:
         with self._lock:
             self._running = True  # first: a finaliser that closes the exchange from here on leaves the rest to us
         try:

@@ -192,7 +192,7 @@ class Labels:
             raise TypeError(f"most_servers is of type {type(most_servers).__name__}: expected a whole number")
         if most_servers < 0:
             raise ValueError(f"most_servers is {show_value(most_servers)}: expected a number from 0 up")
-        self._most = most_servers
+        self._max_servers = most_servers
         # There is no lock: threads that add a server at the same moment may exceed the number, by one for each thread.
         self._servers: dict[tuple[str, int], None] = {}
 
@@ -201,7 +201,7 @@ class Labels:
         place = send.host, send.port
         if place in self._servers:
             return place
-        if len(self._servers) >= self._most:
+        if len(self._servers) >= self._max_servers:
             return OTHER, 0
         self._servers[place] = None
         return place

@@ -21,7 +21,7 @@ SCHEMA: Final = "https://opentelemetry.io/schemas/1.28.0"
 _SECRET: Final = re.compile(r"(?<=[?&])(AWSAccessKeyId|Signature|sig|X-Goog-Signature)=[^&]*")
 
 
-class _Kept(NamedTuple):
+class _SendState(NamedTuple):
     """The state of a running sending.
 
     Attributes:
@@ -86,7 +86,7 @@ class Telemetry:
         send = self._sends.current(number)
         if send is None:
             return []
-        kept = cast("_Kept", send.context)
+        kept = cast("_SendState", send.context)
         carrier: dict[str, str] = {}
         propagate.inject(carrier, trace.set_span_in_context(kept.span, kept.parent))
         return [(name.encode("ascii"), value.encode("latin-1")) for name, value in carrier.items()]
@@ -94,7 +94,7 @@ class Telemetry:
     def begin(self, send: Send) -> None:
         """A sending begins."""
         before = send.context  # of the sending before this one
-        parent = before.parent if isinstance(before, _Kept) else contexts.get_current()
+        parent = before.parent if isinstance(before, _SendState) else contexts.get_current()
         method = known_method(send.method)
         attributes: dict[str, str | int] = {
             "http.request.method": method,
@@ -109,12 +109,12 @@ class Telemetry:
         name = method if method == send.method else "HTTP"
         span = self._tracer.start_span(name, parent, SpanKind.CLIENT, attributes)
         active = self._labels.of_request(send)
-        send.context = _Kept(parent, span, active)
+        send.context = _SendState(parent, span, active)
         self._active.add(1, active, parent)
 
     def end(self, send: Send, seconds: float, error: BaseException | None) -> None:
         """A sending ends."""
-        parent, span, active = cast("_Kept", send.context)
+        parent, span, active = cast("_SendState", send.context)
         if span.is_recording():
             self._finish(span, send, error)
         span.end()

@@ -27,7 +27,7 @@ class _Collectors(NamedTuple):
     closed: Counter
 
 
-_made: WeakKeyDictionary[CollectorRegistry, _Collectors] = WeakKeyDictionary()
+_collectors_by_registry: WeakKeyDictionary[CollectorRegistry, _Collectors] = WeakKeyDictionary()
 _making = Lock()
 
 
@@ -59,9 +59,9 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY, *, most_servers: int = 100) -> None:
         self._labels = Labels(most_servers)
         with _making:
-            if registry not in _made:
-                _made[registry] = _collectors(registry)
-        self._collectors = _made[registry]
+            if registry not in _collectors_by_registry:
+                _collectors_by_registry[registry] = _collectors(registry)
+        self._collectors = _collectors_by_registry[registry]
         self._sends = Sends(self)
 
     def __call__(self, record: TraceEvent) -> None:

@@ -73,7 +73,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
             options |= {"action": "store_true", "default": None}
         else:
             options["metavar"] = flag.metavar
-            options |= {"action": "append"} if flag.kind is list else {"type": _or_none(flag.kind)}
+            options |= {"action": "append"} if flag.kind is list else {"type": _optional(flag.kind)}
         parser.add_argument(flag.name, **options)
     found = parser.parse_args(given)
     if not found.upstreams and found.config is None:
@@ -81,7 +81,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     return found
 
 
-def _or_none(kind: type) -> Any:
+def _optional(kind: type) -> Any:
     """A converter for argparse: "none", which means no limit, stays text; other values are converted to `kind`."""
 
     def value(text: str) -> Any:
@@ -117,9 +117,9 @@ def main(given: Sequence[str]) -> int:
         table = table_of(options)
         settings = checked(table)
     except (OSError, TypeError, ValueError) as error:
-        _say(f"{options.config}: {error}" if options.config is not None else str(error))
+        _print_message(f"{options.config}: {error}" if options.config is not None else str(error))
         return 1
-    missing = _missing()
+    missing = _is_uvicorn_missing()
     if options.check:
         print("\n".join(summary(settings)))
         return 1 if missing else 0
@@ -128,10 +128,10 @@ def main(given: Sequence[str]) -> int:
     try:
         listener, metrics = _sockets(settings.service)
     except OSError as error:
-        _say(str(error))
+        _print_message(str(error))
         return 1
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    _say(summary(settings)[0])
+    _print_message(summary(settings)[0])
     return asyncio.run(Supervisor(table, lambda: table_of(options), listener, metrics).run())
 
 
@@ -151,19 +151,19 @@ def _sockets(service: Service) -> tuple[socket.socket, socket.socket | None]:
         raise
 
 
-def _missing() -> bool:
+def _is_uvicorn_missing() -> bool:
     """Whether uvicorn is not installed. Prints what to install, also if httptools is missing, which is optional."""
     if find_spec("uvicorn") is None:
-        _say("expected uvicorn, got none: pip install '.[gateway]' in a clone of httpcore")
+        _print_message("expected uvicorn, got none: pip install '.[gateway]' in a clone of httpcore")
         return True
     if find_spec("httptools") is None:
-        _say(
+        _print_message(
             "without httptools each request costs about twice as much: pip install '.[gateway]' in a clone of httpcore"
         )
     return False
 
 
-def _say(text: str) -> None:
+def _print_message(text: str) -> None:
     print(f"httpcore.gateway: {text}", file=sys.stderr)
 
 

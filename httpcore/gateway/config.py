@@ -129,7 +129,7 @@ def _flag(name: str, value: object) -> bool:
     return value
 
 
-def _whole(name: str, value: object) -> int:
+def _integer(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: expected a whole number, got {show_value(value)}")
     return value
@@ -170,7 +170,7 @@ TABLES: Final[dict[str, tuple[Callable[..., object], tuple[str, ...]]]] = {
 
 _SIMPLE: Final[dict[str, Callable[[str, object], object]]] = {
     "balance": _string,
-    "retries": _whole,
+    "retries": _integer,
     "host": _string,
     "trusted_proxies": _strings,
     "forwarded": _strings,

@@ -24,7 +24,7 @@ from .._errors import (
 )
 from .messages import Refusal
 
-__all__ = ["Budget", "is_upstream_fault", "is_unprocessed", "may_go_elsewhere", "refusal_of"]
+__all__ = ["Budget", "is_upstream_fault", "is_unprocessed", "may_fail_over", "refusal_of"]
 
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 
@@ -59,7 +59,7 @@ def is_upstream_fault(error: HTTPCoreError) -> bool:
     return isinstance(error, (NetworkError, RemoteProtocolError, ConnectTimeout, ProxyError))
 
 
-def may_go_elsewhere(error: HTTPCoreError, method: str, replayable: bool) -> bool:
+def may_fail_over(error: HTTPCoreError, method: str, replayable: bool) -> bool:
     """Whether another upstream may be tried. This is asked only before a response has begun.
 
     If the upstream cannot have acted on the request, a request of any method may be sent to another; otherwise only a
@@ -85,16 +85,16 @@ class Budget:
     MOST: Final = 10.0
 
     def __init__(self) -> None:
-        self._left = self.MOST
+        self._tokens = self.MOST
 
     def sent(self) -> None:
         """A request was sent for the first time."""
-        if self._left < self.MOST:
-            self._left = min(self.MOST, self._left + self.SHARE)
+        if self._tokens < self.MOST:
+            self._tokens = min(self.MOST, self._tokens + self.SHARE)
 
     def spend(self) -> bool:
         """Take one retry from the budget; False if none is left."""
-        if self._left < 1:
+        if self._tokens < 1:
             return False
-        self._left -= 1
+        self._tokens -= 1
         return True

@@ -80,13 +80,13 @@ class Fleet:
 
     def __init__(self, wanted: int) -> None:
         self.is_stopping: bool = False
-        self._wanted = {0: wanted}  # by generation
+        self._worker_counts = {0: wanted}  # by generation
         self._current = 0
         self._next: int | None = None
         self.latest: int = 0
         self._workers: dict[int, _Worker] = {}
         self._numbers = 0
-        self._early = 0  # workers in a row that ended early
+        self._early_ends = 0  # workers in a row that ended early
         self._has_served = False
         self._status = 0
 
@@ -108,7 +108,7 @@ class Fleet:
         assert self._next is None
         self.latest += 1
         self._next = self.latest
-        self._wanted[self._next] = wanted
+        self._worker_counts[self._next] = wanted
         return self._fill(self._next, now, 0.0)
 
     def ready(self, number: int) -> list[Action]:
@@ -116,11 +116,11 @@ class Fleet:
         worker = self._workers[number]
         worker.is_ready = True
         self._has_served = True
-        if worker.generation != self._next or len(self._serving(self._next)) < self._wanted[self._next]:
+        if worker.generation != self._next or len(self._serving(self._next)) < self._worker_counts[self._next]:
             return []
         self._current, self._next = self._next, None
-        self._wanted = {self._current: self._wanted[self._current]}
-        self._early = 0
+        self._worker_counts = {self._current: self._worker_counts[self._current]}
+        self._early_ends = 0
         return [Note("the new workers are ready; the old ones are drained"), *self._drain_others()]
 
     def ended(self, number: int, status: str, now: float) -> list[Action]:
@@ -141,8 +141,8 @@ class Fleet:
                 *self._drain_others(),
                 *self._fill(self._current, now, 0.0),
             ]
-        self._early = self._early + 1 if now - worker.since < STEADY else 0
-        pause = 0.0 if not self._early else min(FIRST_PAUSE * 2 ** (self._early - 1), LONGEST_PAUSE)
+        self._early_ends = self._early_ends + 1 if now - worker.since < STEADY else 0
+        pause = 0.0 if not self._early_ends else min(FIRST_PAUSE * 2 ** (self._early_ends - 1), LONGEST_PAUSE)
         if self._next is not None:
             return [Note(f"a worker ended: {status}; the workers of the reload replace it")]
         note = Note(f"a worker ended: {status}; it is replaced" + (f" in {pause:g} s" if pause else ""))
@@ -178,7 +178,7 @@ class Fleet:
         """Start the workers that a generation lacks."""
         living = sum(worker.generation == generation and not worker.drains for worker in self._workers.values())
         actions: list[Action] = []
-        for _ in range(self._wanted[generation] - living):
+        for _ in range(self._worker_counts[generation] - living):
             self._numbers += 1
             # Recorded before the start, so that `ended` finds the worker even if it ends at once.
             self._workers[self._numbers] = _Worker(generation, now + pause)

@@ -20,14 +20,14 @@ from .._message.response import Response
 from .._pool.pool import ConnectionPool
 from .._pool.retrying import draw
 from .balance import Balance, balance_of, is_random
-from .failover import Budget, is_upstream_fault, may_go_elsewhere, refusal_of
+from .failover import Budget, is_upstream_fault, may_fail_over, refusal_of
 from .forwarding import WRITTEN, networks_of
 from .handshakes import offer_for
 from .health import available
 from .hints import EARLY_HINT, Hints
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, call_hook, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, deny
-from .passing import BODILESS, Heads, hand_on, hand_on_both, only, send_trailers, talk
+from .passing import BODILESS, Heads, forward_body, forward_duplex, only, send_trailers, talk
 from .plan import Forward, Trust, plan, planned, without_trailers
 from .settings import (
     DEFAULT_HEALTH,
@@ -171,7 +171,7 @@ class Gateway:
             else:
                 await self._answer(scope, send, turn)
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
         else:
             await self._serve_socket(scope, receive, send)
 
@@ -202,7 +202,7 @@ class Gateway:
         for upstream in self._upstreams:
             await upstream.sender.close()
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             kind = (await receive())["type"]
             if kind == "lifespan.startup" and self._health.path is not None:
@@ -286,7 +286,7 @@ class Gateway:
             turn.request = result
         return True
 
-    async def _changed(self, turn: Turn, head: Returned) -> Returned | None:
+    async def _call_on_response(self, turn: Turn, head: Returned) -> Returned | None:
         """Call `on_response`; the head for the client, or None if a refusal was sent to the client instead."""
         if self._on_response is None:
             return head
@@ -358,13 +358,13 @@ class Gateway:
                 response = await self._sent(turn, upstream, body)
                 upstream.member.answered()
                 if isinstance(turn, SocketTurn):
-                    await talk(turn, response, self._heads.without, self._trust.name, self._changed)
+                    await talk(turn, response, self._heads.without, self._trust.name, self._call_on_response)
                 else:
                     await self._receive(turn, response)
                 return
             except HTTPCoreError as error:
                 tried |= {index}
-                if not self._goes_elsewhere(turn, upstream, error, tried):
+                if not self._fails_over(turn, upstream, error, tried):
                     raise
                 self._retried += 1
             finally:
@@ -407,7 +407,7 @@ class Gateway:
             elif turn.request.method == "HEAD":
                 left = None
             if self._on_response is not None:
-                changed = await self._changed(turn, Returned(status, headers))
+                changed = await self._call_on_response(turn, Returned(status, headers))
                 if changed is None:
                     return
                 status, headers = changed
@@ -419,13 +419,13 @@ class Gateway:
             await send(begin)
             del begin, headers  # an open stream would keep them, possibly for hours
             if connection is not None:
-                await hand_on_both(turn, connection, left)
+                await forward_duplex(turn, connection, left)
             else:
                 if upload is not None:
                     upload.close()
                 whole = response._buffered_body()  # internal: only the gateway needs the body without decoding
                 if whole is None or (whole and left is None):
-                    await hand_on(turn, response.raw() if whole is None else only(whole), left)
+                    await forward_body(turn, response.raw() if whole is None else only(whole), left)
                 else:
                     await send({"type": "http.response.body", "body": whole})
                     turn.is_whole = True
@@ -439,7 +439,7 @@ class Gateway:
 
     # The outcome of a request.
 
-    def _goes_elsewhere(self, turn: Turn, upstream: UpstreamState, error: HTTPCoreError, tried: frozenset[int]) -> bool:
+    def _fails_over(self, turn: Turn, upstream: UpstreamState, error: HTTPCoreError, tried: frozenset[int]) -> bool:
         """Record the failure; whether another upstream is tried."""
         blamed = is_upstream_fault(error)
         if blamed:
@@ -450,7 +450,7 @@ class Gateway:
             not turn.status
             and len(tried) <= self._retries
             and len(tried) < len(self._upstreams)
-            and may_go_elsewhere(error, turn.request.method, turn.upload is None or turn.upload.replayable)
+            and may_fail_over(error, turn.request.method, turn.upload is None or turn.upload.replayable)
             and bool(available(self._members, now(), tried))
             and self._budget.spend()
         )

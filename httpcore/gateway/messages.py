@@ -56,10 +56,10 @@ def with_head(send: Send, change: Callable[[Headers], Headers]) -> Send:
     """A `send` that changes the fields of a response's head. It is kept as long as a stream is open; this partial takes
     half the memory of a closure.
     """
-    return partial(_changed, send, change)
+    return partial(_send_changed, send, change)
 
 
-def _changed(send: Send, change: Callable[[Headers], Headers], message: Message) -> Awaitable[None]:
+def _send_changed(send: Send, change: Callable[[Headers], Headers], message: Message) -> Awaitable[None]:
     if message["type"] == "http.response.start":
         message = {**message, "headers": change(message["headers"])}
     return send(message)

@@ -17,7 +17,7 @@ from .turns import SocketTurn, Turn
 from .upload import BodyTooLarge, ClientDisconnected
 from .watch import start
 
-__all__ = ["BODILESS", "Heads", "hand_on", "hand_on_both", "only", "send_trailers", "talk"]
+__all__ = ["BODILESS", "Heads", "forward_body", "forward_duplex", "only", "send_trailers", "talk"]
 
 Changed = Callable[[Turn, Returned], Awaitable[Returned | None]]
 """Lets `on_response` change a head; None if a refusal was sent to the client instead."""
@@ -30,7 +30,7 @@ Server-Timing has no meaning, and is allowed as a trailer.
 """
 
 
-async def hand_on(turn: Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
+async def forward_body(turn: Turn, pieces: AsyncIterator[bytes], left: int | None) -> None:
     """Forward the pieces of a response. `left` is the number of their bytes; None if it is not known."""
     watch, send = turn.watch, turn.send
     watch.restart_clock()
@@ -58,14 +58,14 @@ async def send_trailers(turn: Turn, response: Response) -> None:
     await turn.send({"type": "http.response.trailers", "headers": headers, "more_trailers": False})
 
 
-async def hand_on_both(turn: Turn, connection: RawStream, left: int | None) -> None:
+async def forward_duplex(turn: Turn, connection: RawStream, left: int | None) -> None:
     """Forward the response while the client may still be sending its body."""
     upload = turn.upload
     assert upload is not None  # `duplex` was requested
     upload.is_answered = True
     cancel = start(_send_rest(turn, connection))
     try:
-        await hand_on(turn, _received(connection), left)
+        await forward_body(turn, _received(connection), left)
     finally:
         # The sender is cancelled before the connection is closed: otherwise the close would be an error for the sender.
         cancel()
@@ -98,7 +98,7 @@ async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], 
     if connection is None:
         turn.watch.head_received()
         head = Returned(response.status_code, returned(response.headers, without, response.protocol[5:], name))
-        await _denied(turn, response, head, changed)
+        await _forward_refusal(turn, response, head, changed)
         return
     try:
         chosen = agreed(response.headers, turn.offer, without, name)
@@ -109,7 +109,7 @@ async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], 
         connection.close()
 
 
-async def _denied(turn: SocketTurn, response: Response, head: Returned, changed: Changed) -> None:
+async def _forward_refusal(turn: SocketTurn, response: Response, head: Returned, changed: Changed) -> None:
     """Forward the upstream's refusal of a WebSocket."""
     watch, send = turn.watch, turn.send
     async with response:

@@ -184,7 +184,7 @@ def _by_rules(
     """Add the fields that a rule lets pass, or refuse the request for one of them."""
     added: Headers = []
     if b"max-forwards" in noted:
-        counted = _counted(method, noted[b"max-forwards"])
+        counted = _decrement_max_forwards(method, noted[b"max-forwards"])
         if isinstance(counted, Refusal):
             return counted
         added = counted
@@ -330,7 +330,7 @@ def _framing(version: str, noted: Noted) -> tuple[bool, int | None] | Refusal:
     return True, int(value)
 
 
-def _counted(method: str, values: list[bytes]) -> Headers | Refusal:
+def _decrement_max_forwards(method: str, values: list[bytes]) -> Headers | Refusal:
     """Max-Forwards, decremented for TRACE and OPTIONS; at 0 the gateway itself responds (RFC 9110, section 7.6.2)."""
     if method not in ("OPTIONS", "TRACE"):
         return [(b"max-forwards", value) for value in values]

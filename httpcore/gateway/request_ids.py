@@ -44,7 +44,7 @@ class RequestIds:
         given: Headers = []
         for pair in scope["headers"]:
             (given if pair[0] == _FIELD else headers).append(pair)
-        mine = _FIELD, self._taken(scope, given) or b"%b-%x" % (self._prefix, next(self._numbers))
+        mine = _FIELD, self._trusted_id(scope, given) or b"%b-%x" % (self._prefix, next(self._numbers))
         headers.append(mine)
 
         def marked(headers: Headers) -> Headers:
@@ -52,7 +52,7 @@ class RequestIds:
 
         await self._app({**scope, "headers": headers}, receive, with_head(send, marked))
 
-    def _taken(self, scope: Scope, given: Headers) -> bytes | None:
+    def _trusted_id(self, scope: Scope, given: Headers) -> bytes | None:
         """The id that a trusted proxy has given the request; None if there is none that can be used."""
         client = scope.get("client")
         if len(given) != 1 or self._networks is None or client is None or not self._networks[client[0]]:

@@ -41,7 +41,7 @@ class Router:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+            await self._run_lifespan(scope, receive, send)
             return
         app = self._app(scope)
         if not isinstance(app, Refusal):
@@ -64,7 +64,7 @@ class Router:
                 return app
         return self._default or _NOT_FOUND
 
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the events of the lifespan to each app in turn; an app without lifespan support is left out."""
         apps = [app for _, app in self._apps] + ([self._default] if self._default is not None else [])
         await Lifespans(apps, scope).run(receive, send)

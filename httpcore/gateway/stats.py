@@ -95,12 +95,12 @@ def prometheus(stats: GatewayStats, *others: GatewayStats) -> str:
         "Requests to the upstream without a complete response yet.",
         each([up.outstanding for up in ups]),
     )
-    taking_part = [sum(_takes_part(each, up.name) for each in every) for up in ups]
+    taking_part = [sum(_is_available(each, up.name) for each in every) for up in ups]
     metric("upstream_available", "gauge", "Gateways that use the upstream.", each(taking_part))
     return "\n".join(lines) + "\n"
 
 
-def _takes_part(stats: GatewayStats, name: str) -> bool:
+def _is_available(stats: GatewayStats, name: str) -> bool:
     return any(up.is_up and not up.is_ejected for up in stats.upstreams if up.name == name)
 
 
@@ -112,7 +112,7 @@ def added(every: Iterable[GatewayStats]) -> GatewayStats:
     for stats in every:
         upstreams = {up.name: up for up in total.upstreams}
         for up in stats.upstreams:
-            upstreams[up.name] = _together(upstreams[up.name], up) if up.name in upstreams else up
+            upstreams[up.name] = _sum(upstreams[up.name], up) if up.name in upstreams else up
         total = GatewayStats(
             total.under_way + stats.under_way,
             total.waiting + stats.waiting,
@@ -123,7 +123,7 @@ def added(every: Iterable[GatewayStats]) -> GatewayStats:
     return total
 
 
-def _together(one: UpstreamStats, other: UpstreamStats) -> UpstreamStats:
+def _sum(one: UpstreamStats, other: UpstreamStats) -> UpstreamStats:
     return UpstreamStats(
         one.name,
         one.requests + other.requests,

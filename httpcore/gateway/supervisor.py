@@ -126,7 +126,7 @@ class Supervisor:
             loop.add_signal_handler(number, act)
         metrics = self._metrics and await asyncio.start_server(self._answer, sock=self._metrics, limit=8192)
         late = asyncio.create_task(self._watch())
-        self._do(self._fleet.start(now()))
+        self._perform(self._fleet.start(now()))
         try:
             return await self._done
         finally:
@@ -144,13 +144,13 @@ class Supervisor:
     def _stop(self) -> None:
         """SIGTERM and SIGINT: let the workers finish their requests; a second signal kills the workers."""
         if self._fleet.is_stopping:
-            self._do(self._fleet.kill())
+            self._perform(self._fleet.kill())
             return
         # The supervisor closes its own copy of the listening socket before it sends "stop" to the workers. The system
         # refuses connections once the last copy is closed. The last copy must be a worker's, since a worker first
         # accepts the connections that wait in the queue.
         self._listener.close()
-        self._do(self._fleet.stop())
+        self._perform(self._fleet.stop())
 
     def _reload(self) -> None:
         """SIGHUP: read the settings again, and start workers with them. The old workers are drained when all new ones
@@ -175,11 +175,11 @@ class Supervisor:
             _log.warning("addresses and ports stay as they are until the next start")
         actions = self._fleet.reload(new.workers, now())
         self.tables[self._fleet.latest] = table  # set before the workers that use it are started
-        self._do(actions)
+        self._perform(actions)
 
     # Workers.
 
-    def _do(self, actions: list[Action]) -> None:
+    def _perform(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Start):
                 process = self._processes[action.number] = _Process(self.tables[action.generation])
@@ -213,7 +213,7 @@ class Supervisor:
         # are included exactly once at each moment, also after the end of the last worker, which ends the supervisor.
         self._retired = added([self._retired, *map(ended, process.figures)])
         del self._processes[number]
-        self._do(self._fleet.ended(number, status, now()))
+        self._perform(self._fleet.ended(number, status, now()))
         self._reload_again()
 
     async def _follow(self, number: int, process: _Process) -> str:
@@ -242,7 +242,7 @@ class Supervisor:
             process.answered.set()
         else:
             process.is_ready = True
-            self._do(self._fleet.ready(number))
+            self._perform(self._fleet.ready(number))
             self._reload_again()
 
     def _reload_again(self) -> None:
@@ -254,7 +254,7 @@ class Supervisor:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(1)
-            self._do(self._fleet.overdue(now()))
+            self._perform(self._fleet.overdue(now()))
 
     # Figures.
 

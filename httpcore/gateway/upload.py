@@ -64,11 +64,11 @@ class Upload:
         """
         if request.has_body is False:
             return b""
-        if self._first is None and self._looks(request):
+        if self._first is None and self._may_look_ahead(request):
             self._first = await self._messages.next()
         first = self._first
         if first is not None and not first.get("more_body"):
-            return self._whole(first)
+            return self._buffer_body(first)
         self.is_stream = True
         return self
 
@@ -76,7 +76,7 @@ class Upload:
         """Read the first message while the request waits in the queue: mostly it is the whole body, and after it the
         client's disconnect can be noticed. If this is cancelled, the message is left for `content`.
         """
-        if not self._looks(request):
+        if not self._may_look_ahead(request):
             return
         self._first = await self._messages.next(seconds)
         if self._first is None:
@@ -86,7 +86,7 @@ class Upload:
         elif not self._first.get("more_body"):
             self._watch.on_body_read()
 
-    def _looks(self, request: Forward) -> bool:
+    def _may_look_ahead(self, request: Forward) -> bool:
         if request.expects:  # `receive` would send 100 (Continue) to the client, before the upstream has sent it
             return False
         if request.length is not None:
@@ -95,7 +95,7 @@ class Upload:
         # sends anything.
         return request.has_body is None and request.method in ("GET", "HEAD", "DELETE", "OPTIONS", "TRACE")
 
-    def _whole(self, message: Message) -> bytes:
+    def _buffer_body(self, message: Message) -> bytes:
         """The body, from its only message. It is kept, so that it can be sent to further upstreams."""
         if self.size:
             return bytes(message["body"])

@@ -47,13 +47,13 @@ async def check(upstream: UpstreamState, health: Health, log: logging.Logger) ->
     config = Timeouts(health.timeout, health.timeout, health.timeout, health.timeout)
     while True:
         was_up = upstream.member.is_up
-        upstream.member.checked(await _works(upstream, target, config))
+        upstream.member.checked(await _is_healthy(upstream, target, config))
         if upstream.member.is_up is not was_up:
             log.warning("%s is %s", upstream.name, "up again" if upstream.member.is_up else "down")
         await pause(health.interval)
 
 
-async def _works(upstream: UpstreamState, target: bytes, timeouts: Timeouts) -> bool:
+async def _is_healthy(upstream: UpstreamState, target: bytes, timeouts: Timeouts) -> bool:
     try:
         response = await upstream.sender.request(
             *("GET", upstream.url, [(b"user-agent", b"httpcore.gateway")], b"", True),

@@ -81,7 +81,7 @@ class Socket:
         self._size = 0
         self._pong: bytes | None = None
         self._is_client_gone = False
-        self._has_received = False  # since the last call of `_look`
+        self._has_received = False  # since the last call of `_check_liveness`
         self._is_pinged = False
         # Cancels the timer, which is first that of the pings, and later that of the upstream's answer to Close.
         self._timer: Callable[[], object] | None = None
@@ -107,7 +107,7 @@ class Socket:
             {"type": "websocket.accept", "subprotocol": agreed.subprotocol, "headers": agreed.headers}
         )
         if self._settings.ping_interval is not None:
-            self._timer = later(self._settings.ping_interval, self._look)
+            self._timer = later(self._settings.ping_interval, self._check_liveness)
         try:
             turn.is_whole = await self._from_upstream(connection)
         except HTTPCoreError:
@@ -279,7 +279,7 @@ class Socket:
 
     # Checks whether the upstream is still connected.
 
-    def _look(self) -> None:
+    def _check_liveness(self) -> None:
         """Ping the upstream if it was silent; if it is still silent after a ping, give it up."""
         assert self._settings.ping_interval is not None
         if self._is_pinged and not self._has_received:
@@ -289,7 +289,7 @@ class Socket:
         if self._is_pinged:
             start(self._ping())
         self._has_received = False
-        self._timer = later(self._settings.ping_interval, self._look)
+        self._timer = later(self._settings.ping_interval, self._check_liveness)
 
     async def _give_up(self) -> None:
         self._end_soon()  # first, since Close waits for room if the client does not read

@@ -85,7 +85,7 @@ class _Worker(uvicorn.Server):
         # 3. No new connections are accepted. 4. Requests end, or the grace does. 5. Connections are closed, and then
         # the gateways, by the shutdown of their lifespan. 6. The final counts are sent to the supervisor, which keeps
         # them.
-        await self._accept_no_more()
+        await self._stop_accepting()
         await self._wait_for_connections()
         self._cut_off()
         await super().shutdown(sockets=sockets)
@@ -129,7 +129,7 @@ class _Worker(uvicorn.Server):
 
     # The end.
 
-    async def _accept_no_more(self) -> None:
+    async def _stop_accepting(self) -> None:
         """Close the listening socket. If no other worker serves, first accept the connections that wait in its queue,
         which the system would otherwise reset. If other workers serve, they accept those connections.
         """
@@ -205,7 +205,7 @@ def config_of(app: Front, service: Service) -> uvicorn.Config:
     )
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_worth_logging(record: logging.LogRecord) -> bool:
     """Drop uvicorn's line about an incomplete response: the upstream broke it off, and the gateway has logged that."""
     return record.msg != "ASGI callable returned without completing response."
 
@@ -229,7 +229,7 @@ def main(listener: str, channel: str) -> int:
         server = _Worker(settings, given["name"], accepting, connection)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
         _log.setLevel(logging.INFO if settings.service.access_log else logging.WARNING)
-        logging.getLogger("uvicorn.error").addFilter(_is_news)
+        logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)
         server.run(sockets=[accepting])
     return 0 if server.started else 1
 

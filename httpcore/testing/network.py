@@ -143,7 +143,7 @@ class Network:
         race = Race(target or _text(hosts[0], port), hosts, timeout, lambda: self._scheduler.now)
         under_way: list[_Attempt] = []
         try:
-            while (won := self._won(race, under_way, port)) is None:
+            while (won := self._check_attempts(race, under_way, port)) is None:
                 what = " or ".join([attempt.peer for attempt in under_way])
                 await self._scheduler.wait_until(
                     lambda: any(attempt.outcome() for attempt in under_way),
@@ -161,7 +161,7 @@ class Network:
         )
         return connection
 
-    def _won(self, race: Race[str], under_way: list[_Attempt], port: int | None) -> _Winner | None:
+    def _check_attempts(self, race: Race[str], under_way: list[_Attempt], port: int | None) -> _Winner | None:
         """Check the running attempts, and begin those that are due."""
         for attempt in list(under_way):
             place = attempt.outcome()
@@ -447,7 +447,7 @@ class ServerEnd:
     async def recv_until(self, mark: bytes) -> bytes:
         """Wait for `mark`; returns the bytes up to its end. Raises `PeerGone` when the client ends before that."""
         while mark not in self._held:
-            await self._more()
+            await self._read_more()
         cut = self._held.index(mark) + len(mark)
         data, self._held = self._held[:cut], self._held[cut:]
         return data
@@ -455,7 +455,7 @@ class ServerEnd:
     async def recv_exactly(self, size: int) -> bytes:
         """Wait for `size` bytes. Raises `PeerGone` when the client ends before that."""
         while len(self._held) < size:
-            await self._more()
+            await self._read_more()
         data, self._held = self._held[:size], self._held[size:]
         return data
 
@@ -496,7 +496,7 @@ class ServerEnd:
             self._out.reset(discard)
             self._in.refuse()
 
-    async def _more(self) -> None:
+    async def _read_more(self) -> None:
         data = await self._read(PIECE)
         if not data:
             raise PeerGone("the client ended its side")

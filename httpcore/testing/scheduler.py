@@ -175,7 +175,7 @@ class Scheduler:
         self._timed = 0
         self._running: Task[object] | None = None
         self._begun = False
-        self._over = False
+        self._is_over = False
         self._victim: Task[object] | None = None
         self._moments = 0
         self._strike: Callable[[int], object] | None = None
@@ -183,7 +183,7 @@ class Scheduler:
     @property
     def is_over(self) -> bool:
         """The run has ended, or is ending."""
-        return self._over
+        return self._is_over
 
     # Running.
 
@@ -283,7 +283,7 @@ class Scheduler:
         interrupt = None
         if task._interrupt is not None:
             interrupt, interrupted = task._interrupt
-            ready, conditions = _or_set(interrupt, ready), (*conditions, interrupted)
+            ready, conditions = _ready_or_interrupted(interrupt, ready), (*conditions, interrupted)
         if self._checkpoints or timeout == 0:
             self._wake(task)
             await _pause(f"a turn, before {what}")
@@ -430,7 +430,7 @@ class Scheduler:
 
     def _moment(self, task: Task[object]) -> None:
         # A victim has two moments for each await: just after it begins to wait, and just before it goes on.
-        if task is self._victim and not self._over:
+        if task is self._victim and not self._is_over:
             self._moments += 1
             if self._strike is not None:
                 self._strike(self._moments)
@@ -443,7 +443,7 @@ class Scheduler:
     # The end of a run.
 
     def _cancel_the_rest(self) -> None:
-        self._over = True
+        self._is_over = True
         for _ in range(100):
             left = [task for task in self._tasks if not task.done]
             if not left:
@@ -468,5 +468,5 @@ class Scheduler:
             raise errors[0]
 
 
-def _or_set(interrupt: Interrupt, ready: Callable[[], bool]) -> Callable[[], bool]:
+def _ready_or_interrupted(interrupt: Interrupt, ready: Callable[[], bool]) -> Callable[[], bool]:
     return lambda: interrupt.is_set or ready()

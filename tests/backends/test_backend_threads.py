@@ -169,7 +169,7 @@ def test_read_woken_for_nothing_waits_only_for_remaining_time() -> None:
 
 def wait_until_inside(stream: BlockingStream) -> None:
     # Only this attribute shows that a thread is in `poll`; a sleep would be a guess.
-    while not stream._inside:
+    while not stream._calls:
         pass
 
 

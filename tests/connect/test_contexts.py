@@ -104,9 +104,9 @@ def test_tls_1_2_is_the_least_though_python_may_allow_less(least: ssl.TLSVersion
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = least
     # No context of this Python has such a minimum, so the rule itself is called.
-    assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_2
+    assert _contexts._set_defaults(context).minimum_version is ssl.TLSVersion.TLSv1_2
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    assert _contexts._bare(context).minimum_version is ssl.TLSVersion.TLSv1_3  # the rule is called again
+    assert _contexts._set_defaults(context).minimum_version is ssl.TLSVersion.TLSv1_3  # the rule is called again
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="Python is strict from 3.13 on")
@@ -180,7 +180,8 @@ def test_versions_and_ciphers_of_config_are_those_of_its_context() -> None:
 def test_a_maximum_below_the_minimum_of_openssl_wins() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3  # OpenSSL's configuration file may set this
-    _contexts._narrow(context, SSLConfig(maximum_version="TLSv1.2"))  # no context of ours begins with this minimum here
+    # The function is called alone: no context of ours begins with this minimum here.
+    _contexts._set_versions(context, SSLConfig(maximum_version="TLSv1.2"))
     assert versions(context) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
 
 

@@ -260,9 +260,9 @@ def test_after_a_fork_there_are_no_sessions(trusting: SSLConfig) -> None:
         http.request("GET", server.url)
         # The test runs the code that a fork runs in the child, since a child's pool cannot be inspected.
         pool = http._pool
-        assert len(pool._leases.connector.sessions._kept) == 1  # no public name shows an unused session
+        assert len(pool._leases.connector.sessions._by_key) == 1  # no public name shows an unused session
         pool._leases.after_fork()  # as in the child
-        assert len(pool._leases.connector.sessions._kept) == 0
+        assert len(pool._leases.connector.sessions._by_key) == 0
 
 
 # The connections that provide sessions.
@@ -312,7 +312,7 @@ def test_session_cache_evicts_the_oldest_of_the_least_recent_hop() -> None:
     for number in range(1000):
         sessions.keep(f"hop {number}", SessionHolder(number))  # type: ignore[arg-type]
     # Counting the sessions with `take` would presuppose which of them remain.
-    assert len(sessions._kept) == 256
+    assert len(sessions._by_key) == 256
 
 
 @pytest.mark.parametrize("tickets", [0, 1, 2])

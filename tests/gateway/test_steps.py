@@ -25,7 +25,7 @@ from httpcore.gateway import (
     prometheus,
 )
 from httpcore.gateway.balance import balance_of
-from httpcore.gateway.failover import Budget, is_upstream_fault, may_go_elsewhere, refusal_of
+from httpcore.gateway.failover import Budget, is_upstream_fault, may_fail_over, refusal_of
 from httpcore.gateway.health import Member, available
 
 NOTHING: frozenset[int] = frozenset()
@@ -201,9 +201,9 @@ def test_each_failure_has_its_status_and_its_retries(
 ) -> None:
     refusal = refusal_of(error)
     assert (refusal.status, refusal.text) == (status, type(error).__name__)
-    assert may_go_elsewhere(error, "GET", True) is get
-    assert may_go_elsewhere(error, "POST", True) is post
-    assert not may_go_elsewhere(error, "GET", False)
+    assert may_fail_over(error, "GET", True) is get
+    assert may_fail_over(error, "POST", True) is post
+    assert not may_fail_over(error, "GET", False)
     assert is_upstream_fault(error) is blamed
 
 

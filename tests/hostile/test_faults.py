@@ -304,7 +304,7 @@ def test_an_early_complete_response_ends_upload_and_connection(runtime: Runtime,
                 assert (response.status_code, response.body) == (status, b"")
                 assert pool.stats().connections == 0
                 assert taken < 1000  # pieces of 64 KiB: only the kernel's buffers accepted them
-                await eventually(runtime, gone.is_set, "the server sees the connection closed")
+                await eventually(runtime, gone.is_set, "the server sees the end")
 
     runtime.run(body)
 
@@ -461,7 +461,7 @@ def test_we_close_after_connection_close_though_server_does_not(runtime: Runtime
             async with trial(runtime, server) as pool:
                 assert (await pool.request("GET", server.url)).body == b"last"
                 assert pool.stats().connections == 0
-                await eventually(runtime, lambda: left == [b""], "the server sees the connection closed")
+                await eventually(runtime, lambda: left == [b""], "the server sees the end")
 
     runtime.run(body)
 
@@ -952,9 +952,7 @@ def test_body_that_fails_is_cut_on_the_wire_and_its_error_raised(runtime: Runtim
                 with pytest.raises(error, match=re.escape(words)):
                     await pool.request("POST", server.url, headers, make(runtime))
                 assert pool.stats().connections == 0
-                await eventually(
-                    runtime, lambda: len(server.bytes_after_head) == 1, "the server sees the connection closed"
-                )
+                await eventually(runtime, lambda: len(server.bytes_after_head) == 1, "the server sees the end")
             head, _, rest = server.bytes_after_head[0].partition(b"\r\n\r\n")
             assert head.startswith(b"POST / HTTP/1.1\r\n")
             assert rest == (b"half" if headers else b"4\r\nhalf\r\n")  # never the last chunk, nor a byte too many
@@ -987,9 +985,7 @@ def test_the_server_sees_the_end_before_the_users_own_clean_up(runtime: Runtime)
                         yield b"half"
                         yield "text"
                     finally:
-                        await eventually(
-                            runtime, lambda: bool(server.bytes_after_head), "the server sees the connection closed"
-                        )
+                        await eventually(runtime, lambda: bool(server.bytes_after_head), "the server sees the end")
                         order.append("clean-up")
 
                 with pytest.raises(httpcore.LocalProtocolError, match="type str"):
@@ -1041,9 +1037,7 @@ def test_known_mistakes_are_refused_before_a_byte_is_sent(runtime: Runtime, case
             await check_quiet(runtime, pool, server)
             await pool.close()
             assert len(opened) == (case == "a callable that gives text")  # a callable is called when needed
-            await eventually(
-                runtime, lambda: server.bytes_after_head == [b""] * len(opened), "the server received nothing"
-            )
+            await eventually(runtime, lambda: server.bytes_after_head == [b""] * len(opened), "nothing received")
 
     runtime.run(body)
 

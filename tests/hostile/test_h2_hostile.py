@@ -409,7 +409,7 @@ def check_credit(pool: Any) -> None:
         if isinstance(engine, h2_engine.H2Engine):
             assert engine.open_streams == 0
             # No public name returns these sums.
-            assert engine._room + engine._uncredited == engine._goal
+            assert engine._room + engine._uncredited == engine._target_window
 
 
 @pytest.mark.cpu_time

@@ -19,7 +19,7 @@ from httpcore._http2 import hpack_memory
 from httpcore._http2 import hpack_table as h2_table
 from httpcore._http2.hpack_decoder import TABLE_BYTES, FieldDecoder
 from httpcore._http2.hpack_encoder import FieldEncoder
-from httpcore._http2.hpack_table import STATIC_PAIRS, unhuffman
+from httpcore._http2.hpack_table import STATIC_PAIRS, huffman_decode
 
 MOST = 65536
 Fields = list[tuple[bytes, bytes]]
@@ -79,7 +79,7 @@ def both(blocks: list[bytes], most: int = MOST) -> list[Fields | str]:
             break
         # Both tables, with entries that wait to be stored, must be the same at every step: otherwise a difference would
         # show only when an entry is used.
-        ours._settle()
+        ours._insert_pending()
         assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
         assert ours._size == reference.header_table._current_size
     return answers
@@ -109,14 +109,14 @@ def test_the_huffman_code_is_the_standards() -> None:
 @given(st.binary(max_size=200))
 @settings(max_examples=50, deadline=None)
 def test_huffman_codes_come_back(data: bytes) -> None:
-    assert unhuffman(coder.encode(data)) == data
+    assert huffman_decode(coder.encode(data)) == data
 
 
 @pytest.mark.parametrize("octet", range(256))
 def test_each_octet_comes_back_at_every_place(octet: int) -> None:
     for before in (b"", b"0", b"00", b"000", b"0000", b"00000", b"000000", b"0000000"):  # each "0" has 5 bits
         data = before + bytes((octet,)) + b"0"
-        assert unhuffman(coder.encode(data)) == data
+        assert huffman_decode(coder.encode(data)) == data
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_each_octet_comes_back_at_every_place(octet: int) -> None:
 )
 def test_an_invalid_huffman_code_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="a Huffman-encoded string"):
-        unhuffman(data)
+        huffman_decode(data)
 
 
 def test_huffman_codes_of_anything_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,12 +278,12 @@ def test_the_table_holds_4096_bytes_with_32_for_each_field() -> None:
     decoder.decode(b"\x40" + text(b"n") + text(b"v" * (TABLE_BYTES - 33 - 33)))
     decoder.decode(b"\x40" + text(b"m") + text(b""))
     # The content of the table shows only when an entry is used, which would change it.
-    decoder._settle()
+    decoder._insert_pending()
     assert [pair[0] for pair, _ in decoder._entries] == [b"m", b"n"]
     assert decoder._size == TABLE_BYTES
     decoder.decode(b"\x40" + text(b"") + text(b""))
     # The content of the table has changed, which still does not show.
-    decoder._settle()
+    decoder._insert_pending()
     assert [pair[0] for pair, _ in decoder._entries] == [b"", b"m"]
 
 
@@ -449,7 +449,7 @@ def test_remembered_blocks_leave_the_table_as_it_would_be(seed: int) -> None:
         if isinstance(found, str) or rand.random() < 0.001:
             if not isinstance(found, str):
                 # Both tables must be the same, though the last blocks may not have used them.
-                ours._settle()
+                ours._insert_pending()
                 assert [pair for pair, _ in ours._entries] == list(reference.header_table.dynamic_entries)
                 assert ours._size == reference.header_table._current_size
             ends[which] = FieldDecoder(MOST), hpack.Decoder(MOST)

@@ -1531,7 +1531,7 @@ def test_padding_alone_is_credited_at_once() -> None:
     engine = opened()
     engine.receive(head(GOT))
     # In a small window, a few frames are as much as half of it.
-    engine.inner._goal = 200
+    engine.inner._target_window = 200
     assert engine.receive(data(GOT, b"", pad=99)) == []
     assert sent(engine) == [(WINDOW_UPDATE, 0, 0, number(100))]
 
@@ -1585,7 +1585,7 @@ def test_a_failed_stream_loses_no_credit(wrong: bytes, size: int) -> None:
     engine = bare()
     engine.receive(settings())
     engine.request(GET, end=True)
-    engine.inner._goal = 2 * size  # half of it is credited at once
+    engine.inner._target_window = 2 * size  # half of it is credited at once
     engine.take()
     for event in engine.receive(wrong):
         if isinstance(event, BodyReceived):
@@ -1610,7 +1610,7 @@ def test_connections_window_grows_no_further_than_a_window_may() -> None:
     engine = bare()
     engine.receive(settings())
     # No setting can produce this window, which is close to the largest one.
-    engine.inner._goal = TOP - 100
+    engine.inner._target_window = TOP - 100
     for _ in range(3000):
         engine.request(GET, end=True)
     assert [kind for kind, *_ in sent(engine) if kind == WINDOW_UPDATE] == []

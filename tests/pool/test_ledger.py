@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from httpcore._config import PoolLimits
-from httpcore._pool.expiry import Early
+from httpcore._pool.expiry import IdleExpiry
 from httpcore._pool.ledger import Ledger
 from httpcore._pool.protocols import REMEMBERED, Protocols
 from httpcore._pool.recovery import mend
@@ -303,7 +303,7 @@ def test_notes_of_early_ends_do_not_pile_up() -> None:
         pool.now += 1
         pool.release(pool.acquire("a"), expires=pool.now + 1e6)
     # The heap costs memory and time, and changes no decision.
-    assert len(pool.ledger._early.notes) < 100
+    assert len(pool.ledger._idle_heap.notes) < 100
     pool.now += 1e6
     pool.step("expire")
     assert pool.counts == (0, 0, 0, 0, 0)
@@ -365,7 +365,7 @@ def test_closed_connections_leave_no_note_of_their_age() -> None:
     for _ in range(100):
         pool.release(pool.open("a"), reusable=False)
     # Kept objects cost memory, and change no decision.
-    assert pool.ledger._aging.next(-1.0) == -1.0
+    assert pool.ledger._lifetimes.next(-1.0) == -1.0
 
 
 # Fairness.
@@ -1218,7 +1218,7 @@ class Interrupt:
         return self.trace
 
 
-LEDGER = {step.__code__.co_filename for step in (Ledger.acquire, mend, Early.note, Ring.rank, Protocols.remember)}
+LEDGER = {step.__code__.co_filename for step in (Ledger.acquire, mend, IdleExpiry.note, Ring.rank, Protocols.remember)}
 
 
 class InterruptedRuntime(Runtime):

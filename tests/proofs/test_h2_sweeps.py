@@ -391,7 +391,7 @@ def check_wires(pool: Pool) -> None:
         assert engine.open_streams == 0
         unread = sum(inbox.held for inbox in wire.dropped)
         # A wrong sum would show only hours later, like a wrong count.
-        assert engine._room + engine._uncredited + unread == engine._goal
+        assert engine._room + engine._uncredited + unread == engine._target_window
 
 
 def check_hosts(hosts: dict[str, Host]) -> None:
