@@ -1276,7 +1276,7 @@ def test_loop_that_cannot_watch_sockets_is_a_clear_connect_error(listener: Any) 
 
     async def main() -> None:
         before = open_descriptors()
-        with pytest.raises(ConnectError, match=r"this event loop \(Unable\) has no add_reader"):
+        with pytest.raises(ConnectError, match=r"this event loop \(LoopWithoutReaders\) has no add_reader"):
             await AsyncioBackend.current().connect_tcp(["127.0.0.1"], listener.getsockname()[1], LONG)
         assert open_descriptors() == before
 

@@ -68,5 +68,5 @@ def test_one_str_is_no_collection_of_names(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [5, [b"name"], b"name"], ids=repr)
 def test_names_that_are_no_str_are_refused(value: Any) -> None:
-    with pytest.raises(TypeError, match=r"^preload (is of type|has a) (int|bytes): expected"):
+    with pytest.raises(TypeError, match=r"^preload (is of type|has an item of type) (int|bytes): expected"):
         httpcore.HSTSTransport(preload=value)

@@ -115,7 +115,7 @@ from httpcore._forking import OPENSSL  # the gate for which a fork waits until n
 
 def hook(event, arguments):
     if event == "import" and watched:
-        gated = threading.get_ident() in OPENSSL._inside
+        gated = threading.get_ident() in OPENSSL._threads_inside
         name = arguments[0]
         imported.append("gated:" + name if gated else name)
 
@@ -238,7 +238,7 @@ gated = []
 
 def hook(event, arguments):
     if event == "import" and arguments[0] == "h11":
-        gated.append(bool(_forking.OPENSSL._inside))
+        gated.append(bool(_forking.OPENSSL._threads_inside))
 
 
 sys.addaudithook(hook)

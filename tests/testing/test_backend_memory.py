@@ -226,7 +226,7 @@ def test_an_await_of_another_runtime_is_named() -> None:
     async def main() -> None:
         await ForeignAwaitable()
 
-    with pytest.raises(RuntimeError, match=r"Foreign object.*does not belong to this simulation"):
+    with pytest.raises(RuntimeError, match=r"ForeignAwaitable object.*does not belong to this simulation"):
         Runtime().run(main())
 
     other = Runtime()
