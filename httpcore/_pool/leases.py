@@ -231,7 +231,7 @@ class Leases:
         busy, dialing, waiting = self.step(self.ledger.crowd)
         raise PoolTimeout(
             f"no connection to {call.route} became free: {busy} of {self.limits.max_connections} connections are "
-            f"busy, {dialing} dialing, {waiting} requests wait; raise max_connections, bound the number of tasks, "
+            f"busy, {dialing} dialing, requests waiting: {waiting}; raise max_connections, bound the number of tasks, "
             "or set pool_timeout=None",
             phase="wait for a connection",
             limit=call.config.pool_timeout,

@@ -191,8 +191,8 @@ def test_a_pool_timeout_names_its_remedies() -> None:
             with pytest.raises(httpcore.PoolTimeout) as caught:
                 await http.request("GET", URL)
             assert str(caught.value).startswith(
-                "no connection to http://a.test:80 became free: 1 of 1 connections are busy, 0 dialing, 1 requests "
-                "wait; raise max_connections, bound the number of tasks, or set pool_timeout=None"
+                "no connection to http://a.test:80 became free: 1 of 1 connections are busy, 0 dialing, requests "
+                "waiting: 1; raise max_connections, bound the number of tasks, or set pool_timeout=None"
             )
             await simulation.sleep(200)
 
