@@ -50,8 +50,9 @@ __all__ = ["NAME", "ReferenceEngine"]
 
 NAME: Final = f"h2 {h2.__version__}"
 
-# Our rules check fields in both directions. h2's normalisation stays on, which keeps credentials out of the
-# compression's table.
+# Our rules check fields in both directions, so h2 does not. Its normalisation of outbound fields stays on: it encodes
+# Authorization, Proxy-Authorization and short cookies as never-indexed literals, so that HPACK's dynamic table never
+# holds them (RFC 7541, section 7.1.3).
 _CONFIG: Final = H2Configuration(
     client_side=True,
     header_encoding=False,
@@ -118,7 +119,7 @@ class ReferenceEngine(H2Engine):
         self._h2.clear_outbound_data_buffer()
 
     def _show_head(self, stream: int, status: int) -> None:
-        # The block is one `:status`, a literal that is not added to the compression's table (RFC 7541, 6.2.2).
+        # The block is one `:status`, a literal that is not added to HPACK's dynamic table (RFC 7541, 6.2.2).
         self._show(HEADERS, END_HEADERS, stream, b"\x08\x03%d" % status)
 
     def _on_head(self, state: Stream, ends: int, block: FieldBlock, size: int, listener: Listener) -> None:

@@ -339,7 +339,7 @@ def over(make: Callable[[Runtime], Slow], wrap: Callable[[Any], Any]) -> Callabl
         over(Slow, lambda slow: slow),
         over(Slow, lambda slow: httpcore.Mounts({"all": httpcore.Middleware(slow)})),
         over(TwoEntries, lambda slow: slow),
-        over(App, lambda slow: slow),  # type: ignore[arg-type]  # it has the two attributes
+        over(App, lambda slow: slow),  # type: ignore[arg-type]  # App has `has_begun` and `may_end` too
     ],
     ids=["handle", "wrapped", "two entries", "an app"],
 )

@@ -41,7 +41,7 @@ def is_direct(no_proxy: str, url: str) -> bool:
 DIRECT, PROXIED = True, False
 
 SAME = ""
-"""curl does the same; otherwise the cell gives the reason."""
+"""The last column of `TABLE` where curl does the same; elsewhere that column gives the reason for the difference."""
 
 AS_DOCUMENTED = "what curl's manual says, and its version 7.88 does not do: it compares IPv6 as text"
 LIKE_GO = "Go's rule; curl has another or none"

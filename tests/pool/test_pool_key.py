@@ -68,14 +68,14 @@ class AnyPeer(ScriptedServer):
         """Sent bytes are not checked."""
 
     def _talk(self, peer: Peer) -> None:
-        visit = Visit(self, peer.socket, peer.number)  # type: ignore[arg-type]  # it has what is needed of a proxy
+        visit = Visit(self, peer.socket, peer.number)  # type: ignore[arg-type]  # has the attributes that Visit uses
         while True:
             visit.wait_for_input()
             held = visit.held
             if held.startswith(b"\x16"):
                 visit.held = b""
                 secured = TLSServerSide(RewoundSocket(visit.socket, held), self._tls)
-                visit.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
+                visit.socket = secured  # type: ignore[assignment]  # has the methods that Visit uses
             elif held.startswith(b"\x05"):
                 self._serve_socks(visit)
             elif held.startswith(b"CONNECT"):

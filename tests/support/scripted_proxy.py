@@ -108,7 +108,7 @@ class Visit(Peer):
     def secure(self, context: ssl.SSLContext) -> None:
         assert not self.held, "the client sent bytes before the proxy's answer"
         secured = TLSServerSide(self.socket, context)
-        self.socket = secured  # type: ignore[assignment]  # it has what is needed of a socket
+        self.socket = secured  # type: ignore[assignment]  # has the methods that Visit uses
         self.receive((getattr(secured.tls, "asked_for", None) or "").encode())
         if certificate := secured.tls.getpeercert(binary_form=True):
             self.proxy.note(CERTIFICATE, certificate)
