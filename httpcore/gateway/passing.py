@@ -17,7 +17,7 @@ from .turns import SocketTurn, Turn
 from .upload import BodyTooLarge, ClientDisconnected
 from .watch import start
 
-__all__ = ["BODILESS", "Heads", "forward_body", "forward_duplex", "only", "send_trailers", "talk"]
+__all__ = ["BODILESS", "Heads", "forward_body", "forward_duplex", "only", "send_trailers", "forward_messages"]
 
 Changed = Callable[[Turn, Returned], Awaitable[Returned | None]]
 """Lets `on_response` change a head; None if a refusal was sent to the client instead."""
@@ -92,7 +92,9 @@ async def _send_rest(turn: Turn, connection: RawStream) -> None:
         turn.watch.left()
 
 
-async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], name: bytes, changed: Changed) -> None:
+async def forward_messages(
+    turn: SocketTurn, response: Response, without: frozenset[bytes], name: bytes, changed: Changed
+) -> None:
     """The upstream has answered the handshake: accept the client, or forward the upstream's refusal."""
     connection: RawStream | None = response.connection
     if connection is None:
@@ -104,7 +106,7 @@ async def talk(turn: SocketTurn, response: Response, without: frozenset[bytes], 
         chosen = agreed(response.headers, turn.offer, without, name)
         turn.watch.head_received()  # after an invalid acceptance the wait continues, for another upstream
         turn.status = response.status_code
-        await turn.socket.talk(connection, chosen, turn)
+        await turn.socket.forward_messages(connection, chosen, turn)
     finally:
         connection.close()
 

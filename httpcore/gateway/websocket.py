@@ -96,7 +96,7 @@ class Socket:
         if self._connection is not None:
             self._connection.close()
 
-    async def talk(self, connection: RawStream, agreed: Agreed, turn: _Turn) -> None:
+    async def forward_messages(self, connection: RawStream, agreed: Agreed, turn: _Turn) -> None:
         """Accept the client, and forward messages in both directions until one side closes.
 
         Raises:

@@ -704,7 +704,7 @@ def test_draining_connection_serves_none_and_closes_after_last() -> None:
     assert connection_of(slot).closed == 1
 
 
-def test_an_idle_connection_that_leaves_goes_at_once() -> None:
+def test_a_retired_idle_connection_is_closed_at_once() -> None:
     pool = Pool()
     ticket = pool.open("a")
     slot = slot_of(ticket)
