@@ -16,13 +16,14 @@ _OUTSIDE = Refusal(400, "the path leads outside its route")
 
 
 class Router:
-    """An ASGI app that passes each request to one of several apps: to the app with the longest prefix that the path
-    begins with.
+    """An ASGI app that passes each request to one of several apps: to the app with the longest prefix that matches the
+    path.
 
     Arguments:
         apps: a mapping from prefixes, which begin with "/", to ASGI apps: a `Gateway` or any other. "/api/" matches the
-            paths that begin with it, and "/api" itself. The path is passed on unchanged. Prefixes are compared byte for
-            byte with the path as it was sent. A path whose dot segments lead out of its prefix is answered with 400.
+            paths that begin with it, and "/api" itself; the prefix "/api" matches the same paths, so not "/apis". The
+            path is passed on unchanged. Prefixes are compared byte for byte with the path as it was sent. A path whose
+            dot segments lead out of its prefix is answered with 400.
         default: the app for all other paths. Default None: they are answered with 404.
 
     Every app receives the events of the server's lifespan. If apps fail, the failure of the first one is reported.

@@ -16,7 +16,8 @@ from httpcore.testing import Simulation as Runtime
 from httpcore.testing import Task
 
 SEEDS = int(os.environ.get("HTTPCORE_SEEDS", "30"))
-"""How many random schedules each scenario runs with, in addition to the schedule in order."""
+"""How many random schedules each scenario of `test_sweeps` runs with, in addition to the schedule without `shuffle`.
+The other sweeps take fewer: one for 15 of these over HTTP/2, and at most 3 for clients and transports."""
 
 
 @contextmanager
