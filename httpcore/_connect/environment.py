@@ -124,16 +124,16 @@ class EnvironmentProxies:
         host = host.lower().removesuffix(".")
         address = _address(host)
         if address is not None:
-            return None if self._has_address(address, port) else proxy
-        return None if self._has_name(host, port) else proxy
+            return None if self._bypasses_address(address, port) else proxy
+        return None if self._bypasses_name(host, port) else proxy
 
-    def _has_address(self, address: tuple[int, int, str], port: int) -> bool:
+    def _bypasses_address(self, address: tuple[int, int, str], port: int) -> bool:
         version, number, zone = address
         # Loopback is never reached through a proxy, whatever the list says: it would be the proxy's own loopback.
         loopback = number >> 24 == 127 if version == 4 else number == 1
         return loopback or any(each.has(version, number, zone, port) for each in self._networks)
 
-    def _has_name(self, host: str, port: int) -> bool:
+    def _bypasses_name(self, host: str, port: int) -> bool:
         for name in _with_parents(host):
             if name == "localhost":  # only the last label: "localhost.example" is under "example"
                 return True
