@@ -141,8 +141,8 @@ class AsyncioStream:
         "_wrote_last",
     )
 
-    # No bytes are held back: the system has the bytes that `write_some` accepted. And TCP alone has no truncated
-    # end.
+    # No bytes are held back: the system has the bytes that `write_some` accepted. And only TLS announces its end (with
+    # close_notify): without TLS a truncated stream looks complete.
     owes = False
     truncated = False
     can_wake = True

@@ -130,5 +130,5 @@ def rules_of(strict: object, limits: PoolLimits) -> ReadRules:
 
 def _is_async(function: Any) -> bool:
     """Whether a call returns an awaitable: for a function, a partial of one, or an object with `__call__`."""
-    called = getattr(type(function), "__call__", None)  # noqa: B004 - what is called, not whether it can be
+    called = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is inspected
     return any(map(is_async_function, (function, called)))

@@ -61,7 +61,7 @@ class MockTransport(Transport):
         reader = wire.body.start(request.backend.run_blocking)
         try:
             handler = _choose_handler(self._handler, wire)
-            called = getattr(type(handler), "__call__", None)  # noqa: B004 - what is called, not whether it can be
+            called = getattr(type(handler), "__call__", None)  # noqa: B004 - the method itself is inspected
             plain = not is_async_function(handler) and not is_async_function(called)
             body = RequestBody(reader, await _collect_pieces(reader) if plain else None)
             method = wire.method.decode("ascii")

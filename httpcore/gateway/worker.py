@@ -211,8 +211,9 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
 
 
 def raise_descriptors() -> None:
-    """Raise the limit of file descriptors to the system's hard limit. A stream takes two descriptors, and many systems
-    begin with a limit of 1,024, for programs that use `select`. This program does not use it.
+    """Raise the limit of file descriptors to the system's hard limit. A request in flight uses two descriptors, or one
+    with HTTP/2 to the upstream. Many systems begin with a limit of 1,024, for programs that use `select`. This program
+    does not use it.
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(OSError, ValueError):  # macOS allows fewer than the hard limit that it reports

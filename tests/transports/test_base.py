@@ -64,7 +64,7 @@ def test_every_transport_is_both_kinds_of_context_manager(runtime: Runtime) -> N
 def test_leaving_by_an_exception_releases_and_raises_it(runtime: Runtime, read: bool) -> None:
     async def body() -> None:
         transport = RecordingTransport()
-        with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the block is what is tested
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the whole block is under test
             async with opened(runtime, transport, "GET", URL) as (_, _, stream, _):
                 if read:
                     assert await anext(aiter(stream)) == b"one"
