@@ -130,9 +130,10 @@ def _json(text: str) -> Data:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 6:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {show_value(text)}")
-    return int(text)
+    digits = text.lstrip("0") or "0"
+    if not (text.isascii() and text.isdigit()) or len(digits) > 6:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 999,999, got {show_value(text)}")
+    return int(digits)
 
 
 def _seconds(text: str) -> float:
@@ -141,7 +142,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0 (no limit) up, got {show_value(text)}")
+        raise argparse.ArgumentTypeError(f"expected seconds from 0 (no limit) up, below 1e9, got {show_value(text)}")
     return seconds
 
 

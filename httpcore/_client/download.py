@@ -142,7 +142,7 @@ class _Target:
         self._url = url
         self._lock = step_lock()
         self._is_busy = False
-        self._ends: bool | None = None  # set by `abandon`: whether the part is kept
+        self._keeps_part: bool | None = None  # set by `abandon`: whether the part is kept
         self._file: FileIO | None = None
         self._unwritten: list[bytes] = []
         self._size = 0
@@ -184,7 +184,7 @@ class _Target:
 
     def _step(self, act: Callable[[], None]) -> None:
         with self._lock:
-            if self._ends is not None:
+            if self._keeps_part is not None:
                 return
             self._is_busy = True
         try:
@@ -192,7 +192,7 @@ class _Target:
         finally:
             with self._lock:
                 self._is_busy = False
-                if self._ends is not None:
+                if self._keeps_part is not None:
                     self._end()
 
     def _open(self, start: int, validator: str | None) -> None:
@@ -228,7 +228,7 @@ class _Target:
     def abandon(self, *, keep: bool) -> None:
         """End a failed download. A running step ends first, in its thread; this method does not wait for it."""
         with self._lock:
-            self._ends = keep
+            self._keeps_part = keep
             if not self._is_busy:
                 self._end()
 
@@ -236,11 +236,11 @@ class _Target:
         file, self._file = self._file, None
         if file is not None and not file.closed:
             try:
-                if self._ends:
+                if self._keeps_part:
                     file.write(b"".join(self._unwritten))
             finally:
                 file.close()
-        if not self._ends:
+        if not self._keeps_part:
             self._remove()
 
     def _remove(self) -> None:

@@ -94,7 +94,7 @@ def records() -> Iterator[list[str]]:
     root.setLevel(level)
 
 
-def noted(error: BaseException | None) -> str:
+def texts_of(error: BaseException | None) -> str:
     """All texts of an error, with its causes, and after a pickle."""
     texts = []
     while error is not None:
@@ -123,7 +123,7 @@ def test_nothing_of_a_client_shows_a_secret(runtime: Runtime, case: str, fault: 
                 shown.extend(repr(each) for each in (response.url, response.cookies, response.request.headers))
                 response.raise_for_status()
             except Exception as error:
-                shown.append(noted(error))
+                shown.append(texts_of(error))
             shown.extend(repr(each) for each in (http, http.cookies, http.auth, http.headers, http.transport))
 
     with ScriptedServer(FAULTS[fault]) as server, warnings.catch_warnings(record=True) as warned:
@@ -147,7 +147,7 @@ def test_hooks_and_on_progress_that_fail_show_nothing() -> None:
         http.event_hooks["response"].append(fail)
         with pytest.raises(RuntimeError) as caught:
             http.get(origin.url)
-        assert CANARY not in noted(caught.value)
+        assert CANARY not in texts_of(caught.value)
         http.event_hooks["response"].clear()
         with pytest.raises(RuntimeError):
             http.post(origin.url, b"x", on_progress=fail)
