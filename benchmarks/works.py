@@ -1,4 +1,4 @@
-"""The measurements: which work, by which client, against which server. This module has only values; `run.py` runs
+"""The measurements: which work, by which client, against which server. This module describes them, and `run.py` makes
 them.
 """
 

@@ -1,4 +1,4 @@
-"""Text from received bytes: its character encoding, and how it is read by pieces, by lines and as JSON lines.
+"""Text from received bytes: its character encoding, and how it is read in pieces, by lines and as JSON lines.
 
 The encoding of a whole text is the first of these that is present: the charset of Content-Type, a byte order mark,
 strict UTF-8, the guess of charset-normalizer or chardet (if one is installed: the extra `charset`), UTF-8 with
@@ -6,7 +6,7 @@ replacement characters. A default encoding of the caller replaces all steps afte
 Python does not know, or that is not an encoding of text on the web (`unicode_escape`, `idna`, `utf-7`, `base64` ...),
 counts as absent.
 
-The encoding of a text that is read by pieces is not detected, since the result would depend on the size of the pieces.
+The encoding of a text that is read in pieces is not detected, since the result would depend on the size of the pieces.
 Without a charset and a byte order mark it is the caller's default, else UTF-8 with replacement characters.
 
 Lines end with LF, CRLF or CR and nothing else: `str.splitlines` cuts at form feeds and U+2028 too, which are content in
@@ -133,7 +133,7 @@ def _detected(content: bytes) -> str | None:
 
 
 class TextDecoder:
-    """Decodes text by pieces. The text does not depend on where the bytes are cut.
+    """Decodes text piece by piece. The text does not depend on where the bytes are cut.
 
     Attributes:
         encoding: the name of the encoding; None while the first bytes may still be a byte order mark.
@@ -214,7 +214,7 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 class JSONLines:
-    """Decodes newline-delimited JSON by pieces; lines that have only white space are skipped."""
+    """Decodes newline-delimited JSON piece by piece; lines that have only white space are skipped."""
 
     __slots__ = ("_decoder", "_lines", "_number")
 

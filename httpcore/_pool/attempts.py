@@ -47,8 +47,8 @@ class Attempts:
         resends = returns = 0
         try:
             while True:
-                # The delivery is made before anything is acquired: it is the ticket, and its finaliser releases the
-                # connection, wherever Ctrl-C interrupts.
+                # The delivery is made before anything is acquired: it is the ticket. Wherever Ctrl-C interrupts, the
+                # delivery is freed, and the next step of the ledger releases its connection (see `Claim`).
                 delivery = Delivery(call, leases)
                 connection: HTTPConnection | None = None
                 exchange: Exchange | None = None

@@ -164,8 +164,8 @@ class Delivery(Ticket):
 
     def release(self, reason: CloseReason | None, expires: float | None = None) -> None:
         """Release the connection, for other requests if `reason` is None. Only the first call counts."""
-        # `close`, an error and a finaliser call this too, and the first call has decided whether the connection is
-        # reusable.
+        # The end of the body, an error and `close` call this, in any order: the first call has decided whether the
+        # connection is reusable.
         if self.claim.state is _DONE or self._is_release_deferred:
             return
         if self._leases.release(self, reusable=reason is None, expires=expires, reason=reason) is None:

@@ -1,8 +1,9 @@
 """The ledger in use: steps under a lock, the ledger's tasks, and a ticket's path to a connection.
 
 A request owns one ticket. Whatever happens to the request (a response, an error, a timeout, a cancellation, Ctrl-C),
-the ticket is released through `release`, a plain function; or, if even that is interrupted, through the ticket's
-finaliser. The ledger decides under a lock, which is held only while plain code runs.
+the ticket is released through `release`, a plain function; or, if even that is interrupted, by the next step of the
+ledger after the ticket was freed (see `Claim`). The ledger decides under a lock, which is held only while plain code
+runs.
 
 A signal handler, a finaliser or a weakref callback may run in the middle of a locked step of its own thread. Its
 call is then put into `_deferred`, and carried out when the step has ended. `_deferred` is checked after the release of
