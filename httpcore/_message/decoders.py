@@ -306,7 +306,8 @@ class _Zstd:
         piece: bytes = self._object.decompress(data, max_length)
         self._count += len(piece)
         if frame.size is not None and self._count != frame.size and (self._count > frame.size or self._object.eof):
-            raise self._error(f"the frame declares {frame.size} bytes of content, and has {self._count} or more")
+            seen = f"{self._count}" if self._object.eof else f"{self._count} or more"
+            raise self._error(f"the frame declares {frame.size} bytes of content, and has {seen}")
         return piece
 
 

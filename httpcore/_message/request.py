@@ -679,5 +679,5 @@ def _ascii(text: object, place: str) -> bytes:
         raise LocalProtocolError(f"{place} of type {type(text).__name__}: expected str or bytes")
     octets = _octets(text)
     if octets is None:
-        raise LocalProtocolError(f"{place} with a non-ASCII character: expected ASCII in a str, more in bytes")
+        raise LocalProtocolError(f"{place} with a non-ASCII character: expected ASCII, or a value as bytes")
     return octets

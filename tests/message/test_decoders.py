@@ -637,7 +637,7 @@ def test_zstd_content_of_another_length_than_declared_is_error() -> None:
         declared = int.from_bytes(body[5:6] if body[4] & 32 else body[6:10], "little")
         content = outcome(body, "zstd", ())
         assert content is None or len(body) > 100 or len(content) == declared
-    with pytest.raises(DecodingError, match="declares 100 bytes of content, and has 5 or more"):
+    with pytest.raises(DecodingError, match="declares 100 bytes of content, and has 5'"):
         decoded(zstd_frame(100, 1, True, 0, b"hello", b""), "zstd", step=1)
 
 
