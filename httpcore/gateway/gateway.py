@@ -27,7 +27,7 @@ from .health import available
 from .hints import EARLY_HINT, Hints
 from .hooks import RequestChange, RequestHook, ResponseChange, ResponseHook, Returned, call_hook, checked_hook
 from .messages import Headers, Message, Receive, Refusal, Scope, Send, answer, deny
-from .passing import BODILESS, Heads, forward_body, forward_duplex, forward_messages, only, send_trailers
+from .passing import BODILESS, Heads, forward_body, forward_duplex, only, relay, send_trailers
 from .plan import Forward, Trust, plan, planned, without_trailers
 from .settings import (
     DEFAULT_HEALTH,
@@ -358,9 +358,7 @@ class Gateway:
                 response = await self._sent(turn, upstream, body)
                 upstream.member.answered()
                 if isinstance(turn, SocketTurn):
-                    await forward_messages(
-                        turn, response, self._heads.without, self._trust.name, self._call_on_response
-                    )
+                    await relay(turn, response, self._heads.without, self._trust.name, self._call_on_response)
                 else:
                     await self._receive(turn, response)
                 return

@@ -17,7 +17,7 @@ from .turns import SocketTurn, Turn
 from .upload import BodyTooLarge, ClientDisconnected
 from .watch import start
 
-__all__ = ["BODILESS", "Heads", "forward_body", "forward_duplex", "only", "send_trailers", "forward_messages"]
+__all__ = ["BODILESS", "Heads", "forward_body", "forward_duplex", "only", "send_trailers", "relay"]
 
 Changed = Callable[[Turn, Returned], Awaitable[Returned | None]]
 """Lets `on_response` change a head; None if a refusal was sent to the client instead."""
@@ -92,9 +92,7 @@ async def _send_rest(turn: Turn, connection: RawStream) -> None:
         turn.watch.left()
 
 
-async def forward_messages(
-    turn: SocketTurn, response: Response, without: frozenset[bytes], name: bytes, changed: Changed
-) -> None:
+async def relay(turn: SocketTurn, response: Response, without: frozenset[bytes], name: bytes, changed: Changed) -> None:
     """The upstream has answered the handshake: accept the client, or forward the upstream's refusal."""
     connection: RawStream | None = response.connection
     if connection is None:
