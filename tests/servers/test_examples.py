@@ -69,7 +69,9 @@ def url(upstream: Upstream) -> Iterator[str]:
 
 def gateway_process(url: str) -> psutil.Process:
     port = url.rpartition(":")[2]
-    return next(child for child in psutil.Process().children() if ["--port", port] == child.cmdline()[4:6])
+    # A test that failed may have left a child that has ended, and has no command line any more.
+    living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return next(child for child in living if ["--port", port] == child.cmdline()[4:6])
 
 
 def connections(url: str, upstream: Upstream) -> set[int]:
