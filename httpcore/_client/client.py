@@ -494,7 +494,8 @@ class Client(_BaseClient[ClientResponse]):
         **options: Unpack[SendOptions],
     ) -> ClientResponse:
         """Send a `Request` as it is: the client adds only cookies and authentication, see `prepare_request`. The other
-        arguments and the errors are those of `request`. The `Request` is not changed, and may be sent again.
+        arguments and the errors are those of `request`. The `Request` is not changed, and may be sent again unless its
+        body is an iterator, which can be read only once.
         """
         call = self._session.call_of(stream, allow_redirects, ssl, timeout, options, OF_SEND)
         return drive(self._session.send(request.copy(), call), self)
@@ -812,7 +813,8 @@ class AsyncClient(_BaseClient[AsyncClientResponse]):
         **options: Unpack[SendOptions],
     ) -> AsyncClientResponse:
         """Send a `Request` as it is: the client adds only cookies and authentication, see `prepare_request`. The other
-        arguments and the errors are those of `request`. The `Request` is not changed, and may be sent again.
+        arguments and the errors are those of `request`. The `Request` is not changed, and may be sent again unless its
+        body is an iterator, which can be read only once.
         """
         call = self._session.call_of(stream, allow_redirects, ssl, timeout, options, OF_SEND)
         return await self._session.send(request.copy(), call)
