@@ -24,6 +24,7 @@ from trials import nothing_is_left_open as nothing_is_left_open
 
 import httpcore
 from httpcore import RequestPhase
+from httpcore._pool.in_flight import in_flight
 
 GONE = threading.Event()
 """Set when a test ends, so that its servers that do not read continue."""
@@ -337,3 +338,28 @@ def test_abort_of_a_client_ends_a_thread_that_hangs(wrap: Callable[[Any], Any]) 
         thread.join(PROMPT)
     assert [error.phase for error in errors] == ["read the response head"]
     assert client.requests() == []
+
+
+class MovingLeases:
+    """Leases whose only call begins to pause, or ends its pause, while its pool is listed: threads may do so."""
+
+    def __init__(self, *, begins: bool) -> None:
+        self.draining = self.ledger = self
+        self.between: set[object] = set() if begins else {self}
+        self.begins = begins
+        self.request = self.url = self
+        self.method, self.redacted, self.number, self.tag = b"GET", "http://a.test/", 1, None
+
+    @property
+    def claims(self) -> list[Any]:
+        self.between = {self} if self.begins else set()
+        return []
+
+    def elapsed(self) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize("begins", [True, False], ids=["begins to pause", "ends its pause"])
+def test_a_call_that_moves_while_it_is_listed_is_not_missed(begins: bool) -> None:
+    leases: Any = MovingLeases(begins=begins)
+    assert [(one.number, one.phase) for one in in_flight(leases)] == [(1, RequestPhase.PAUSE)]
