@@ -146,9 +146,9 @@ def _text(url: str | bytes) -> str:
     return octets.decode("ascii")
 
 
-def refuse(url: str, allowed: str) -> NoReturn:
-    """Raise InvalidURL for `url`, which may be any text, with a message that says what is allowed."""
-    raise InvalidURL(f"url is {shown(url)}: {allowed}")
+def refuse(url: str, expected: str) -> NoReturn:
+    """Raise InvalidURL for `url`, which may be any text, with a message that says what was expected."""
+    raise InvalidURL(f"url is {shown(url)}: {expected}")
 
 
 def shown(url: str) -> str:

@@ -157,7 +157,7 @@ class _TruncatedBody:
         self._response = response
         self._stream: AsyncIterable[bytes] = async_pieces(response.stream)
         self._iterator: AsyncIterator[bytes] | None = None
-        self._failures_left = size
+        self._bytes_left = size
         self._request = request
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -166,7 +166,7 @@ class _TruncatedBody:
     async def __anext__(self) -> bytes:
         if self._iterator is None:
             self._iterator = self._stream.__aiter__()
-        if self._failures_left <= 0:
+        if self._bytes_left <= 0:
             self._response.close()
             raise RemoteProtocolError(
                 "injected fault: the body was cut short",
@@ -177,5 +177,5 @@ class _TruncatedBody:
                 safe_to_retry=False,
             )
         piece = await self._iterator.__anext__()
-        piece, self._failures_left = piece[: self._failures_left], self._failures_left - len(piece)
+        piece, self._bytes_left = piece[: self._bytes_left], self._bytes_left - len(piece)
         return piece

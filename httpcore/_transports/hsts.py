@@ -129,17 +129,17 @@ class HSTS(Middleware):
         name = _host_of(url)
         if value is None or is_address(name):
             return
-        demand = parse_policy(value)  # of several fields the first counts (section 8.1)
-        if demand is None:
+        policy = parse_policy(value)  # of several fields the first counts (section 8.1)
+        if policy is None:
             return
         with self._lock:
             # The host is removed first: so the dict keeps the order of the last header, and `max-age=0` forgets the
             # host.
             self._known.pop(name, None)
-            if demand.max_age:
+            if policy.max_age:
                 if len(self._known) >= _MOST:
                     self._known.popitem(last=False)
-                self._known[name] = self._clock() + demand.max_age, demand.include_subdomains
+                self._known[name] = self._clock() + policy.max_age, policy.include_subdomains
 
 
 HSTSTransport = HSTS
